@@ -1,4 +1,4 @@
-"""Stage `plan`: writes the run matrix of params.yaml to runs.yaml, over which `train` and `evaluate` iterate in dvc.yaml.
+"""Stage `plan`: writes the run matrix of params.yaml to runs.yaml, over which dvc.yaml iterates to train and evaluate.
 
 DVC's templates cannot multiply a variant by its own splits, so the product is written out. DVC reads runs.yaml before
 it runs anything: when this stage changes the file under a running `dvc repro`, it says to start that once more.
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import write_text
-from digit_vae.params import FULL, Params, load_params, runs
+from digit_vae.params import FULL, Params, Run, load_params, runs
 
 RUNS = Path("runs.yaml")
 
@@ -22,9 +22,14 @@ def matrix(params: Params) -> str:
     """runs.yaml: for each run its variant, its split and the file that says what it is validated on."""
     lines = ["# Made by `python -m pipeline.plan` from the variants in params.yaml: edit them there.", "runs:"]
     for run in runs(params):
-        validation = "test_images.npy" if run.split == FULL else f"folds/{run.split}.npy"
+        validation = validation_file(run)
         lines.append(f"  {run.name}: {{variant: {run.variant}, split: '{run.split}', validation: {validation}}}")
     return "\n".join(lines) + "\n"
+
+
+def validation_file(run: Run) -> str:
+    """The file under data/processed that says what the run is validated on."""
+    return "test_images.npy" if run.split == FULL else f"folds/{run.split}.npy"
 
 
 def main() -> None:

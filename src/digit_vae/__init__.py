@@ -1,1 +1,6 @@
 """A convolutional (beta-)variational autoencoder for handwritten digits, and what it takes to trust its numbers."""
+
+import os
+
+# TensorFlow reads this when it is first imported, from whichever module; 0 shows its start-up messages again.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

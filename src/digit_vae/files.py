@@ -9,6 +9,9 @@ import io
 import json
 import os
 import tempfile
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +19,9 @@ from pathlib import Path
 import numpy as np
 
 from digit_vae.errors import UserError
+
+# What the readers of JSON, .npy and .npz raise for bytes that they cannot read.
+_DAMAGE = (OSError, ValueError, TypeError, EOFError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
 
 
 @contextmanager
@@ -61,37 +67,74 @@ def write_json(path: Path, value: object) -> None:
     write_bytes(path, json_bytes(value))
 
 
-def write_npy(path: Path, array: np.ndarray) -> None:
+def npy_bytes(array: np.ndarray) -> bytes:
     buffer = io.BytesIO()
     np.save(buffer, array, allow_pickle=False)
-    write_bytes(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+def write_npy(path: Path, array: np.ndarray) -> None:
+    write_bytes(path, npy_bytes(array))
+
+
+def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes `contents` (by file name) and removes whatever else `folder` held: nothing stale remains."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.iterdir():
+            if stale.name not in contents:
+                stale.unlink()
+    except OSError as error:
+        raise UserError(f"{folder} could not be cleared: {error.strerror or error}") from error
+    for name, content in contents.items():
+        write_bytes(folder / name, content)
+
+
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An uncompressed .npz; its zip entries carry no time, so the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     buffer = io.StringIO()
     writer = csv.writer(buffer, lineterminator="\n")
     writer.writerow(header)
     writer.writerows(rows)
-    write_text(path, buffer.getvalue())
+    return buffer.getvalue().encode()
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    write_bytes(path, csv_bytes(header, rows))
 
 
 def read_json(path: Path, *, made_by: str) -> dict:
     """The JSON object in `path`. Raises: UserError naming `made_by`, the stage that makes the file."""
     try:
-        value = json.loads(_existing(path, made_by).read_text())
-    except ValueError as error:
-        raise _damaged(path, made_by, error) from error
+        value = json.loads(existing(path, made_by=made_by).read_text())
+    except _DAMAGE as error:
+        raise damaged(path, made_by, error) from error
     if not isinstance(value, dict):
-        raise _damaged(path, made_by, "it holds no JSON object")
+        raise damaged(path, made_by, "it holds no JSON object")
     return value
 
 
 def read_npy(path: Path, *, made_by: str) -> np.ndarray:
     """The array in `path`, memory-mapped and read-only. Raises: UserError naming `made_by`, the stage that makes it."""
     try:
-        return np.load(_existing(path, made_by), mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError) as error:
-        raise _damaged(path, made_by, error) from error
+        return np.lib.format.open_memmap(existing(path, made_by=made_by), mode="r")
+    except _DAMAGE as error:
+        raise damaged(path, made_by, error) from error
+
+
+def read_npz(path: Path, *, made_by: str) -> dict[str, np.ndarray]:
+    """The arrays in `path` by name. Raises: UserError naming `made_by`, the stage that makes the file."""
+    try:
+        with existing(path, made_by=made_by).open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except _DAMAGE as error:
+        raise damaged(path, made_by, error) from error
 
 
 def sha256(path: Path) -> str:
@@ -104,11 +147,13 @@ def sha256_of(value: Mapping) -> str:
     return hashlib.sha256(json_bytes(value)).hexdigest()
 
 
-def _existing(path: Path, made_by: str) -> Path:
+def existing(path: Path, *, made_by: str) -> Path:
+    """`path`, if it is a file. Raises: UserError naming `made_by`, the stage that makes it."""
     if not path.is_file():
         raise UserError(f"{path} is missing: `dvc repro {made_by}` makes it")
     return path
 
 
-def _damaged(path: Path, made_by: str, reason: object) -> UserError:
+def damaged(path: Path, made_by: str, reason: object) -> UserError:
+    """The error to raise for a file that `made_by`, the stage that makes it, has to make again."""
     return UserError(f"{path} is damaged ({reason}): delete it and run `dvc repro {made_by}` to make it again")

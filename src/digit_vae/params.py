@@ -3,8 +3,9 @@
 Every knob states what it accepts; whatever else the file holds is refused with key, expectation and value.
 """
 
-import math
 import re
+import reprlib
+import sys
 from collections.abc import Callable
 from dataclasses import MISSING, Field, asdict, dataclass, field, fields
 from pathlib import Path
@@ -33,16 +34,16 @@ def whole(minimum: int, maximum: int = 2**31 - 1) -> Check:
     )
 
 
-def number(minimum: float, maximum: float = math.inf, *, above: bool = False, below: bool = False) -> Check:
+def number(minimum: float, maximum: float = sys.float_info.max, *, above: bool = False, below: bool = False) -> Check:
     """A finite number from `minimum` to `maximum`; `above` and `below` leave the end itself out."""
 
     def accepts(value: object) -> bool:
-        if type(value) not in (int, float) or not math.isfinite(value):
+        if type(value) not in (int, float):
             return False
         return (value > minimum if above else value >= minimum) and (value < maximum if below else value <= maximum)
 
     lower = f"a finite number {'above' if above else 'of at least'} {minimum:g}"
-    upper = "" if maximum == math.inf else f" and {'below' if below else 'at most'} {maximum:g}"
+    upper = "" if maximum == sys.float_info.max else f" and {'below' if below else 'at most'} {maximum:g}"
     return Check(lower + upper, accepts)
 
 
@@ -118,20 +119,31 @@ class TrainParams:
 
 
 @dataclass(frozen=True, kw_only=True)
-class VariantParams:
+class ModelParams:
+    """What can be different from the paper's base model, which is the default."""
+
+    beta: float = knob(number(0, 1e6), default=1.0)
+    kernel_l1: float = knob(number(0, 1e6), default=0.0)
+    kernel_l2: float = knob(number(0, 1e6), default=0.0)
+    dropout: float = knob(number(0, 1, below=True), default=0.0)
+    batch_norm: bool = knob(flag, default=False)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariantParams(ModelParams):
     """What is different from the paper's base model, and the splits that the variant learns from.
 
     `seed` and `device` replace those of the train section where they are given.
     """
 
     splits: tuple[str, ...] = knob(list_of(one_of(FULL, FOLDS)))
-    beta: float = knob(number(0, 1e6), default=1.0)
-    kernel_l1: float = knob(number(0, 1e6), default=0.0)
-    kernel_l2: float = knob(number(0, 1e6), default=0.0)
-    dropout: float = knob(number(0, 1, below=True), default=0.0)
-    batch_norm: bool = knob(flag, default=False)
     seed: int | None = knob(optional(whole(0)), default=None)
     device: str | None = knob(optional(one_of("cpu", "gpu")), default=None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunParams(TrainParams, ModelParams):
+    """All that decides one run: the train section, with what its variant changes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,9 +227,16 @@ def find_run(params: Params, name: str) -> Run:
     raise UserError(f"there is no run {name!r} in params.yaml; it has {', '.join(run.name for run in runs(params))}")
 
 
-def as_dict(section: object) -> dict:
-    """A section as plain values, for JSON and MLflow."""
-    return asdict(section)
+def run_params(params: Params, run: Run) -> RunParams:
+    """The train section with the options of the run's variant."""
+    options = asdict(params.variants[run.variant])
+    del options["splits"]
+    return RunParams(**asdict(params.train) | {key: value for key, value in options.items() if value is not None})
+
+
+def read_run_params(content: object, where: str) -> RunParams:
+    """The "params" of a run's history.json. Raises: UserError that names `where` and the key."""
+    return _section(RunParams)(content, where)
 
 
 def _check_references(params: Params) -> None:
@@ -280,18 +299,27 @@ def _mapping(content: object, where: str, expected: list[str] | None = None, als
 
 
 def _shown(value: object) -> str:
-    shown = repr(value)
-    return f"{shown if len(shown) <= 80 else shown[:77] + '...'} ({type(value).__name__})"
+    return f"{reprlib.repr(value)} ({type(value).__name__})"
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which also refuses repeated keys and reads 1e-5 as a number (as YAML 1.2, and DVC, do)."""
+    """YAML's safe loader, which also refuses repeated keys, tags and aliases (plain values need neither), and reads
+    1e-5 as a number (as YAML 1.2, and DVC, do).
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node:
+        event = self.peek_event()
+        if event.anchor is not None or getattr(event, "tag", None) is not None:
+            raise yaml.composer.ComposerError(None, None, "expected no tag, anchor or alias", event.start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands twice", node.start_mark)
+        seen = []
+        for key, _ in node.value:
+            if key.value in seen:
+                problem = f"the key {key.value!r} stands twice"
+                raise yaml.constructor.ConstructorError(None, None, problem, key.start_mark)
+            seen.append(key.value)
         return super().construct_mapping(node, deep)
 
 

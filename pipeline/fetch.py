@@ -1,0 +1,25 @@
+"""Stage `fetch`: brings the four MNIST files into data/raw, from the first source that delivers them intact.
+
+python -m pipeline.fetch
+"""
+
+import argparse
+import functools
+import sys
+from pathlib import Path
+
+from digit_vae import mnist
+from digit_vae.errors import exit_status
+from digit_vae.params import load_params
+
+RAW = Path("data/raw")
+
+
+def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    sources = mnist.sources(load_params().fetch)
+    mnist.fetch(RAW, sources, files=mnist.FILES, report=functools.partial(print, flush=True))
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

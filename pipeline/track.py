@@ -1,0 +1,156 @@
+"""Brings runs into MLflow: every declared run whose files are there, or those of a trainer while they train.
+
+    python -m pipeline.track           # what is missing or has changed; a second call changes nothing
+    python -m pipeline.track --follow  # from standard input, as digit_vae.mirror sends it: one JSON object a line
+
+    {"event": "start", "run": NAME, "history": as in history.json so far, "timings": as in timings.json so far}
+    {"event": "epoch", "run": NAME, "history": one record of its epochs, "timing": one record of its epochs}
+    {"event": "end", "run": NAME}      # its files are complete
+
+The end of the input without an "end" means that the trainer died. A follower never fails for MLflow's sake: what could
+not be logged is one warning a run, and the next call without --follow brings it in.
+"""
+
+import argparse
+import functools
+import json
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from digit_vae import figures
+from digit_vae.errors import UserError, exit_status
+from digit_vae.files import read_json, read_npy
+from digit_vae.params import Params, load_params, runs
+from digit_vae.tracking import Comparison, Record, Tracker
+
+MODELS = Path("models")
+METRICS = Path("reports/metrics")
+TEST_LABELS = Path("data/processed/test_labels.npy")
+TRAINED = ("history.json", "timings.json")
+
+
+def drawn(run: str, name: str) -> dict[str, bytes]:
+    """The run's own figures that follow from its file `name`, as PNG by file name."""
+    path = MODELS / run / name
+    if name == "history.json":
+        curves = figures.loss_curves(read_json(path, made_by=f"train@{run}")["epochs"], title=run)
+        return {"loss_curves.png": figures.png_bytes(curves)}
+    if name == "samples.npz":
+        with np.load(path, allow_pickle=False) as samples:
+            return {title: figures.png_bytes(figure) for title, figure in sample_figures(run, samples).items()}
+    return {}
+
+
+def sample_figures(run: str, samples: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+    """What a samples.npz shows; the latent scatter wants the labels of the images that were encoded."""
+    shown = {
+        "digits.png": figures.digits(samples["originals"], samples["reconstructions"], samples["generated"], title=run)
+    }
+    labels = read_npy(TEST_LABELS, made_by="preprocess") if TEST_LABELS.is_file() else ()
+    if len(labels) == len(samples["z_mean"]):
+        shown["latent_scatter.png"] = figures.latent_scatter(samples["z_mean"], labels, title=run)
+    if "plane" in samples:
+        shown["latent_plane.png"] = figures.latent_plane(samples["plane"], title=run)
+    return shown
+
+
+def record(run: str) -> Record:
+    """What the files say of `run`: those of its training, and those of its evaluation where they are there."""
+    paths = {name: MODELS / run / name for name in (*TRAINED, "model.weights.h5", "samples.npz")}
+    paths["metrics.json"] = METRICS / "runs" / f"{run}.json"
+    files = {name: path for name, path in paths.items() if path.is_file()}
+    return Record(
+        history=read_json(paths["history.json"], made_by=f"train@{run}"),
+        timings=read_json(paths["timings.json"], made_by=f"train@{run}"),
+        metrics=read_json(files["metrics.json"], made_by=f"evaluate@{run}") if "metrics.json" in files else {},
+        files=files,
+        figures=functools.partial(drawn, run),
+    )
+
+
+def comparisons(params: Params) -> dict[str, Comparison]:
+    paths = {variant: METRICS / "variants" / f"{variant}.json" for variant in params.variants}
+    return {
+        variant: Comparison(read_json(path, made_by="compare"), path)
+        for variant, path in paths.items()
+        if path.is_file()
+    }
+
+
+def track() -> None:
+    """Makes MLflow agree with the files, and says in one line what that took."""
+    params = load_params()
+    names = [run.name for run in runs(params)]
+    trained = [name for name in names if all((MODELS / name / file).is_file() for file in TRAINED)]
+    synced = Tracker(Path()).sync([record(name) for name in trained], comparisons(params))
+    parts = [f"MLflow has {len(trained)} of {len(names)} runs, {len(synced.brought)} of them brought in just now"]
+    if synced.killed:
+        parts.append(f"closed as killed: {', '.join(synced.killed)}")
+    if missing := [name for name in names if name not in trained]:
+        parts.append(f"not trained yet: {', '.join(missing)}")
+    print("; ".join(parts))
+
+
+class Follower:
+    """Logs the events of trainers as they come. What fails is given up until the run's end, when its files have all."""
+
+    def __init__(self) -> None:
+        self._tracker: Tracker | None = None
+        self._given_up: set[str] = set()
+
+    def take(self, event: Mapping) -> None:
+        run, kind = event["run"], event["event"]
+        if kind == "epoch" and run in self._given_up:
+            return
+        try:
+            self._tracker = self._tracker or Tracker(Path())
+            if kind == "start":
+                self._tracker.start(Record(event["history"], event["timings"]))
+            elif kind == "epoch":
+                self._tracker.epoch(run, event["history"], event["timing"])
+            else:
+                self._tracker.end(record(run))
+        except UserError as error:
+            since = f"epoch {event['history']['epoch']}" if kind == "epoch" else f"its {kind}"
+            self._give_up(run, since, error)
+
+    def close(self) -> None:
+        for run in self._tracker.live if self._tracker else ():
+            try:
+                self._tracker.kill(run)
+            except UserError as error:
+                self._give_up(run, "its end", error)
+
+    def _give_up(self, run: str, since: str, error: UserError) -> None:
+        if run not in self._given_up:
+            self._given_up.add(run)
+            message = f"{run} is not logged from {since} on; `make track` brings it in later ({error})"
+            print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def follow(lines: Iterable[str]) -> None:
+    """Takes one event a line until the lines end; a last line that was cut off is none."""
+    follower = Follower()
+    for line in lines:
+        if line.endswith("\n"):
+            follower.take(json.loads(line))
+    follower.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--follow", action="store_true", help="log events from standard input until it ends")
+    if not parser.parse_args().follow:
+        track()
+        return
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer decides when it is over
+    follow(sys.stdin)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

@@ -1,0 +1,206 @@
+"""The figures of the report: arrays in, matplotlib figures out; one style, legible without colour vision.
+
+Figures are made with matplotlib's object-oriented interface and carry no state from one to the next.
+"""
+
+import functools
+import io
+from collections.abc import Callable, Mapping, Sequence
+from statistics import NormalDist
+
+import numpy as np
+from matplotlib import style
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+WIDTH = 7.2  # inches: a text block's width
+BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#8C8C8C", "#262626"  # blue and orange: Okabe and Ito's
+DIGITS = (  # Paul Tol's "muted" scheme, told apart by colour-blind readers, and dark grey
+    "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499", "#555555",
+)  # fmt: skip
+STYLE = {
+    "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.titlelocation": "left",
+    "axes.titlepad": 8,
+    "axes.labelsize": 9,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#555555",
+    "axes.linewidth": 0.7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "grid.color": "#E4E4E4",
+    "grid.linewidth": 0.6,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "text.color": INK,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "figure.constrained_layout.w_pad": 0.08,
+    "figure.constrained_layout.h_pad": 0.06,
+    "figure.dpi": 150,
+    "savefig.dpi": 150,
+}
+
+
+def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
+    """The figure is drawn in the one style, whatever matplotlib is set to outside."""
+
+    @functools.wraps(draw)
+    def wrapper(*args: object, **kwargs: object) -> Figure:
+        with style.context(STYLE, after_reset=True):
+            return draw(*args, **kwargs)
+
+    return wrapper
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """The figure as PNG; the same figure gives the same bytes, since nothing names the software or the date."""
+    buffer = io.BytesIO()
+    with style.context(STYLE, after_reset=True):
+        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def sheet(images: np.ndarray, columns: int, gap: int = 2, background: int = 255) -> np.ndarray:
+    """uint8 images (N, height, width) as one picture, row by row, `gap` pixels apart."""
+    count, height, width = images.shape
+    rows = -(-count // columns)
+    tiles = np.full((rows * columns, height + gap, width + gap), background, np.uint8)
+    tiles[:count, :height, :width] = images
+    picture = tiles.reshape(rows, columns, height + gap, width + gap).swapaxes(1, 2)
+    return picture.reshape(rows * (height + gap), columns * (width + gap))[: -gap or None, : -gap or None]
+
+
+@styled
+def digits(originals: np.ndarray, reconstructions: np.ndarray, generated: np.ndarray, *, title: str) -> Figure:
+    """Originals over their reconstructions, and generated digits: each uint8 (N, 28, 28). The paper's Figures 1, 2."""
+    margin, gap, top = 1.05, 0.12, 0.3  # inches: the names' column, between the blocks, the title
+    blocks = {"original": originals, "reconstruction": reconstructions, "generated": generated}
+    sheets = [sheet(255 - images, columns=10) for images in blocks.values()]
+    heights = [(WIDTH - margin - gap) * picture.shape[0] / picture.shape[1] for picture in sheets]
+    height = top + sum(heights) + gap * len(blocks)
+    figure = Figure(figsize=(WIDTH, height))
+    for row, (name, picture) in enumerate(zip(blocks, sheets, strict=True)):
+        bottom = height - top - sum(heights[: row + 1]) - gap * row
+        axes = figure.add_axes(
+            (margin / WIDTH, bottom / height, 1 - (margin + gap) / WIDTH, heights[row] / height),
+            xticks=[], yticks=[], frame_on=False,
+        )  # fmt: skip
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="none")
+        axes.set_ylabel(name, rotation=0, ha="right", va="center")
+    figure.axes[0].set_title(title)
+    return figure
+
+
+@styled
+def latent_scatter(z_mean: np.ndarray, labels: np.ndarray, *, title: str) -> Figure:
+    """z_mean (N, latent_dim) by digit class, labels (N,). The paper's Figures 3, 4.
+
+    Of more than two latent dimensions the first two are shown; of a single one, its values by digit.
+    """
+    dimensions = z_mean.shape[1]
+    vertical = z_mean[:, 1] if dimensions > 1 else labels
+    figure = Figure(figsize=(WIDTH * 0.8, WIDTH * 0.75), layout="constrained")
+    axes = figure.subplots()
+    colours = np.asarray(DIGITS)[labels]
+    axes.scatter(z_mean[:, 0], vertical, s=3.5, c=colours, alpha=0.55, linewidths=0, rasterized=True)
+    for digit in np.unique(labels):
+        middle = np.median(z_mean[labels == digit, 0]), np.median(vertical[labels == digit])
+        ring = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": DIGITS[digit], "linewidth": 2}
+        axes.annotate(str(digit), middle, ha="center", va="center", weight="bold", bbox=ring)
+    of = f" (first two of {dimensions} dimensions)" if dimensions > 2 else ""
+    axes.set(title=title, xlabel=f"z_mean, dimension 0{of}")
+    if dimensions > 1:
+        axes.set_ylabel(f"z_mean, dimension 1{of}")
+    else:
+        axes.set(ylabel="digit", yticks=range(10))
+    axes.grid()
+    return figure
+
+
+@styled
+def loss_curves(epochs: Sequence[Mapping], *, title: str, published: Sequence[float] = (), source: str = "") -> Figure:
+    """Loss, reconstruction loss and KL of training and validation by epoch. The paper's Figures 5, 6.
+
+    `epochs` are the records of a history.json; `published` is the validation loss that `source` reports by epoch.
+    """
+    figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
+    numbers = [epoch["epoch"] for epoch in epochs]
+    panels = {"loss": "loss", "reconstruction_loss": "reconstruction loss", "kl_loss": "KL"}
+    for axes, (key, name) in zip(figure.subplots(1, 3, sharex=True), panels.items(), strict=True):
+        axes.plot(numbers, [epoch[key] for epoch in epochs], "o-", color=BLUE, ms=3, label="training")
+        axes.plot(numbers, [epoch[f"val_{key}"] for epoch in epochs], "s--", color=ORANGE, ms=3, label="validation")
+        axes.set(title=name, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.grid(axis="y")
+    first = figure.axes[0]
+    first.set_ylabel("nats per image")
+    if published:
+        first.plot(range(1, len(published) + 1), published, ":", color=GREY, lw=1.6, label=f"validation, {source}")
+    figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure.suptitle(title, x=0.01, ha="left", size=STYLE["axes.titlesize"])
+    return figure
+
+
+@styled
+def latent_plane(plane: np.ndarray, *, title: str) -> Figure:
+    """Decoded digits, uint8 (grid, grid, 28, 28), at the prior's quantiles (i + 0.5) / grid.
+
+    The first row is the highest z1, the columns go with rising z0.
+    """
+    grid, side = len(plane), plane.shape[-1]
+    picture = sheet(plane.reshape(-1, side, side), grid, gap=0)
+    figure = Figure(figsize=(WIDTH * 0.88, WIDTH * 0.9), layout="constrained")
+    axes = figure.subplots()
+    axes.imshow(255 - picture, cmap="gray", vmin=0, vmax=255, interpolation="antialiased", extent=(0, grid, 0, grid))
+    ticks = (-2, -1, -0.5, 0, 0.5, 1, 2)
+    positions = [grid * NormalDist().cdf(tick) for tick in ticks]
+    names = [f"{tick:g}".replace("-", "\N{MINUS SIGN}") for tick in ticks]
+    axes.set_xticks(positions, names)
+    axes.set_yticks(positions, names)
+    axes.set(title=title, xlabel="z, dimension 0 (spaced by the prior's quantiles)")
+    axes.set_ylabel("z, dimension 1 (spaced by the prior's quantiles)")
+    return figure
+
+
+@styled
+def ablation(panels: Mapping[str, Mapping[str, tuple[Sequence[float], tuple[float, float]]]]) -> Figure:
+    """Differences from the baseline, one panel a metric: variant -> (one difference a fold, 95 % interval)."""
+    variants = list(next(iter(panels.values())))
+    figure = Figure(figsize=(WIDTH, 1.25 + 0.42 * len(variants)), layout="constrained")
+    (row_of_axes,) = figure.subplots(1, len(panels), sharey=True, squeeze=False)
+    for axes, (metric, differences) in zip(row_of_axes, panels.items(), strict=True):
+        for row, (folds, interval) in enumerate(differences.values()):
+            axes.plot(folds, np.full(len(folds), row + 0.2), "o", color=GREY, ms=3.5, mew=0, alpha=0.8)
+            axes.plot(interval, (row, row), "-", color=BLUE, lw=2, solid_capstyle="butt")
+            axes.plot(np.mean(folds), row, "D", color=BLUE, ms=5)
+        axes.axvline(0, color=INK, lw=0.8)
+        axes.set(title=metric, xlabel="difference (nats)", yticks=range(len(variants)), yticklabels=variants)
+        axes.set_ylim(len(variants) - 0.5, -0.5)
+        axes.grid(axis="x")
+    return figure
+
+
+@styled
+def rate_distortion(points: Sequence[tuple[float, float, float]]) -> Figure:
+    """(beta, KL, reconstruction loss) of one run each, by rising beta; along the dashed line the ELBO is the best."""
+    figure = Figure(figsize=(WIDTH * 0.72, WIDTH * 0.5), layout="constrained")
+    axes = figure.subplots()
+    _, rates, distortions = zip(*points, strict=True)
+    axes.plot(rates, distortions, "o-", color=BLUE, ms=6, lw=1.2)
+    for beta, *point in points:
+        axes.annotate(f"β = {beta:g}", point, xytext=(7, 5), textcoords="offset points")
+    beta, *best = min(points, key=lambda point: point[1] + point[2])
+    axes.axline(best, slope=-1, color=GREY, lw=1, ls="--", zorder=1, label=f"equal ELBO, best at β = {beta:g}")
+    axes.margins(0.18)
+    axes.set(xlabel="rate: KL (nats per image)", ylabel="distortion: reconstruction loss (nats per image)")
+    axes.legend()
+    axes.grid()
+    return figure

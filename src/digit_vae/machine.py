@@ -1,0 +1,73 @@
+"""The machine under a run: its device made deterministic, and the fingerprint within which bits repeat."""
+
+import os
+import platform
+import re
+import subprocess
+from importlib.metadata import version
+from pathlib import Path
+
+import tensorflow as tf
+
+from digit_vae.errors import UserError
+
+THREADS = 1
+# Those that change how oneDNN and Eigen order their sums, and so the last bits.
+INSTRUCTION_SETS = (
+    *("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16"),
+    *("asimd", "sve"),
+)
+
+
+def select_device(device: str) -> dict:
+    """Makes TensorFlow deterministic, single-threaded and bound to `device` ("cpu" or "gpu").
+
+    Returns: the fingerprint of what the runs of this process run on. To be called before anything else uses
+    TensorFlow; calling it again with the same device changes nothing.
+    Raises: UserError when `device` is "gpu" and TensorFlow sees none.
+    """
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise UserError(
+            "train.device: expected a GPU that TensorFlow can see, received none: install the GPU build with "
+            "`make setup GPU=1` and check the driver with `nvidia-smi` (TF_CPP_MIN_LOG_LEVEL=0 shows TensorFlow's own "
+            "reasons), or set train.device to cpu"
+        )
+    if device == "cpu" and gpus:
+        tf.config.set_visible_devices([], "GPU")
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    tf.config.experimental.enable_op_determinism()
+    build = tf.sysconfig.get_build_info()
+    return fingerprint() | {
+        "device": device,
+        "gpu": tf.config.experimental.get_device_details(gpus[0]).get("device_name") if device == "gpu" else None,
+        "threads": THREADS,
+        "tensorflow_build": f"{tf.version.GIT_VERSION}, CUDA {build.get('cuda_version', 'none')}",
+    }
+
+
+def fingerprint() -> dict:
+    """Processor, cores, instruction sets, operating system and versions, as plain values for JSON."""
+    cpuinfo = Path("/proc/cpuinfo")
+    described = cpuinfo.read_text() if cpuinfo.is_file() else ""
+    model = re.search(r"^model name\s*:\s*(.+)$", described, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", described, re.MULTILINE)
+    flags = flags.group(1).split() if flags else []
+    return {
+        "cpu": model.group(1).strip() if model else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "instruction_sets": [name for name in INSTRUCTION_SETS if name in flags],
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("tensorflow", "keras", "numpy")},
+    }
+
+
+def git_commit() -> str | None:
+    """The commit of the working tree, with "-dirty" when tracked files differ from it; None outside a checkout."""
+    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--match="]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
+    except FileNotFoundError:
+        return None

@@ -1,0 +1,31 @@
+"""How long work shows itself: one line an epoch in a log, a bar that is redrawn in place on a terminal."""
+
+import sys
+
+BAR = 20
+
+
+def epoch_line(run: str, history: dict, timing: dict, epochs: int) -> str:
+    """One finished epoch in words; losses in nats per image."""
+    return (
+        f"{run:<16} epoch {history['epoch']:>{len(str(epochs))}}/{epochs}  loss {history['loss']:.2f}"
+        f"  reconstruction {history['reconstruction_loss']:.2f}  KL {history['kl_loss']:.2f}"
+        f"  validation {history['val_loss']:.2f}  {timing['train_seconds']:.1f} s"
+    )
+
+
+def clock(seconds: float) -> str:
+    """75 -> "1:15", 3675 -> "1:01:15"."""
+    minutes, seconds = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
+
+
+def show(line: str, *, done: float, left_seconds: float) -> None:
+    """Prints `line` with the time left; on a terminal, with a bar of the share `done`, in place of the last one."""
+    line = f"{line}  left {clock(left_seconds)}"
+    if not sys.stdout.isatty():
+        print(line, flush=True)
+        return
+    filled = round(done * BAR)
+    print(f"\r\033[K[{'#' * filled}{'.' * (BAR - filled)}] {line}", end="\n" if done >= 1 else "", flush=True)

@@ -1,0 +1,416 @@
+"""MLflow as a mirror of the runs' files: live while a run trains, and made again from the files at any time.
+
+A run in MLflow is one attempt at a run of the matrix: its name, the hash of its inputs and the time it started. What
+is logged twice with its original time stays one point, so everything here can be repeated, and a tag that is set last
+(the hashes of the files brought in) says that nothing is left to do. All runs of a variant with the same params have
+one parent run.
+"""
+
+import fcntl
+import json
+import os
+import re
+import shutil
+import socket
+import tempfile
+import textwrap
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+import psutil
+
+from digit_vae.errors import UserError
+from digit_vae.files import replacing, sha256, sha256_of
+from digit_vae.params import FULL
+
+SETTINGS = {
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+    "MLFLOW_DISABLE_AGENT_HINT": "true",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
+for _name, _value in SETTINGS.items():
+    os.environ.setdefault(_name, _value)
+
+# MLflow reads these settings when it is imported.
+from mlflow import MlflowClient  # noqa: E402 - after the settings
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run  # noqa: E402 - likewise
+from mlflow.exceptions import MlflowException  # noqa: E402 - likewise
+from sqlalchemy.exc import SQLAlchemyError  # noqa: E402 - stands with MLflow, whose store raises it
+
+EXPERIMENT = "digit-vae"
+DATABASE = "mlflow.db"
+ARTIFACTS = "mlartifacts"
+
+CURRENT = "digit_vae.current"  # "true" for the attempt that the present files came from
+FILES = "digit_vae.files"  # the hashes of the files that were brought in
+WRITER = "digit_vae.writer"  # the process that logs a run while it trains
+PARENT = "mlflow.parentRunId"
+
+METRICS_A_BATCH = 1000  # MLflow's own limit
+SAME_START_SECONDS = 5  # a process's start time is read off clocks that may be adjusted
+
+
+@dataclass(frozen=True)
+class Record:
+    """What the files say of one run; while it trains, history and timings as far as it got.
+
+    files: those that become artifacts, by artifact name. figures: PNG files drawn from one of these, by file name.
+    """
+
+    history: Mapping
+    timings: Mapping
+    metrics: Mapping = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    figures: Callable[[str], Mapping[str, bytes]] = lambda _: {}
+
+    @property
+    def name(self) -> str:
+        return self.history["run"]
+
+    @property
+    def variant(self) -> str:
+        return self.history["variant"]
+
+    @property
+    def identity(self) -> dict[str, str]:
+        """The tags that tell this attempt from every other."""
+        started_at = str(self.timings["started_at"])
+        return {"run": self.name, "inputs_sha256": self.timings["inputs_sha256"], "started_at": started_at}
+
+    @property
+    def parent_identity(self) -> dict[str, str]:
+        return {"parent_of": self.variant, "params_sha256": sha256_of(self.history["params"])}
+
+
+class Comparison(NamedTuple):
+    """What stage `compare` found for a variant, and the file that says so."""
+
+    content: Mapping
+    file: Path
+
+
+class Synced(NamedTuple):
+    """The names of the runs that were brought in, were there already, and were closed because their process died."""
+
+    brought: list[str]
+    unchanged: list[str]
+    killed: list[str]
+
+
+class Tracker:
+    """The project's experiment in MLflow.
+
+    The store is `MLFLOW_TRACKING_URI` or else a database in `root`, made at first use; one process at a time changes
+    which runs there are. Raises: UserError, in every method, when MLflow or the way to it fails.
+    """
+
+    def __init__(self, root: Path) -> None:
+        root = root.resolve()
+        own = root / DATABASE
+        self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{own}"
+        database = Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+        self._lock = Path(f"{database or own}.lock")
+        self._live: dict[str, str] = {}
+        with self._exclusive():
+            if database and not database.exists():
+                _create_database(database)
+            self._client = MlflowClient(tracking_uri=self.uri)
+            artifacts = None if self.uri.startswith("http") else str(root / ARTIFACTS)
+            self._experiment_id = self._find_experiment(artifacts, moved_is_error=database == own)
+
+    def start(self, record: Record) -> None:
+        """Opens the run of an attempt that this process will log; one that was killed and goes on is opened again."""
+        with self._exclusive():
+            known = self._known()
+            run_id = self._ensure_run(record, known).info.run_id
+            self._client.update_run(run_id, status="RUNNING")
+            self._client.set_tag(run_id, WRITER, _this_process())
+            self._log(run_id, record)
+            self._mark([run for run in known if run.data.tags.get("run") == record.name], {run_id})
+            self._live[record.name] = run_id
+
+    def epoch(self, run: str, losses: Mapping, timing: Mapping) -> None:
+        """Logs one finished epoch of a run that was started, as one batch."""
+        with self._failures():
+            self._client.log_batch(self._live[run], metrics=_epoch_metrics(losses, timing))
+
+    def end(self, record: Record) -> None:
+        """Completes a run from its files, whatever of it was logged before."""
+        self._live.pop(record.name, None)
+        with self._exclusive():
+            self._bring_run(self._ensure_run(record, self._known()), record)
+
+    @property
+    def live(self) -> tuple[str, ...]:
+        """The names of the runs that were started here and did not end."""
+        return tuple(self._live)
+
+    def kill(self, run: str) -> None:
+        """Closes a run that was started here, and whose trainer died before its end."""
+        with self._failures():
+            self._kill(self._client.get_run(self._live.pop(run)))
+
+    def sync(self, records: Sequence[Record], comparisons: Mapping[str, Comparison]) -> Synced:
+        """Makes MLflow agree with the files of all runs, and writes nothing where it does. comparisons: by variant."""
+        with self._exclusive():
+            known = self._known()
+            runs = [(self._ensure_run(record, known), record) for record in records]
+            brought = [record.name for run, record in runs if self._bring_run(run, record)]
+            self._bring_parents(records, comparisons, known)
+            current = {run_id for run, _ in runs for run_id in (run.info.run_id, run.data.tags[PARENT])}
+            killed = list(self._settle_running(known, current))
+            self._mark(known, current)
+        return Synced(brought, [record.name for record in records if record.name not in brought], killed)
+
+    def _bring_run(self, run: Run, record: Record) -> bool:
+        """Brings the files of a run in, and says whether there was anything to do."""
+        if self._is_complete(run, record.files):
+            return False
+        self._log(run.info.run_id, record)
+        self._complete(run, record, _flat(record.metrics), record.files, record.figures)
+        return True
+
+    def _bring_parents(
+        self, records: Sequence[Record], comparisons: Mapping[str, Comparison], known: list[Run]
+    ) -> None:
+        """The parent run of each variant; where a variant's runs differ in their params, none of them is compared."""
+        families: dict[str, tuple[Run, list[Record]]] = {}
+        for record in records:
+            parent = self._ensure_parent(record, known)
+            families.setdefault(parent.info.run_id, (parent, []))[1].append(record)
+        variants = Counter(children[0].variant for _, children in families.values())
+        for parent, children in families.values():
+            variant = children[0].variant
+            compared = comparisons.get(variant) if variants[variant] == 1 else None
+            files = {"comparison.json": compared.file} if compared else {}
+            if not self._is_complete(parent, files):
+                last = max(children, key=lambda child: child.timings["finished_at"])
+                self._complete(parent, last, _flat(compared.content) if compared else {}, files)
+
+    def _settle_running(self, known: list[Run], current: set[str]) -> Iterator[str]:
+        """Adds the runs that a living process logs to `current`; closes the others left open and yields their names."""
+        for run in known:
+            if run.info.status != "RUNNING" or run.info.run_id in current:
+                continue
+            if _is_alive(run.data.tags.get(WRITER)):
+                current |= {run.info.run_id, run.data.tags[PARENT]}
+            else:
+                self._kill(run)
+                yield run.info.run_name
+
+    def _ensure_run(self, record: Record, known: list[Run]) -> Run:
+        parent = self._ensure_parent(record, known).info.run_id
+        return self._ensure(record.name, record, record.identity, _tags(record) | {PARENT: parent}, known)
+
+    def _ensure_parent(self, record: Record, known: list[Run]) -> Run:
+        return self._ensure(record.variant, record, record.parent_identity, {"variant": record.variant}, known)
+
+    def _ensure(self, name: str, record: Record, identity: dict, tags: dict, known: list[Run]) -> Run:
+        """The run with the tags `identity`; where `known` has none, it is made, and added to `known`."""
+        for run in known:
+            if identity.items() <= run.data.tags.items():
+                return run
+        tags = identity | tags | {CURRENT: "true"}
+        started = _milliseconds(record.timings["started_at"])
+        run = self._client.create_run(self._experiment_id, start_time=started, tags=tags, run_name=name)
+        self._client.log_batch(run.info.run_id, params=_params(record))
+        if PARENT not in tags:  # it does not train, so no process ever closes it
+            self._client.set_terminated(run.info.run_id, "FINISHED", started)
+        known.append(run)
+        return run
+
+    def _log(self, run_id: str, record: Record) -> None:
+        """Logs datasets and epochs, which changes nothing for those that are there."""
+        self._client.log_inputs(run_id, datasets=_datasets(record.history))
+        epochs = zip(record.history.get("epochs", []), record.timings.get("epochs", []), strict=True)
+        metrics = [metric for losses, timing in epochs for metric in _epoch_metrics(losses, timing)]
+        for first in range(0, len(metrics), METRICS_A_BATCH):
+            self._client.log_batch(run_id, metrics=metrics[first : first + METRICS_A_BATCH])
+
+    def _complete(
+        self,
+        run: Run,
+        record: Record,
+        values: Mapping[str, float],
+        files: Mapping[str, Path],
+        figures: Callable[[str], Mapping[str, bytes]] = lambda _: {},
+    ) -> None:
+        """Logs what is known at the end of a run (or a parent): final metrics and files; then, that it is complete."""
+        run_id, finished = run.info.run_id, _milliseconds(record.timings["finished_at"])
+        self._client.log_batch(run_id, params=_params(record))
+        self._log_final(run, values, finished)
+        self._upload(run_id, {name: files[name] for name in self._stale(run, files)}, figures)
+        self._client.set_terminated(run_id, "FINISHED", finished)
+        self._client.set_tag(run_id, FILES, _digests(files))
+
+    def _log_final(self, run: Run, values: Mapping[str, float], timestamp: int) -> None:
+        """Logs the values that are not the latest there. MLflow only appends: another value gets a later time."""
+        changed = {name: value for name, value in values.items() if run.data.metrics.get(name) != value}
+        for name in changed.keys() & run.data.metrics.keys():
+            earlier = self._client.get_metric_history(run.info.run_id, name)
+            timestamp = max(timestamp, *(point.timestamp + 1 for point in earlier))
+        metrics = [Metric(name, value, timestamp, 0) for name, value in changed.items()]
+        self._client.log_batch(run.info.run_id, metrics=metrics)
+
+    def _upload(self, run_id: str, files: Mapping[str, Path], figures: Callable[[str], Mapping[str, bytes]]) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            drawn = Path(folder) / "figures"
+            drawn.mkdir()
+            for name, path in files.items():
+                shutil.copyfile(path, Path(folder) / name)
+                for title, content in figures(name).items():
+                    (drawn / title).write_bytes(content)
+            self._client.log_artifacts(run_id, folder)
+
+    def _is_complete(self, run: Run, files: Mapping[str, Path]) -> bool:
+        tagged = run.data.tags.get(FILES) == _digests(files)
+        return tagged and run.info.status == "FINISHED" and not self._stale(run, files)
+
+    def _stale(self, run: Run, files: Mapping[str, Path]) -> list[str]:
+        """The names of those files that MLflow does not have in their present content."""
+        logged = json.loads(run.data.tags.get(FILES, "{}"))
+        there = {artifact.path for artifact in self._client.list_artifacts(run.info.run_id)}
+        return [name for name, path in files.items() if name not in there or logged.get(name) != sha256(path)]
+
+    def _kill(self, run: Run) -> None:
+        """Closes a run whose process died, at its last sign of life."""
+        points = self._client.get_metric_history(run.info.run_id, "loss")
+        end = max([run.info.start_time, *(point.timestamp for point in points)])
+        self._client.set_terminated(run.info.run_id, "KILLED", end)
+
+    def _mark(self, runs: Iterable[Run], current: set[str]) -> None:
+        for run in runs:
+            value = str(run.info.run_id in current).lower()
+            if run.data.tags.get(CURRENT) != value:
+                self._client.set_tag(run.info.run_id, CURRENT, value)
+
+    def _known(self) -> list[Run]:
+        page = self._client.search_runs([self._experiment_id])
+        runs = list(page)
+        while page.token:
+            page = self._client.search_runs([self._experiment_id], page_token=page.token)
+            runs += page
+        return runs
+
+    def _find_experiment(self, artifacts: str | None, *, moved_is_error: bool) -> str:
+        """The experiment's id; it is made where it is missing and restored where it was deleted."""
+        experiment = self._client.get_experiment_by_name(EXPERIMENT)
+        if experiment is None:
+            return self._client.create_experiment(EXPERIMENT, artifact_location=artifacts)
+        if experiment.lifecycle_stage == "deleted":
+            self._client.restore_experiment(experiment.experiment_id)
+        if moved_is_error and experiment.artifact_location != artifacts:
+            raise UserError(
+                f"{DATABASE} expects its artifacts in {experiment.artifact_location}, and this folder has them in "
+                f"{artifacts}: delete {DATABASE} and run `make track`, which makes it again from the files"
+            )
+        return experiment.experiment_id
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """One process at a time: MLflow's store is corrupted by concurrent first use, and knows no unique runs."""
+        with self._failures():
+            self._lock.parent.mkdir(parents=True, exist_ok=True)
+            with self._lock.open("w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                yield
+
+    @contextmanager
+    def _failures(self) -> Iterator[None]:
+        """ImportError: an address may need a database driver that is not installed."""
+        try:
+            yield
+        except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+            reason = textwrap.shorten(masked(str(error)), 300, placeholder=" ...")
+            raise UserError(f"MLflow at {masked(self.uri)} failed: {reason}") from error
+
+
+def masked(text: str) -> str:
+    """`text` without the passwords of the addresses in it."""
+    text = re.sub(r"(://[^/\s:@]*):[^/\s@]*@", r"\1:***@", text)
+    return re.sub(r"((?:password|token)=)[^&\s]+", r"\1***", text, flags=re.IGNORECASE)
+
+
+def _create_database(path: Path) -> None:
+    """The empty store appears whole: a process killed while MLflow makes its tables leaves nothing behind."""
+    with replacing(path) as temporary:
+        MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments()
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _epoch_metrics(losses: Mapping, timing: Mapping) -> list[Metric]:
+    """The losses and seconds of one epoch; its number is the step, and its end the time."""
+    values = {name: value for name, value in {**losses, **timing}.items() if name not in ("epoch", "finished_at")}
+    return [
+        Metric(name, value, _milliseconds(timing["finished_at"]), losses["epoch"]) for name, value in values.items()
+    ]
+
+
+def _flat(values: Mapping, prefix: str = "") -> dict[str, float]:
+    """{"test": {"elbo": -150.2}} -> {"test.elbo": -150.2}"""
+    flat = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": float(value)}
+    return flat
+
+
+def _params(record: Record) -> list[Param]:
+    return [Param(name, str(value)) for name, value in record.history["params"].items()]
+
+
+def _tags(record: Record) -> dict[str, str]:
+    """What runs are filtered, grouped and coloured by in the UI."""
+    machine = record.timings["machine"]
+    tags = {"variant": record.variant, "split": record.history["split"]}
+    tags |= {name: str(machine[name] or "none") for name in ("cpu", "gpu", "device", "precision")}
+    if commit := record.timings["git_commit"]:
+        tags |= {"git_commit": commit, "mlflow.source.git.commit": commit.removesuffix("-dirty")}
+    return tags
+
+
+def _datasets(history: Mapping) -> list[DatasetInput]:
+    validation = "test_images" if history["split"] == FULL else f"fold_{history['split']}"
+    digests = history["data"]
+    return [
+        _dataset("train_images", digests["train_images"], "training"),
+        _dataset(validation, digests["validation"], "validation"),
+    ]
+
+
+def _dataset(name: str, digest: str, context: str) -> DatasetInput:
+    """MLflow keeps at most 36 characters as a digest: the whole one stands in the source."""
+    source = json.dumps({"sha256": digest})
+    dataset = Dataset(name=name, digest=digest[:36], source_type="local", source=source)
+    return DatasetInput(dataset=dataset, tags=[InputTag("mlflow.data.context", context)])
+
+
+def _digests(files: Mapping[str, Path]) -> str:
+    return json.dumps({name: sha256(path) for name, path in files.items()}, sort_keys=True)
+
+
+def _this_process() -> str:
+    return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time()}"
+
+
+def _is_alive(writer: str | None) -> bool:
+    """Whether the process that `_this_process` described may still be running; of another host's nothing is known."""
+    if writer is None:
+        return False
+    host, process, started = writer.rsplit(" ", 2)
+    if host != socket.gethostname():
+        return True
+    try:
+        return abs(psutil.Process(int(process)).create_time() - float(started)) < SAME_START_SECONDS
+    except psutil.NoSuchProcess:
+        return False

@@ -1,0 +1,87 @@
+"""Fixtures that several test files share."""
+
+import shutil
+import struct
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digit_vae.errors import exit_status
+
+ROOT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch) -> Path:
+    """A folder with the project's params.yaml and nothing else; the working folder of the test."""
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def run_stage(monkeypatch) -> Callable[..., int]:
+    """Runs a stage's `main` with command-line arguments, as its script does, and returns the exit status."""
+
+    def run(main: Callable[[], None], *arguments: str) -> int:
+        monkeypatch.setattr(sys, "argv", ["stage", *arguments])
+        return exit_status(main)
+
+    return run
+
+
+@pytest.fixture
+def idx_bytes() -> Callable[[np.ndarray], bytes]:
+    """An IDX file of unsigned bytes, as the format's description says."""
+
+    def encode(values: np.ndarray) -> bytes:
+        return struct.pack(f">HBB{values.ndim}I", 0, 8, values.ndim, *values.shape) + values.astype(np.uint8).tobytes()
+
+    return encode
+
+
+@pytest.fixture(scope="session")
+def mlflow_tables(tmp_path_factory) -> Path:
+    """A database with MLflow's tables and nothing in them; making one takes seconds, copying it nothing."""
+    from mlflow import MlflowClient
+
+    path = tmp_path_factory.mktemp("mlflow") / "mlflow.db"
+    MlflowClient(tracking_uri=f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def mlflow_project(project, mlflow_tables, monkeypatch) -> Path:
+    """`project` with an empty MLflow store of its own."""
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    shutil.copy(mlflow_tables, project)
+    return project
+
+
+@pytest.fixture(scope="session")
+def digits() -> np.ndarray:
+    """400 small digits that scikit-learn brings along, as MNIST has them: (400, 28, 28, 1) uint8."""
+    from sklearn.datasets import load_digits
+
+    images = load_digits().images[:400].repeat(3, axis=1).repeat(3, axis=2) * 255 / 16
+    return np.pad(images, ((0, 0), (2, 2), (2, 2)))[..., np.newaxis].astype(np.uint8)
+
+
+@pytest.fixture(scope="session")
+def cpu() -> dict:
+    """TensorFlow as the stages set it up, before any test uses it; the machine's fingerprint."""
+    from digit_vae.machine import select_device
+
+    return select_device("cpu")
+
+
+@pytest.fixture
+def make_params() -> Callable:
+    """The paper's base model on small data, with what a test changes."""
+    from digit_vae.params import RunParams
+
+    base = {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "latent_dim": 2, "seed": 0}
+    return lambda **changes: RunParams(**(base | {"device": "cpu", "precision": "float32"} | changes))

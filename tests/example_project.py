@@ -1,0 +1,81 @@
+"""A small project on disk as the stages before `compare` and `plot` leave it, with made-up but plausible numbers."""
+
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from digit_vae.files import npz_bytes, write_bytes, write_json, write_npy
+from digit_vae.params import Params, Run, load_params, run_params, runs
+
+ROOT = Path(__file__).resolve().parent.parent
+TEST_IMAGES = 200
+
+
+def write_project(folder: Path, **sections: dict) -> Params:
+    """Writes params.yaml with `sections` changed in it (`variants` replaced), and every declared run's files."""
+    content = yaml.safe_load((ROOT / "params.yaml").read_text())
+    for name, section in sections.items():
+        content[name] = section if name == "variants" else content[name] | section
+    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
+    params = load_params(folder / "params.yaml")
+    generator = np.random.default_rng(0)
+    for run in runs(params):
+        write_run(folder, params, run, generator)
+    write_npy(folder / "data/processed/test_labels.npy", np.arange(TEST_IMAGES, dtype=np.uint8) % 10)
+    return params
+
+
+def write_run(folder: Path, params: Params, run: Run, generator: np.random.Generator) -> None:
+    settings = run_params(params, run)
+    kl = generator.normal(6.5, 0.1) / settings.beta**0.3
+    reconstruction = generator.normal(149, 0.5) + 6 * np.log2(1 + settings.beta)
+    epochs = range(1, params.train.epochs + 1)
+    models = folder / "models" / run.name
+    write_json(
+        models / "history.json",
+        {
+            "run": run.name,
+            "params": vars(settings),
+            "epochs": [_history(epoch, reconstruction, kl, settings.beta) for epoch in epochs],
+        },
+    )
+    machine = {"cpu": "Example CPU", "gpu": None, "threads": 1, "device": settings.device}
+    seconds = [
+        {"epoch": epoch, "train_seconds": generator.normal(20, 1), "validation_seconds": 1.0} for epoch in epochs
+    ]
+    write_json(models / "timings.json", {"run": run.name, "machine": machine, "setup_seconds": 3.0, "epochs": seconds})
+    metrics = {
+        split: _metrics(reconstruction + shift, kl, params.train.latent_dim)
+        for split, shift in {"validation": 0.0, "test": 0.7}.items()
+    }
+    write_json(folder / f"reports/metrics/runs/{run.name}.json", metrics)
+    write_samples(models / "samples.npz", params, generator)
+
+
+def write_samples(path: Path, params: Params, generator: np.random.Generator) -> None:
+    digits, grid, latent_dim = params.evaluate.digits, params.evaluate.grid, params.train.latent_dim
+    samples = {"z_mean": generator.normal(size=(TEST_IMAGES, latent_dim)).astype(np.float32)}
+    for name in ("originals", "reconstructions", "generated"):
+        samples[name] = generator.integers(0, 256, (digits, 28, 28), dtype=np.uint8)
+    if latent_dim == 2:
+        samples["plane"] = generator.integers(0, 256, (grid, grid, 28, 28), dtype=np.uint8)
+    write_bytes(path, npz_bytes(samples))
+
+
+def _history(epoch: int, reconstruction: float, kl: float, beta: float) -> dict:
+    terms = {"reconstruction_loss": reconstruction + 60 / epoch**1.5, "kl_loss": kl * (1 - 0.7 / epoch), "penalty": 0.0}
+    record = {"loss": terms["reconstruction_loss"] + beta * terms["kl_loss"]} | terms
+    return {"epoch": epoch} | record | {f"val_{name}": 0.99 * value for name, value in record.items()}
+
+
+def _metrics(reconstruction: float, kl: float, latent_dim: int) -> dict:
+    return {
+        "images": TEST_IMAGES,
+        "reconstruction_loss": reconstruction,
+        "kl_loss": kl,
+        "elbo": -(reconstruction + kl),
+        "kl_per_dimension": {f"z{dimension}": kl / latent_dim for dimension in range(latent_dim)},
+        "active_units": latent_dim,
+        "dead_units": 11 + round(reconstruction) % 3,
+    }

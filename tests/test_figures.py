@@ -1,0 +1,148 @@
+import io
+from statistics import NormalDist
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.image import imread
+
+from digit_vae import figures
+
+EPOCHS = [
+    {name: float(10 * epoch + place) for place, name in enumerate(
+        ("loss", "reconstruction_loss", "kl_loss", "val_loss", "val_reconstruction_loss", "val_kl_loss"))}
+    | {"epoch": epoch} for epoch in (1, 2, 3)
+]  # fmt: skip
+
+
+def noise(*shape):
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+def chunks(png):
+    """The types of a PNG's chunks, read as its specification says."""
+    position, found = 8, []
+    while position < len(png):
+        found.append(png[position + 4 : position + 8])
+        position += 12 + int.from_bytes(png[position : position + 4], "big")
+    return found
+
+
+def test_sheet_sets_images_row_by_row_with_gaps_and_fills_the_rest():
+    images = np.stack([np.full((2, 3), value, np.uint8) for value in (1, 2, 3)])
+    expected = [
+        [1, 1, 1, 9, 2, 2, 2],
+        [1, 1, 1, 9, 2, 2, 2],
+        [9, 9, 9, 9, 9, 9, 9],
+        [3, 3, 3, 9, 9, 9, 9],
+        [3, 3, 3, 9, 9, 9, 9],
+    ]
+    np.testing.assert_array_equal(figures.sheet(images, columns=2, gap=1, background=9), expected)
+
+
+def test_sheet_without_gaps_is_the_images_side_by_side():
+    images = noise(6, 4, 5)
+    np.testing.assert_array_equal(
+        figures.sheet(images, columns=3, gap=0), np.block([[*images[:3]], [*images[3:]]])
+    )  # fmt: skip
+
+
+def test_png_is_the_same_twice_and_names_no_software_or_time():
+    first, second = (
+        figures.png_bytes(figures.digits(noise(4, 28, 28), noise(4, 28, 28), noise(4, 28, 28), title="a"))
+        for _ in range(2)
+    )
+    assert first == second
+    assert not {b"tEXt", b"iTXt", b"zTXt", b"tIME"} & set(chunks(first))
+    assert imread(io.BytesIO(first)).shape[1] == round(150 * figures.WIDTH)
+
+
+def test_the_style_does_not_depend_on_the_settings_outside_nor_change_them():
+    points = [(0.5, 8.0, 150.0), (1.0, 6.0, 152.0)]
+    expected = figures.png_bytes(figures.rate_distortion(points))
+    with mpl.rc_context({"font.size": 30, "axes.grid": True, "savefig.dpi": 40, "figure.dpi": 40}):
+        before = dict(mpl.rcParams)
+        assert figures.png_bytes(figures.rate_distortion(points)) == expected
+        assert dict(mpl.rcParams) == before
+
+
+@pytest.mark.parametrize(("count", "rows"), [(3, 1), (10, 1), (25, 3)])
+def test_digits_shows_originals_reconstructions_and_generated_dark_on_white(count, rows):
+    blocks = [noise(count, 28, 28) for _ in range(3)]
+    figure = figures.digits(*blocks, title="baseline-full")
+    assert [axes.get_ylabel() for axes in figure.axes] == ["original", "reconstruction", "generated"]
+    for axes, images in zip(figure.axes, blocks, strict=True):
+        shown = axes.images[0].get_array()
+        assert shown.shape == (30 * rows - 2, 30 * 10 - 2)
+        np.testing.assert_array_equal(shown[:28, 30:58], 255 - images[1])
+
+
+def test_latent_scatter_shows_every_point_in_its_digits_colour_and_names_each_class():
+    z_mean, labels = np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 10
+    axes = figures.latent_scatter(z_mean, labels, title="a").axes[0]
+    np.testing.assert_array_equal(axes.collections[0].get_offsets(), z_mean)
+    colours = axes.collections[0].get_facecolors()[:, :3]
+    assert all((colours[labels == digit] == colours[digit]).all() for digit in range(10))
+    assert len(np.unique(colours, axis=0)) == 10
+    numerals = {text.get_text(): text.xy for text in axes.texts}
+    assert numerals == {str(digit): pytest.approx(np.median(z_mean[labels == digit], axis=0)) for digit in range(10)}
+
+
+def test_latent_scatter_says_that_further_dimensions_are_not_shown():
+    axes = figures.latent_scatter(np.zeros((10, 5)), np.arange(10), title="a").axes[0]
+    assert axes.get_xlabel() == "z_mean, dimension 0 (first two of 5 dimensions)"
+
+
+def test_latent_scatter_of_one_dimension_shows_it_by_digit():
+    z_mean, labels = np.linspace(-1, 1, 20)[:, None], np.arange(20) % 10
+    axes = figures.latent_scatter(z_mean, labels, title="a").axes[0]
+    np.testing.assert_array_equal(axes.collections[0].get_offsets(), np.column_stack([z_mean[:, 0], labels]))
+    assert axes.get_ylabel() == "digit"
+
+
+@pytest.mark.parametrize("epochs", [1, 3])
+def test_loss_curves_show_the_history_and_what_was_published(epochs):
+    figure = figures.loss_curves(EPOCHS[:epochs], title="a", published=[9.0, 8.0], source="the paper")
+    for axes, key in zip(figure.axes, ("loss", "reconstruction_loss", "kl_loss"), strict=True):
+        training, validation = axes.lines[:2]
+        assert list(training.get_ydata()) == [epoch[key] for epoch in EPOCHS[:epochs]]
+        assert list(validation.get_ydata()) == [epoch[f"val_{key}"] for epoch in EPOCHS[:epochs]]
+        assert list(validation.get_xdata()) == [epoch["epoch"] for epoch in EPOCHS[:epochs]]
+    assert [list(line.get_ydata()) for line in figure.axes[0].lines[2:]] == [[9.0, 8.0]]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["training", "validation", "validation, the paper"]
+
+
+def test_latent_plane_keeps_rows_and_columns_and_ticks_stand_at_the_priors_quantiles():
+    plane = noise(4, 4, 28, 28)
+    axes = figures.latent_plane(plane, title="a").axes[0]
+    np.testing.assert_array_equal(255 - axes.images[0].get_array()[28:56, 84:112], plane[1, 3])
+    (left, right), (bottom, top) = axes.get_xlim(), axes.get_ylim()
+    assert (left, right, bottom, top) == (0, 4, 0, 4)
+    names = [text.get_text() for text in axes.get_yticklabels()]
+    ticks = dict(zip(names, axes.get_yticks(), strict=True))
+    assert ticks["0"] == 2.0
+    assert NormalDist().inv_cdf(ticks["\N{MINUS SIGN}1"] / 4) == pytest.approx(-1.0)
+
+
+def test_ablation_shows_folds_mean_and_interval_of_each_variant():
+    panels = {"ELBO": {"dropout": ([1.0, 2.0, 6.0], (-1.0, 7.0)), "l1_l2": ([0.0, 0.5, 1.0], (-0.5, 1.5))}}
+    axes = figures.ablation(panels).axes[0]
+    folds, interval, mean = axes.lines[:3]
+    assert list(folds.get_xdata()) == [1.0, 2.0, 6.0]
+    assert list(interval.get_xdata()) == [-1.0, 7.0]
+    assert list(mean.get_xdata()) == [3.0]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["dropout", "l1_l2"]
+    assert axes.get_ylim() == (1.5, -0.5)
+
+
+def test_rate_distortion_labels_each_beta_and_draws_equal_elbo_through_the_best():
+    axes = figures.rate_distortion([(0.5, 8.0, 150.0), (1.0, 6.0, 151.0), (4.0, 4.0, 160.0)]).axes[0]
+    curve, equal_elbo = axes.lines
+    np.testing.assert_array_equal(curve.get_xydata(), [(8, 150), (6, 151), (4, 160)])
+    assert {text.get_text(): tuple(text.xy) for text in axes.texts} == {
+        "β = 0.5": (8.0, 150.0),
+        "β = 1": (6.0, 151.0),
+        "β = 4": (4.0, 160.0),
+    }
+    assert (tuple(equal_elbo.get_xy1()), equal_elbo.get_slope()) == ((6.0, 151.0), -1)

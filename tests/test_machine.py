@@ -1,0 +1,100 @@
+import json
+import os
+import platform
+import subprocess
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from digit_vae import machine
+from digit_vae.errors import UserError
+
+X86 = """processor\t: 0
+model name\t: Some CPU @ 2.00GHz
+flags\t\t: fpu sse4_2 avx avx2 fma avx512f amx_tile unknown
+
+processor\t: 1
+model name\t: Some CPU @ 2.00GHz
+"""
+ARM = "processor\t: 0\nFeatures\t: fp asimd evtstrm sve\n"
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """An empty folder that no git settings or repository around it reach, and `git` in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    identity = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
+
+    def git(*arguments):
+        done = subprocess.run(["git", *identity, *arguments], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    return git
+
+
+def test_the_device_is_deterministic_and_has_one_thread(cpu):
+    assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+    assert tf.config.threading.get_inter_op_parallelism_threads() == 1
+    assert tf.config.get_visible_devices("GPU") == []
+    with pytest.raises(tf.errors.FailedPreconditionError, match="deterministic"):
+        tf.random.normal((2,)) if not tf.random.get_global_generator() else None
+    assert (cpu["device"], cpu["gpu"], cpu["threads"]) == ("cpu", None, 1)
+
+
+def test_selecting_the_device_again_changes_nothing(cpu):
+    tf.ones((2,)) + 1  # TensorFlow is in use by now
+    assert machine.select_device("cpu") == cpu
+
+
+def test_a_gpu_that_is_not_there_is_refused(cpu, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
+    with pytest.raises(UserError, match=r"train.device: expected a GPU .* or set train.device to cpu"):
+        machine.select_device("gpu")
+
+
+def test_the_fingerprint_is_plain_and_names_the_versions(cpu):
+    assert json.loads(json.dumps(cpu)) == cpu
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
+    assert {name: cpu[name] for name in versions} == versions
+    assert cpu["python"] == platform.python_version()
+    assert cpu["cores"] >= 1
+    assert cpu["tensorflow_build"].startswith(tf.version.GIT_VERSION)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "cpu", "instruction_sets"),
+    [
+        (X86, "Some CPU @ 2.00GHz", ["sse4_2", "avx", "avx2", "fma", "avx512f", "amx_tile"]),
+        (ARM, platform.processor() or platform.machine(), ["asimd", "sve"]),
+        (None, platform.processor() or platform.machine(), []),
+    ],
+)
+def test_the_processor_is_read_from_cpuinfo(tmp_path, monkeypatch, cpuinfo, cpu, instruction_sets):
+    path = tmp_path / "cpuinfo"
+    if cpuinfo:
+        path.write_text(cpuinfo)
+    monkeypatch.setattr(machine, "Path", {"/proc/cpuinfo": path}.__getitem__)
+    found = machine.fingerprint()
+    assert (found["cpu"], found["instruction_sets"]) == (cpu, instruction_sets)
+
+
+def test_git_commit_says_which_and_whether_it_was_changed(checkout):
+    assert machine.git_commit() is None
+    checkout("init")
+    assert machine.git_commit() is None
+    Path("file").write_text("one")
+    checkout("add", "file")
+    checkout("commit", "-m", "one")
+    commit = checkout("rev-parse", "HEAD")
+    checkout("tag", "v1")
+    Path("untracked").write_text("")
+    assert machine.git_commit() == commit
+    Path("file").write_text("two")
+    assert machine.git_commit() == f"{commit}-dirty"

@@ -1,0 +1,93 @@
+import json
+
+import numpy as np
+import pytest
+from example_project import write_project
+from scipy.stats import ttest_rel
+
+from digit_vae.errors import UserError
+from pipeline import compare
+
+
+@pytest.fixture
+def evaluated(tmp_path, monkeypatch):
+    """The project's own variants, on three folds."""
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path, preprocess={"folds": 3}, train={"epochs": 1})
+    return tmp_path
+
+
+def read(path):
+    return json.loads(path.read_text())
+
+
+def values_on_folds(evaluated, variant, images, metric):
+    paths = [evaluated / f"reports/metrics/runs/{variant}-{fold}.json" for fold in range(3)]
+    return [read(path)[images][metric] for path in paths]
+
+
+def variant_files(evaluated):
+    return sorted(path.name for path in (evaluated / "reports/metrics/variants").iterdir())
+
+
+def test_variants_trained_on_folds_get_a_file_each(evaluated):
+    compare.main()
+    assert variant_files(evaluated) == ["baseline.json", "batch_norm.json", "dropout.json", "l1_l2.json"]
+
+
+@pytest.mark.parametrize("images", ["validation", "test"])
+@pytest.mark.parametrize("metric", ["elbo", "reconstruction_loss", "kl_loss"])
+def test_numbers_are_those_of_numpy_and_of_the_paired_t_test(evaluated, images, metric):
+    compare.main()
+    dropout, baseline = (values_on_folds(evaluated, name, images, metric) for name in ("dropout", "baseline"))
+    interval = ttest_rel(dropout, baseline).confidence_interval(0.95)
+    content = read(evaluated / "reports/metrics/variants/dropout.json")
+    assert content["folds"] == 3
+    assert content[images][metric] == pytest.approx(
+        {
+            "mean": np.mean(dropout),
+            "std": np.std(dropout, ddof=1),
+            "difference": np.mean(dropout) - np.mean(baseline),
+            "difference_low": interval.low,
+            "difference_high": interval.high,
+        }
+    )
+
+
+def test_baseline_has_no_difference_from_itself(evaluated):
+    compare.main()
+    content = read(evaluated / "reports/metrics/variants/baseline.json")
+    assert set(content["test"]["kl_per_dimension"]["z1"]) == {"mean", "std"}
+
+
+def test_without_a_baseline_on_folds_there_is_no_difference(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path, variants={"baseline": {"splits": ["full"]}, "second_run": {"splits": ["full", "folds"]}})
+    compare.main()
+    assert variant_files(tmp_path) == ["second_run.json"]
+    assert set(read(tmp_path / "reports/metrics/variants/second_run.json")["test"]["elbo"]) == {"mean", "std"}
+
+
+def test_what_params_no_longer_declare_is_neither_read_nor_kept(evaluated):
+    undeclared = evaluated / "reports/metrics/runs/dropout-3.json"
+    undeclared.write_text("a fold from when there were more")
+    stale = evaluated / "reports/metrics/variants/gone.json"
+    stale.parent.mkdir()
+    stale.write_text("{}")
+    compare.main()
+    assert "gone.json" not in variant_files(evaluated)
+    assert undeclared.exists()
+
+
+def test_the_same_metrics_give_the_same_bytes(evaluated):
+    path = evaluated / "reports/metrics/variants/l1_l2.json"
+    compare.main()
+    first = path.read_bytes()
+    compare.main()
+    assert path.read_bytes() == first
+
+
+def test_missing_metrics_are_named_with_the_stage_that_makes_them(evaluated):
+    (evaluated / "reports/metrics/runs/l1_l2-1.json").unlink()
+    with pytest.raises(UserError, match=r"runs/l1_l2-1\.json is missing: `dvc repro evaluate@l1_l2-1` makes it"):
+        compare.main()

@@ -1,0 +1,99 @@
+import re
+
+import numpy as np
+import pytest
+from example_project import write_project
+
+from digit_vae.errors import UserError
+from pipeline import compare, plot
+
+SMALL = {"digits": 4, "grid": 3}
+TWO_RUNS = {"baseline": {"splits": ["full"]}, "second_run": {"splits": ["full"], "seed": 1}}
+PAPER_FIGURES = {
+    f"figure_{number}_{kind}.png"
+    for numbers, kind in (("12", "reconstructions"), ("34", "latent"), ("56", "loss"))
+    for number in numbers
+}
+
+
+def build(folder, monkeypatch, **sections):
+    """A project of the given sections of params.yaml, compared and plotted."""
+    monkeypatch.chdir(folder)
+    write_project(folder, **({"evaluate": SMALL} | sections))
+    compare.main()
+    plot.main()
+    return folder / "reports"
+
+
+def names(folder):
+    return {path.name for path in folder.iterdir()}
+
+
+def contents(reports):
+    return {path: path.read_bytes() for path in reports.rglob("*") if path.is_file()}
+
+
+def test_the_whole_report_is_written_with_links_that_lead_to_files(tmp_path, monkeypatch):
+    reports = build(tmp_path, monkeypatch, preprocess={"folds": 2})
+    assert names(reports / "figures") == PAPER_FIGURES | {"latent_plane.png", "ablation.png", "rate_distortion.png"}
+    tables = ("table_1", "table_1_last", "ablation", "runs")
+    assert names(reports / "tables") == {f"{name}.{suffix}" for name in tables for suffix in ("csv", "md")}
+    text = (reports / "README.md").read_text()
+    assert sorted(re.findall(r"!\[[^\]]+\]\(figures/([^)]+)\)", text)) == sorted(names(reports / "figures"))
+    for link in re.findall(r"\]\(([^)]+)\)", text):
+        assert (reports / link).is_file(), link
+
+
+def test_the_same_files_give_the_same_bytes_and_nothing_stale_remains(tmp_path, monkeypatch):
+    reports = build(tmp_path, monkeypatch, variants=TWO_RUNS)
+    first = contents(reports)
+    (reports / "figures/figure_7.png").write_bytes(b"stale")
+    plot.main()
+    assert contents(reports) == first
+
+
+def test_a_project_with_nothing_but_the_baseline_and_three_dimensions_says_what_is_not_there(tmp_path, monkeypatch):
+    reports = build(
+        tmp_path,
+        monkeypatch,
+        variants={"baseline": {"splits": ["full", "folds"]}},
+        plot={"second_run": "baseline-full"},
+        train={"epochs": 1, "latent_dim": 3},
+    )
+    assert names(reports / "figures") == PAPER_FIGURES
+    text = (reports / "README.md").read_text()
+    assert "`train.latent_dim` is 3, and a plane needs 2" in text
+    assert "| baseline | 5 |" in text
+    assert "Nothing to compare" in text
+    assert "No sweep" in text
+
+
+@pytest.mark.parametrize(
+    ("path", "stage"),
+    [
+        ("models/second_run-full/samples.npz", "evaluate@second_run-full"),
+        ("models/baseline-full/history.json", "train@baseline-full"),
+        ("models/dropout-1/timings.json", "train@dropout-1"),
+        ("reports/metrics/runs/beta_4-full.json", "evaluate@beta_4-full"),
+        ("reports/metrics/variants/dropout.json", "compare"),
+        ("data/processed/test_labels.npy", "preprocess"),
+    ],
+)
+def test_a_missing_or_damaged_file_is_named_with_the_stage_that_makes_it(tmp_path, monkeypatch, path, stage):
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path, evaluate=SMALL, preprocess={"folds": 2})
+    compare.main()
+    (tmp_path / path).write_text("no such content")
+    with pytest.raises(UserError, match=rf"{path} is damaged.*`dvc repro {stage}`"):
+        plot.main()
+    (tmp_path / path).unlink()
+    with pytest.raises(UserError, match=rf"{path} is missing: `dvc repro {stage}` makes it"):
+        plot.main()
+
+
+def test_samples_of_other_test_images_are_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path, evaluate=SMALL, variants=TWO_RUNS)
+    np.save(tmp_path / "data/processed/test_labels.npy", np.zeros(7, np.uint8))
+    with pytest.raises(UserError, match="expected one z_mean for each of the 7 test images, received 200"):
+        plot.main()

@@ -1,0 +1,165 @@
+import json
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mlflow import MlflowClient
+from synthetic import history, timings, write_evaluation, write_run
+
+from digit_vae.files import write_json, write_npy
+from digit_vae.params import load_params, runs
+from pipeline import track
+
+# MLflow's own use of SQLAlchemy
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+ROOT = Path(__file__).parent.parent
+CLOSED = "http://127.0.0.1:9"
+
+
+def events(run, *, epochs=3, end=True):
+    """What a trainer sends, one JSON object a line."""
+    losses, seconds = history(run, epochs), timings(run, epochs)
+    start = {"history": losses | {"epochs": []}, "timings": seconds | {"epochs": []}}
+    sent = [{"event": "start", "run": run} | start]
+    for each, timing in zip(losses["epochs"], seconds["epochs"], strict=True):
+        sent.append({"event": "epoch", "run": run, "history": each, "timing": timing})
+    if end:
+        sent.append({"event": "end", "run": run})
+    return [json.dumps(event) + "\n" for event in sent]
+
+
+def logged(folder):
+    """All runs of the store in `folder` by name, without the parents."""
+    client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
+    found = client.search_runs([client.get_experiment_by_name("digit-vae").experiment_id])
+    return {run.info.run_name: run for run in found if "run" in run.data.tags}
+
+
+def stored(folder):
+    """Every row of the store's database, and every artifact."""
+    with sqlite3.connect(folder / "mlflow.db") as connection:
+        rows = list(connection.iterdump())
+    return rows, {path: path.read_bytes() for path in (folder / "mlartifacts").rglob("*") if path.is_file()}
+
+
+def test_all_runs_with_files_are_brought_in_once(mlflow_project, run_stage, capsys):
+    names = [run.name for run in runs(load_params())]
+    for name in names[:2]:
+        write_run(mlflow_project, name)
+    write_json(mlflow_project / "reports/metrics/variants/baseline.json", {"folds": 2})
+    assert run_stage(track.main) == 0
+    assert logged(mlflow_project).keys() == set(names[:2])
+    summary = capsys.readouterr().out
+    assert f"2 of {len(names)} runs, 2 of them brought in just now" in summary
+    assert f"not trained yet: {', '.join(names[2:])}" in summary
+
+    before = stored(mlflow_project)
+    assert run_stage(track.main) == 0
+    assert stored(mlflow_project) == before
+    assert "0 of them brought in" in capsys.readouterr().out
+
+
+def test_an_evaluation_brings_metrics_and_figures(mlflow_project, run_stage):
+    write_run(mlflow_project, "baseline-0")
+    assert run_stage(track.main) == 0
+    write_evaluation(mlflow_project, "baseline-0", elbo=-151.5)
+    write_npy(mlflow_project / "data/processed/test_labels.npy", np.arange(12, dtype=np.uint8) % 10)
+    assert run_stage(track.main) == 0
+    run = logged(mlflow_project)["baseline-0"]
+    assert run.data.metrics["validation.elbo"] == -151.5
+    artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
+    figures = {path.name: path.read_bytes()[:4] for path in (artifacts / "figures").iterdir()}
+    expected = ("digits.png", "latent_plane.png", "latent_scatter.png", "loss_curves.png")
+    assert figures == dict.fromkeys(expected, b"\x89PNG")
+    assert {path.name for path in artifacts.iterdir() if path.is_file()} == {
+        "history.json",
+        "metrics.json",
+        "model.weights.h5",
+        "samples.npz",
+        "timings.json",
+    }
+
+
+def test_a_damaged_file_is_one_line(mlflow_project, run_stage, capsys):
+    write_run(mlflow_project, "baseline-0")
+    (mlflow_project / "models/baseline-0/timings.json").write_text("{")
+    assert run_stage(track.main) == 1
+    assert "models/baseline-0/timings.json is damaged" in capsys.readouterr().err
+
+
+def test_a_training_that_ends_is_complete(mlflow_project, capsys):
+    write_run(mlflow_project, "baseline-0")
+    track.follow(events("baseline-0"))
+    run = logged(mlflow_project)["baseline-0"]
+    assert run.info.status == "FINISHED"
+    track.track()
+    assert "0 of them brought in" in capsys.readouterr().out
+    assert logged(mlflow_project)["baseline-0"].to_dictionary() == run.to_dictionary()
+
+
+def test_the_end_of_the_input_without_an_end_is_a_killed_run(mlflow_project):
+    *whole, _ = events("baseline-0", end=False)
+    track.follow([*whole, '{"event": "epo'])
+    run = logged(mlflow_project)["baseline-0"]
+    assert run.info.status == "KILLED"
+    assert run.data.metrics["loss"] == history("baseline-0")["epochs"][1]["loss"]
+
+
+def test_one_of_several_runs_dies(mlflow_project):
+    write_run(mlflow_project, "baseline-0")
+    first, other = events("baseline-0"), events("baseline-1", end=False)
+    track.follow([first[0], other[0], *first[1:], *other[1:]])
+    statuses = {name: run.info.status for name, run in logged(mlflow_project).items()}
+    assert statuses == {"baseline-0": "FINISHED", "baseline-1": "KILLED"}
+
+
+def test_without_a_server_there_is_one_warning(project, monkeypatch, capsys):
+    write_run(project, "baseline-0")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", CLOSED)
+    track.follow(events("baseline-0"))
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: baseline-0 is not logged from its start on; `make track` brings it in later")
+
+
+def test_a_server_that_went_away_and_came_back_has_all_at_the_end(mlflow_project, capsys):
+    write_run(mlflow_project, "baseline-0")
+    follower = track.Follower()
+    start, *epochs, end = map(json.loads, events("baseline-0"))
+    follower.take(start)
+    reachable = follower._tracker._client
+    follower._tracker._client = MlflowClient(tracking_uri=CLOSED)
+    for epoch in epochs:
+        follower.take(epoch)
+    follower._tracker._client = reachable
+    follower.take(end)
+    follower.close()
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert "baseline-0 is not logged from epoch 1 on" in warning
+    assert logged(mlflow_project)["baseline-0"].info.status == "FINISHED"
+    track.track()
+    assert "0 of them brought in" in capsys.readouterr().out
+
+
+def test_trackers_that_make_the_store_at_once_lose_nothing(project, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    names = ["baseline-0", "baseline-1"]
+    for name in names:
+        write_run(project, name)
+    followers = {
+        name: subprocess.Popen([sys.executable, "-m", "pipeline.track", "--follow"], stdin=subprocess.PIPE, text=True)
+        for name in names
+    }
+    for name, follower in followers.items():
+        follower.stdin.write("".join(events(name)))
+    for follower in followers.values():
+        follower.communicate()
+    assert [follower.returncode for follower in followers.values()] == [0, 0]
+    for name, run in logged(project).items():
+        assert run.info.status == "FINISHED"
+        assert run.data.metrics["loss"] == history(name)["epochs"][-1]["loss"]
+    assert logged(project).keys() == set(names)

@@ -1,0 +1,102 @@
+import csv
+
+import pytest
+
+from digit_vae import tables
+from digit_vae.paper import TABLE_1
+from digit_vae.statistics import Difference, Spread
+
+HISTORY = {
+    "epochs": [
+        {"epoch": 1, "loss": 200.5, "reconstruction_loss": 195.25, "kl_loss": 5.25, "val_loss": 180.125},
+        {"epoch": 2, "loss": 170.0, "reconstruction_loss": 164.0, "kl_loss": 6.0, "val_loss": 165.0},
+    ]
+}
+TIMING = {
+    "machine": {"device": "cpu"},
+    "epochs": [{"train_seconds": 20.5, "validation_seconds": 1.0}, {"train_seconds": 30.0, "validation_seconds": 1.0}],
+}
+
+
+def records(table):
+    return list(csv.DictReader(table.csv().decode().splitlines()))
+
+
+def metrics(shift=0.0):
+    return {
+        "reconstruction_loss": 150.0 + shift,
+        "kl_loss": 6.0,
+        "elbo": -156.0 - shift,
+        "active_units": 2,
+        "dead_units": 11,
+    }
+
+
+def test_csv_spreads_a_cell_of_several_numbers_over_as_many_columns():
+    rows = (("a", Spread(1.5, 0.25), None), ("b", Spread(2.5, 0.5), Difference(1.0, -0.5, 2.5)))
+    table = tables.Table(("Run", "KL", "Difference"), rows)
+    assert table.csv().decode() == (
+        "Run,KL mean,KL std,Difference mean,Difference low,Difference high\na,1.5,0.25,,,\nb,2.5,0.5,1.0,-0.5,2.5\n"
+    )
+
+
+def test_csv_keeps_every_digit():
+    assert float(records(tables.Table(("x",), ((0.1 + 0.2,),)))[0]["x"]) == 0.1 + 0.2
+
+
+def test_markdown_rounds_aligns_numbers_right_and_writes_minus_signs():
+    table = tables.Table(
+        ("Run", "Images", "ELBO", "Spread", "Difference"),
+        (("a", 12, -155.126, Spread(-1.0, 0.255), None), ("b", 3, 1.0, Spread(1.0, 2.0), Difference(0.5, -0.126, 1.0))),
+    )
+    assert table.markdown() == (
+        "| Run | Images | ELBO | Spread | Difference |\n"
+        "| --- | ---: | ---: | ---: | ---: |\n"
+        "| a | 12 | −155.13 | −1.00 ± 0.26 |  |\n"  # noqa: RUF001 - a minus sign
+        "| b | 3 | 1.00 | 1.00 ± 2.00 | +0.50 [−0.13, +1.00] |\n"  # noqa: RUF001 - a minus sign
+    )
+
+
+def test_the_papers_table_is_as_printed():
+    seconds = {name: [epoch.seconds for epoch in epochs] for name, epochs in TABLE_1.items()}
+    assert {name: (len(each), sum(each)) for name, each in seconds.items()} == {"CPU": (10, 1139), "GPU": (10, 50)}
+    assert (TABLE_1["CPU"][-1].val_loss, TABLE_1["GPU"][-1].val_loss) == (158.62, 175.61)
+    for epochs in TABLE_1.values():  # every loss falls from epoch to epoch, and holds a KL of 1 to 7 nats
+        for column in ("loss", "reconstruction_loss", "val_loss"):
+            values = [getattr(epoch, column) for epoch in epochs]
+            assert values == sorted(values, reverse=True)
+        assert all(1 < epoch.loss - epoch.reconstruction_loss < 7 for epoch in epochs)
+
+
+def test_table_1_sets_each_epoch_beside_the_papers_two():
+    rows = records(tables.table_1({"baseline-full": HISTORY}, {"baseline-full": TIMING, "other-full": {}}))
+    assert len(rows) == 2 + 10 + 10
+    assert list(rows[0].values()) == ["1", "baseline-full", "CPU", "20.5", "200.5", "195.25", "180.125"]
+    assert list(rows[1].values()) == ["1", "paper", "CPU", "93", "271.71", "270.31", "185.32"]
+    assert list(rows[5].values()) == ["2", "paper", "GPU", "3", "192.16", "188.83", "187.4"]
+    assert [row["Epoch"] for row in rows] == sorted((row["Epoch"] for row in rows), key=int)
+
+
+def test_last_epochs_have_the_losses_of_the_last_and_the_seconds_of_all():
+    rows = records(tables.last_epochs(tables.table_1({"baseline-full": HISTORY}, {"baseline-full": TIMING})))
+    assert list(rows[0].values()) == ["baseline-full", "CPU", "2", "50.5", "170.0", "164.0", "165.0"]
+    assert list(rows[2].values()) == ["paper", "GPU", "10", "50", "177.17", "173.37", "175.61"]
+
+
+def test_ablation_has_a_difference_for_all_but_the_baseline():
+    baseline = {key: {"mean": value, "std": 0.5} for key, value in metrics().items()}
+    difference = {"difference": 1.0, "difference_low": 0.25, "difference_high": 1.75}
+    dropout = {key: {"mean": value, "std": 0.5} | difference for key, value in metrics(1.0).items()}
+    variants = {"baseline": {"folds": 5, "validation": baseline}, "dropout": {"folds": 5, "validation": dropout}}
+    first, second = records(tables.ablation(variants))
+    assert (first["Variant"], first["Recon. loss mean"]) == ("baseline", "150.0")
+    assert first["Recon. loss, difference low"] == ""
+    assert (second["ELBO mean"], second["ELBO, difference high"]) == ("-157.0", "1.75")
+    assert (second["Folds"], second["Dead units std"]) == ("5", "0.5")
+
+
+def test_all_runs_has_both_sets_of_images_and_the_seconds_of_training():
+    table = tables.all_runs({"dropout-3": {"validation": metrics(), "test": metrics(2.0)}}, {"dropout-3": TIMING})
+    (row,) = records(table)
+    assert (row["Run"], row["Val recon. loss"], row["Test recon. loss"]) == ("dropout-3", "150.0", "152.0")
+    assert float(row["Training (s)"]) == pytest.approx(50.5)

@@ -1,0 +1,287 @@
+import json
+import shutil
+import socket
+import sqlite3
+import subprocess
+from pathlib import Path
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.artifacts import download_artifacts
+from synthetic import EPOCH_SECONDS, LOSSES, STARTED, history, timings
+
+from digit_vae.errors import UserError
+from digit_vae.files import write_json
+from digit_vae.tracking import CURRENT, FILES, PARENT, WRITER, Comparison, Record, Tracker, masked
+
+# MLflow's own use of SQLAlchemy
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
+TEST_METRICS = {"test": {"elbo": -155.5, "kl_per_dimension": {"z0": 3.5}}}
+
+
+@pytest.fixture
+def tracker(mlflow_project):
+    return Tracker(mlflow_project)
+
+
+@pytest.fixture
+def client(mlflow_project):
+    return MlflowClient(tracking_uri=f"sqlite:///{mlflow_project / 'mlflow.db'}")
+
+
+@pytest.fixture
+def make_record(mlflow_project):
+    """A record whose files are on disk, with what is given replaced in it."""
+
+    def make(run="baseline-0", epochs=3, started_at=STARTED, metrics=(), **params):
+        contents = {"history.json": history(run, epochs, **params), "timings.json": timings(run, epochs, started_at)}
+        if metrics:
+            contents["metrics.json"] = metrics
+        files = {name: mlflow_project / run / name for name in contents}
+        for name, path in files.items():
+            write_json(path, contents[name])
+        return Record(contents["history.json"], contents["timings.json"], dict(metrics), files)
+
+    return make
+
+
+def as_started(record):
+    """The record as it stands before the first epoch."""
+    return Record(record.history | {"epochs": []}, record.timings | {"epochs": []})
+
+
+def runs_named(client, name):
+    experiment = client.get_experiment_by_name("digit-vae")
+    return client.search_runs([experiment.experiment_id], f"run_name = '{name}'")
+
+
+def points(client, run, key):
+    return [(point.step, point.timestamp, point.value) for point in client.get_metric_history(run.info.run_id, key)]
+
+
+def content(client, run):
+    """All that a run holds but what differs from store to store (ids) or from way to way (who logged it)."""
+    tags = {key: value for key, value in run.data.tags.items() if key not in (PARENT, WRITER)}
+    histories = {key: points(client, run, key) for key in run.data.metrics}
+    artifacts = sorted(artifact.path for artifact in client.list_artifacts(run.info.run_id))
+    inputs = [entry.to_dictionary() for entry in client.get_run(run.info.run_id).inputs.dataset_inputs]
+    info = run.info.status, run.info.start_time, run.info.end_time
+    return info, run.data.params, tags, histories, artifacts, inputs
+
+
+def dump(path):
+    with sqlite3.connect(path / "mlflow.db") as connection:
+        return list(connection.iterdump())
+
+
+def test_a_run_holds_what_its_files_say_at_their_times(tracker, client, make_record):
+    record = make_record(metrics=TEST_METRICS)
+    assert tracker.sync([record], {}).brought == ["baseline-0"]
+    (run,) = runs_named(client, "baseline-0")
+
+    start, end = STARTED * 1000, (STARTED + 4 * EPOCH_SECONDS) * 1000
+    assert (run.info.status, run.info.start_time, run.info.end_time) == ("FINISHED", start, end)
+    assert run.data.params == {key: str(value) for key, value in record.history["params"].items()}
+    for key in (*LOSSES, "val_loss"):
+        expected = [
+            (epoch, (STARTED + epoch * EPOCH_SECONDS) * 1000, record.history["epochs"][epoch - 1][key])
+            for epoch in (1, 2, 3)
+        ]
+        assert points(client, run, key) == expected
+    assert [value for *_, value in points(client, run, "train_seconds")] == [EPOCH_SECONDS - 2] * 3
+    assert run.data.metrics["test.elbo"] == -155.5
+    assert run.data.metrics["test.kl_per_dimension.z0"] == 3.5
+    assert not run.data.metrics.keys() & {"epoch", "finished_at"}
+
+
+def test_tags_datasets_and_artifacts(tracker, client, make_record):
+    tracker.sync([make_record("beta_2-full")], {})
+    (run,) = runs_named(client, "beta_2-full")
+    expected = {
+        "variant": "beta_2",
+        "split": "full",
+        "device": "cpu",
+        "precision": "float32",
+        "cpu": "A CPU",
+        "gpu": "none",
+        "git_commit": "0" * 40,
+        "mlflow.source.git.commit": "0" * 40,
+        CURRENT: "true",
+    }
+    assert expected.items() <= run.data.tags.items()
+    datasets = {
+        entry.tags[0].value: (entry.dataset.name, entry.dataset.digest)
+        for entry in client.get_run(run.info.run_id).inputs.dataset_inputs
+    }
+    assert datasets["training"] == ("train_images", "a" * 36)
+    assert datasets["validation"][0] == "test_images"
+    path = download_artifacts(artifact_uri=f"{run.info.artifact_uri}/history.json")
+    assert json.loads(Path(path).read_text()) == history("beta_2-full")
+
+
+def test_a_second_sync_changes_nothing(tracker, mlflow_project, make_record):
+    records = [make_record("baseline-0", metrics=TEST_METRICS), make_record("baseline-full")]
+    tracker.sync(records, {})
+    before = dump(mlflow_project)
+    assert Tracker(mlflow_project).sync(records, {}).unchanged == ["baseline-0", "baseline-full"]
+    assert dump(mlflow_project) == before
+
+
+def test_a_run_logged_while_it_trained_equals_one_made_from_files(tracker, client, make_record):
+    record = make_record()
+    tracker.sync([record], {})
+    (from_files,) = runs_named(client, record.name)
+    expected = content(client, from_files)
+    client.delete_run(from_files.info.run_id)
+
+    tracker.start(as_started(record))
+    for losses, timing in zip(record.history["epochs"], record.timings["epochs"], strict=True):
+        tracker.epoch(record.name, losses, timing)
+        (live,) = runs_named(client, record.name)
+        assert live.info.status == "RUNNING"
+        assert live.data.metrics["loss"] == losses["loss"]
+    tracker.end(record)
+    assert content(client, runs_named(client, record.name)[0]) == expected
+
+
+def test_an_evaluation_is_added_later_and_a_changed_one_becomes_the_latest(tracker, client, make_record):
+    for metrics in ({}, TEST_METRICS, {"test": {"elbo": -160.0}}, {"test": {"elbo": -155.5}}):
+        tracker.sync([make_record(metrics=metrics)], {})
+    (run,) = runs_named(client, "baseline-0")
+    assert run.data.metrics["test.elbo"] == -155.5
+    assert [value for *_, value in points(client, run, "test.elbo")] == [-155.5, -160.0, -155.5]
+    assert len(points(client, run, "loss")) == 3
+
+
+def test_another_attempt_is_another_run_and_the_earlier_is_no_longer_current(tracker, client, make_record):
+    for started_at in (STARTED, STARTED + 1000):
+        tracker.sync([make_record(started_at=started_at)], {})
+    assert {run.data.tags["started_at"]: run.data.tags[CURRENT] for run in runs_named(client, "baseline-0")} == {
+        str(STARTED): "false",
+        str(STARTED + 1000): "true",
+    }
+
+
+def test_runs_of_a_variant_share_a_parent_with_the_spread_over_folds(tracker, client, make_record, mlflow_project):
+    spread = {"folds": 2, "test": {"elbo": {"mean": -155.0, "std": 0.5}}}
+    write_json(mlflow_project / "baseline.json", spread)
+    records = [make_record("baseline-0"), make_record("baseline-1"), make_record("beta_2-full", beta=2.0)]
+    tracker.sync(records, {"baseline": Comparison(spread, mlflow_project / "baseline.json")})
+    (parent,) = runs_named(client, "baseline")
+    assert parent.data.metrics == {"folds": 2, "test.elbo.mean": -155.0, "test.elbo.std": 0.5}
+    assert parent.data.params["beta"] == "1.0"
+    assert parent.info.status == "FINISHED"
+    for name in ("baseline-0", "baseline-1"):
+        assert runs_named(client, name)[0].data.tags[PARENT] == parent.info.run_id
+    assert runs_named(client, "beta_2-full")[0].data.tags[PARENT] != parent.info.run_id
+
+
+def test_a_variant_with_mixed_params_is_not_compared(tracker, client, make_record, mlflow_project):
+    write_json(mlflow_project / "baseline.json", {"folds": 2})
+    records = [make_record("baseline-0"), make_record("baseline-1", seed=7)]
+    tracker.sync(records, {"baseline": Comparison({"folds": 2}, mlflow_project / "baseline.json")})
+    assert [parent.data.metrics for parent in runs_named(client, "baseline")] == [{}, {}]
+
+
+def test_what_was_deleted_comes_back(tracker, client, make_record, mlflow_project):
+    record = make_record(metrics=TEST_METRICS)
+    tracker.sync([record], {})
+    (run,) = runs_named(client, record.name)
+    before = content(client, run)
+    (mlflow_project / "mlartifacts" / run.info.run_id / "artifacts" / "history.json").unlink()
+    assert tracker.sync([record], {}).brought == [record.name]
+    assert content(client, run) == before
+
+    client.delete_experiment(run.info.experiment_id)
+    assert Tracker(mlflow_project).sync([record], {}).unchanged == [record.name]
+    assert content(client, runs_named(client, record.name)[0]) == before
+
+
+def test_another_store_made_from_the_same_files_is_equal(tracker, client, make_record, mlflow_project, mlflow_tables):
+    record = make_record(metrics=TEST_METRICS)
+    tracker.sync([record], {})
+    other = mlflow_project / "other"
+    other.mkdir()
+    shutil.copy(mlflow_tables, other)
+    Tracker(other).sync([record], {})
+    rebuilt = MlflowClient(tracking_uri=f"sqlite:///{other / 'mlflow.db'}")
+    runs = [(each, *runs_named(each, record.name)) for each in (client, rebuilt)]
+    assert content(*runs[0]) == content(*runs[1])
+
+
+def test_a_run_of_a_dead_process_is_closed_at_its_last_sign_of_life(tracker, client, make_record):
+    record = make_record()
+    tracker.start(as_started(record))
+    tracker.epoch(record.name, record.history["epochs"][0], record.timings["epochs"][0])
+    assert tracker.sync([], {}).killed == []
+    (run,) = runs_named(client, record.name)
+    assert (run.info.status, run.data.tags[CURRENT]) == ("RUNNING", "true")
+
+    process = subprocess.Popen(["true"])
+    process.wait()
+    client.set_tag(run.info.run_id, WRITER, f"{socket.gethostname()} {process.pid} {STARTED}")
+    assert tracker.sync([], {}).killed == [record.name]
+    (run,) = runs_named(client, record.name)
+    assert (run.info.status, run.info.end_time) == ("KILLED", (STARTED + EPOCH_SECONDS) * 1000)
+    assert run.data.tags[CURRENT] == "false"
+    assert tracker.sync([record], {}).brought == [record.name]
+    assert [run.info.status for run in runs_named(client, record.name)] == ["FINISHED"]
+
+
+def test_another_process_with_the_same_number_is_not_the_writer(tracker, client, make_record):
+    tracker.start(as_started(make_record()))
+    (run,) = runs_named(client, "baseline-0")
+    writer = run.data.tags[WRITER].rsplit(" ", 1)[0]
+    client.set_tag(run.info.run_id, WRITER, f"{writer} {STARTED}")
+    assert tracker.sync([], {}).killed == ["baseline-0"]
+
+
+def test_a_run_on_another_host_is_left_alone(tracker, client, make_record):
+    tracker.start(as_started(make_record()))
+    (run,) = runs_named(client, "baseline-0")
+    client.set_tag(run.info.run_id, WRITER, f"another.host 1 {STARTED}")
+    assert tracker.sync([], {}).killed == []
+
+
+def test_long_trainings_fit_into_batches(tracker, client, make_record):
+    tracker.sync([make_record(epochs=150)], {})  # 1,500 points
+    (run,) = runs_named(client, "baseline-0")
+    assert len(points(client, run, "loss")) == 150
+    assert FILES in run.data.tags
+
+
+def test_a_moved_folder_is_an_error_that_says_what_to_do(mlflow_project):
+    Tracker(mlflow_project)
+    moved = mlflow_project / "moved"
+    moved.mkdir()
+    (mlflow_project / "mlflow.db").rename(moved / "mlflow.db")
+    with pytest.raises(UserError, match=r"delete mlflow.db and run `make track`"):
+        Tracker(moved)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://me:secret@host:5000/x", "https://me:***@host:5000/x"),
+        ("at postgresql://me:s%40cret@db/runs?sslmode=on", "at postgresql://me:***@db/runs?sslmode=on"),
+        ("mysql://db/runs?user=me&password=secret&ssl=1", "mysql://db/runs?user=me&password=***&ssl=1"),
+        ("sqlite:////home/me/mlflow.db", "sqlite:////home/me/mlflow.db"),
+        ("http://host:5000/a@b", "http://host:5000/a@b"),
+    ],
+)
+def test_passwords_are_masked(text, expected):
+    assert masked(text) == expected
+
+
+def test_an_unreachable_server_is_an_error_without_its_password(project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    with pytest.raises(UserError, match=r"http://me:\*\*\*@127\.0\.0\.1:9") as raised:
+        Tracker(project)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_missing_database_driver_is_an_error(project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "mssql+pymssql://me:secret@host/runs")
+    with pytest.raises(UserError, match="pymssql"):
+        Tracker(project)

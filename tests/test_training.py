@@ -1,0 +1,162 @@
+import hashlib
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from digit_vae import training
+from digit_vae.errors import UserError
+from digit_vae.model import Losses, build_vae
+
+pytestmark = pytest.mark.usefixtures("cpu")
+# Without batch normalisation: its gradients cancel to remainders of rounding, which Adam blows up to whole steps, so
+# that no other loop comes closer than a few tenths of a percent.
+VARIANT = {"kernel_l1": 1e-5, "kernel_l2": 1e-4, "dropout": 0.2, "beta": 2.0}
+LEARN = np.setdiff1d(np.arange(300), np.arange(0, 300, 5))  # 240 images: three batches of 64 and one of 48
+
+
+def fingerprint(trained, folder):
+    """What has to repeat to the last bit: the weights file and the losses."""
+    trained.vae.save_weights(folder / "model.weights.h5")
+    weights = hashlib.sha256((folder / "model.weights.h5").read_bytes()).hexdigest()
+    return weights, [epoch.history for epoch in trained.epochs]
+
+
+@pytest.fixture(scope="module")
+def trained(digits, cpu):
+    """One training with nearly everything that a variant can switch on."""
+    from digit_vae.params import RunParams
+
+    params = RunParams(
+        epochs=2,
+        batch_size=64,
+        learning_rate=1e-3,
+        latent_dim=2,
+        seed=3,
+        device=cpu["device"],
+        precision="float32",
+        **VARIANT,
+    )
+    reported = []
+    result = training.train(params, digits, LEARN, digits[300:], reported.append)
+    assert reported == result.epochs
+    return params, result
+
+
+def batches(images, size):
+    for start in range(0, len(images), size):
+        yield images[start : start + size].astype(np.float32) / 255
+
+
+def test_training_lowers_the_loss(make_params, digits):
+    epochs = training.train(make_params(epochs=4), digits, np.arange(300), digits[300:]).epochs
+    for name in ("loss", "val_loss"):
+        losses = [epoch.history[name] for epoch in epochs]
+        assert losses == sorted(losses, reverse=True)
+        assert losses[-1] < 0.8 * losses[0]
+
+
+def test_training_equals_a_plain_loop(trained, digits):
+    """The compiled epochs shuffle, gather, scale and average as a loop in Python does, and the warm-up left nothing."""
+    params, result = trained
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(params.seed)
+    vae = build_vae(params)
+    optimizer = keras.optimizers.Adam(params.learning_rate)
+    for epoch in result.epochs:
+        order = np.random.default_rng((params.seed, epoch.history["epoch"])).permutation(LEARN)
+        learnt = []
+        for batch in batches(digits[order], 64):
+            with tf.GradientTape() as tape:
+                losses = vae.compute_losses(batch, training=True)
+            gradients = tape.gradient(losses.loss, vae.trainable_variables)
+            optimizer.apply(gradients, vae.trainable_variables)
+            learnt.append(losses)
+        validated = [vae.compute_losses(batch) for batch in batches(digits[300:], 64)]
+        for prefix, values, sizes in (("", learnt, [64, 64, 64, 48]), ("val_", validated, [64, 36])):
+            means = np.average(np.array(values), axis=0, weights=sizes)
+            recorded = [epoch.history[prefix + name] for name in Losses._fields]
+            np.testing.assert_allclose(recorded, means, rtol=1e-5)
+    for variable, expected in zip(result.vae.weights, vae.weights, strict=True):
+        np.testing.assert_allclose(variable, expected, atol=1e-4, err_msg=variable.path)
+
+
+def test_training_repeats_to_the_last_bit(trained, digits, tmp_path):
+    params, result = trained
+    again = training.train(params, digits, LEARN, digits[300:])
+    assert fingerprint(again, tmp_path) == fingerprint(result, tmp_path)
+
+
+def test_training_repeats_in_another_process(trained, digits, tmp_path):
+    params, result = trained
+    np.save(tmp_path / "digits.npy", digits)
+    script = f"""
+import json, numpy as np
+from pathlib import Path
+from digit_vae import training
+from digit_vae.params import RunParams
+digits = np.load("digits.npy", mmap_mode="r")
+learn = np.array({LEARN.tolist()})
+trained = training.train({params!r}, digits, learn, digits[300:])
+trained.vae.save_weights("model.weights.h5")
+print(json.dumps([epoch.history for epoch in trained.epochs]))
+"""
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
+    weights = hashlib.sha256((tmp_path / "model.weights.h5").read_bytes()).hexdigest()
+    assert (weights, json.loads(done.stdout)) == fingerprint(result, tmp_path)
+
+
+def test_epochs_are_numbered_and_timed(trained):
+    _, result = trained
+    assert [epoch.history["epoch"] for epoch in result.epochs] == [1, 2]
+    assert result.setup_seconds > 0
+    for epoch in result.epochs:
+        assert set(epoch.timing) == {"epoch", "train_seconds", "validation_seconds", "finished_at"}
+        assert set(epoch.history) == {"epoch", *Losses._fields, *(f"val_{name}" for name in Losses._fields)}
+        assert min(epoch.timing.values()) > 0
+    assert result.epochs[0].timing["finished_at"] < result.epochs[1].timing["finished_at"]
+
+
+def test_losses_are_the_shortest_decimals_of_their_float32(trained):
+    _, result = trained
+    for epoch in result.epochs:
+        for value in epoch.history.values():
+            assert value == float(str(np.float32(value)))
+
+
+def test_warm_up_leaves_no_trace(make_params, digits):
+    vae = build_vae(make_params(batch_norm=True, **VARIANT))
+    vae.compile(optimizer=keras.optimizers.Adam(1e-3))
+    vae.optimizer.build(vae.trainable_variables)
+    variables = [*vae.variables, *vae.optimizer.variables]
+    before = [variable.numpy() for variable in variables]
+    changed = []
+
+    def step():
+        vae.train_step(digits[:8].astype(np.float32) / 255)
+        changed.extend(not np.array_equal(*pair) for pair in zip(variables, before, strict=True))
+
+    training._warm_up(vae, step)
+    assert any(changed)
+    for variable, value in zip(variables, before, strict=True):
+        np.testing.assert_array_equal(variable, value, err_msg=variable.path)
+
+
+def test_a_loss_that_is_no_number_ends_the_training(make_params, digits):
+    with pytest.raises(UserError, match=r"diverged: \w+ is (nan|inf) after epoch 1; .* lower train.learning_rate"):
+        training.train(make_params(epochs=1, learning_rate=1e6), digits, LEARN, digits[300:])
+
+
+def test_an_absent_gpu_is_refused(make_params, digits, monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
+    with pytest.raises(UserError, match=r"train.device: expected a GPU .* received none: install the GPU build"):
+        training.train(make_params(device="gpu"), digits, LEARN, digits[300:])
+
+
+def test_variables_elsewhere_than_asked_for_are_refused(make_params):
+    with pytest.raises(UserError, match=r"train.device: expected every variable on gpu, received .*CPU:0"):
+        training._assert_device(build_vae(make_params()), "gpu")
