@@ -48,12 +48,18 @@ def copy_project(target: Path, sections: Mapping[str, Mapping]) -> None:
     write_text(target / "params.yaml", yaml.safe_dump(params, sort_keys=False))
 
 
-def reproduce(folder: Path, module: Sequence[str]) -> None:
-    """Runs the graph in `folder` with `python -m module...`. Raises: UserError when that fails."""
+def start(folder: Path, module: Sequence[str], **options: object) -> subprocess.Popen:
+    """Starts `python -m module...` in a copy of the project, which uses its own code, cache and store."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "GIT_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{kept['PATH']}"
     environment = kept | {"PATH": path, "PYTHONPATH": str(folder / "src")}
-    process = subprocess.Popen([sys.executable, "-m", *module], cwd=folder, env=environment, stdin=subprocess.DEVNULL)
+    command = [sys.executable, "-m", *module]
+    return subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, **options)
+
+
+def reproduce(folder: Path, module: Sequence[str]) -> None:
+    """Runs the graph in `folder` with `python -m module...`. Raises: UserError when that fails."""
+    process = start(folder, module)
     try:
         status = process.wait()
     except KeyboardInterrupt:

@@ -85,8 +85,8 @@ def test_units_of_a_hand_made_encoder(make_params, digits):
     hidden.set_weights([kernel, np.r_[np.full(11, -1.0), np.ones(5)]])
     heads = np.zeros((16, 2))
     heads[15, 0] = 1
-    z_mean.set_weights([heads, [0, 0.5]])
-    z_log_var.set_weights([np.zeros((16, 2)), [0, -1]])
+    z_mean.set_weights([heads, np.array([0, 0.5])])
+    z_log_var.set_weights([np.zeros((16, 2)), np.array([0, -1])])
     measured = evaluation.measure(evaluation.encode(vae, digits[:100], PARAMS), 0.01)
     assert measured["dead_units"] == 11
     assert measured["active_units"] == 1
@@ -133,7 +133,7 @@ def test_batches_hold_every_image_scaled():
     np.testing.assert_allclose(np.concatenate(batches), images / 255, rtol=1e-6)
 
 
-def test_a_run_in_mixed_precision_is_loaded_in_float32(make_params, digits, tmp_path):
+def test_a_run_in_mixed_precision_is_loaded_in_float32(make_params, tmp_path):
     params = make_params(precision="mixed_bfloat16", batch_norm=True)
     trained = build_vae(params)
     trained.save_weights(tmp_path / "model.weights.h5")
@@ -152,5 +152,5 @@ def test_weights_that_cannot_be_loaded_name_the_stage(make_params, tmp_path, dam
         path.write_bytes(b"")
     elif damage == "cut":
         path.write_bytes(path.read_bytes()[:300_000])
-    with pytest.raises(UserError, match=rf"model.weights.h5 is (missing|damaged).* `dvc repro train@baseline-full`"):
+    with pytest.raises(UserError, match=r"model.weights.h5 is (missing|damaged).* `dvc repro train@baseline-full`"):
         evaluation.load_vae(make_params(), path, made_by="train@baseline-full")

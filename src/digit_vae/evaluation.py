@@ -1,5 +1,6 @@
 """What a trained run is worth: the terms of the ELBO on held-out images, and which of its units are alive."""
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -36,8 +37,10 @@ def load_vae(params: RunParams, weights: Path, *, made_by: str) -> VAE:
     """
     vae = build_vae(replace(params, precision="float32"))
     try:
-        vae.load_weights(existing(weights, made_by=made_by))
-    except (OSError, KeyError, ValueError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras would go on without the layers that it does not find
+            vae.load_weights(existing(weights, made_by=made_by))
+    except (OSError, KeyError, ValueError, UserWarning) as error:
         raise damaged(weights, made_by, " ".join(str(error).split())) from error
     return vae
 

@@ -64,7 +64,8 @@ class VAE(keras.Model):
         self.sampling = Sampling(seed, dtype="float32", name="sampling")
         self.decoder = decoder
         self.beta = beta
-        self.trackers = [keras.metrics.Mean(name=name) for name in Losses._fields]
+        # In float64, since a sum over an epoch has more digits than float32 holds.
+        self.trackers = [keras.metrics.Mean(name=name, dtype="float64") for name in Losses._fields]
         self.build(encoder.input_shape)
 
     def build(self, _: tuple) -> None:

@@ -108,9 +108,9 @@ def _timed(call: Callable[[], dict[str, float]]) -> tuple[dict[str, float], floa
     return call(), time.perf_counter() - started
 
 
-def _shortest(value: np.float32) -> float:
-    """The shortest decimal that is this float32: nothing is lost, and files read well."""
-    return float(str(value))
+def _shortest(value: np.floating) -> float:
+    """The shortest decimal of the value as float32, which is as much of it as means anything."""
+    return float(str(np.float32(value)))
 
 
 def _assert_device(vae: VAE, device: str) -> None:

@@ -1,0 +1,57 @@
+# Everything runs in .venv, which the first call makes; `make help` lists what there is.
+PYTHON ?= python3
+PORT ?= 5000
+UV_VERSION := 0.13.9
+
+LOCK := requirements$(if $(GPU),-gpu).lock
+INSTALLED := .venv/installed$(if $(GPU),-gpu)
+RUN := .venv/bin/python -m
+COMPILE := .venv/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
+	--generate-hashes --no-header --no-annotate pyproject.toml --extra dev
+
+# The stages' commands start with `python`: that is the one of .venv.
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+unexport PYTHONPATH PYTHONHOME
+
+.PHONY: help setup repro smoke test check track ui lock
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+
+setup: $(INSTALLED) ## install the locked dependencies (GPU=1: with CUDA; PYTHON=python3.12: another interpreter)
+
+repro: $(INSTALLED) ## the whole graph, on every core (JOBS=2: two runs at once; ADDRESS=auto: on a Ray cluster)
+	@$(RUN) pipeline.repro $(if $(JOBS),--jobs $(JOBS)) $(if $(ADDRESS),--address $(ADDRESS))
+
+smoke: $(INSTALLED) ## the whole graph on a small part of the data, in a temporary copy
+	@$(RUN) pipeline.smoke
+
+test: $(INSTALLED) ## the tests
+	@$(RUN) pytest
+
+check: $(INSTALLED) ## lint and format
+	@$(RUN) ruff check
+	@$(RUN) ruff format --check
+
+track: $(INSTALLED) ## bring into MLflow what it lacks of the runs' files
+	@$(RUN) pipeline.track
+
+ui: track ## MLflow's UI on 127.0.0.1 (PORT=5000)
+	@MLFLOW_DISABLE_TELEMETRY=true $(RUN) mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
+		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+
+lock: .venv/bin/python ## compile the lock files from pyproject.toml
+	@$(RUN) pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
+	@$(COMPILE) -o requirements.lock
+	@$(COMPILE) --extra gpu -c requirements.lock -o requirements-gpu.lock
+
+$(INSTALLED): $(LOCK) pyproject.toml | .venv/bin/python
+	@echo "installing $(LOCK) into .venv (takes minutes, once)"
+	@$(RUN) pip install -qq --disable-pip-version-check --require-hashes -r $(LOCK)
+	@$(RUN) pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || \
+		{ echo "expected Python 3.11, 3.12 or 3.13, received: $$($(PYTHON) --version 2>&1); set PYTHON=/path/to/python" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv

@@ -1,0 +1,176 @@
+"""The driver on a small graph of its own: against plain `dvc repro`, and when things go wrong."""
+
+import signal
+import subprocess
+from collections.abc import Iterator
+
+import psutil
+import pytest
+import yaml
+
+from digit_vae.errors import UserError
+from digit_vae.params import load_params
+from pipeline import repro, smoke
+
+DRIVER = ("pipeline.repro", "--jobs", "2")
+SMALL = {
+    "preprocess": {"train_images": 400, "test_images": 100, "folds": 2},
+    "train": {"epochs": 3},
+    "evaluate": {"grid": 3},
+    "plot": {"second_run": "baseline-full"},
+}
+RUNS = ["baseline-full", "baseline-0", "baseline-1"]
+
+
+def change_params(folder, change):
+    path = folder / "params.yaml"
+    params = yaml.safe_load(path.read_text())
+    change(params)
+    path.write_text(yaml.safe_dump(params, sort_keys=False))
+
+
+def keep_variants(**variants):
+    def change(params):
+        params["variants"] = variants
+
+    return change
+
+
+def drive(folder, *module):
+    process = smoke.start(folder, module, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    out, err = process.communicate()
+    return process.returncode, out, err
+
+
+def lines_until(process, found) -> Iterator[str]:
+    for line in process.stdout:
+        yield line
+        if found(line):
+            return
+    pytest.fail("the driver ended without the awaited line")
+
+
+def kill_a_trainer(process) -> bool:
+    for child in psutil.Process(process.pid).children(recursive=True):
+        if child.name().startswith("ray::train@") or "ray::train@" in " ".join(child.cmdline()):
+            child.kill()
+            return True
+    return False
+
+
+@pytest.fixture(scope="module")
+def reproduced(tmp_path_factory):
+    """A copy of the project that the driver took through the small graph, one of its trainers killed on the way."""
+    folder = tmp_path_factory.mktemp("driven")
+    smoke.copy_project(folder, SMALL)
+    change_params(folder, keep_variants(baseline={"splits": ["full", "folds"]}))
+    process = smoke.start(folder, DRIVER, stdout=subprocess.PIPE, text=True)
+    for _ in lines_until(process, lambda line: " epoch " in line and kill_a_trainer(process)):
+        pass
+    process.communicate()
+    assert process.returncode == 0
+    return folder
+
+
+def test_bytes_are_those_of_plain_dvc_repro(reproduced, tmp_path):
+    smoke.copy_project(tmp_path, SMALL | {"fetch": {"folder": str(reproduced / "data/raw")}})
+    change_params(tmp_path, keep_variants(baseline={"splits": ["full", "folds"]}))
+    smoke.reproduce(tmp_path, ("pipeline.plan", "--quiet"))
+    smoke.reproduce(tmp_path, smoke.SERIAL)
+    hashes = smoke.hashes(tmp_path)
+    assert {f"models/{run}/{name}" for run in RUNS for name in ("model.weights.h5", "history.json")} <= hashes.keys()
+    assert hashes == smoke.hashes(reproduced)
+
+
+def test_dvc_has_nothing_left_to_do(reproduced):
+    status, out, _ = drive(reproduced, "dvc", "status")
+    assert status == 0
+    assert "up to date" in out
+
+
+@pytest.mark.parametrize("lost", [["models", "reports"], ["models", "reports", "dvc.lock"]])
+def test_what_lies_in_the_cache_is_not_trained_again(reproduced, lost):
+    before = smoke.hashes(reproduced)
+    subprocess.run(["rm", "-r", *lost], cwd=reproduced, check=True)
+    status, out, _ = drive(reproduced, *DRIVER)
+    assert status == 0
+    assert "3 of 3 runs are up to date" in out
+    assert smoke.hashes(reproduced) == before
+
+
+def test_a_failing_run_is_named_and_does_not_stop_the_others(reproduced, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
+    change_params(
+        reproduced,
+        keep_variants(
+            baseline={"splits": ["full", "folds"]},
+            on_gpu={"splits": ["full"], "device": "gpu"},
+            beta_2={"splits": ["full"], "beta": 2.0},
+        ),
+    )
+    status, out, err = drive(reproduced, *DRIVER)
+    assert status == 1
+    assert "3 of 5 runs are up to date" in out
+    assert "error: 1 runs failed, all others are kept: on_gpu-full (train.device: expected a GPU" in err
+    assert "Traceback" not in err
+    change_params(
+        reproduced, keep_variants(baseline={"splits": ["full", "folds"]}, beta_2={"splits": ["full"], "beta": 2})
+    )
+    status, out, _ = drive(reproduced, *DRIVER)
+    assert status == 0
+    assert "4 of 4 runs are up to date" in out
+
+
+def test_ctrl_c_keeps_what_is_finished(reproduced):
+    change_params(reproduced, lambda params: params["train"].update(epochs=2))
+    process = smoke.start(
+        reproduced, ("pipeline.repro", "--jobs", "1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for _ in lines_until(process, lambda line: line.split()[2:3] == ["baseline-0"]):
+        pass
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate()
+    assert process.returncode == 130
+    assert err.endswith("interrupted\n")
+    recorded = yaml.safe_load((reproduced / "dvc.lock").read_text())["stages"]
+    assert recorded["train@baseline-full"]["params"]["params.yaml"]["train"]["epochs"] == 2
+    assert not any("ray::" in " ".join(child.cmdline()) for child in psutil.Process().children(recursive=True))
+
+
+def test_mistakes_end_it_before_anything_runs(project, run_stage, capsys):
+    change_params(project, lambda params: params["train"].update(epochs=0))
+    assert run_stage(repro.main) == 1
+    assert "train.epochs: expected a whole number from 1" in capsys.readouterr().err
+    assert [path.name for path in project.iterdir()] == ["params.yaml"]
+
+
+def test_jobs_below_one_are_refused(project, run_stage, capsys):
+    assert run_stage(repro.main, "--jobs", "0") == 1
+    assert "--jobs: expected at least 1, received 0" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("project")
+def test_two_drivers_in_one_folder_are_refused():
+    with repro.alone(), pytest.raises(UserError, match="another `make repro` works in this folder"), repro.alone():
+        pass
+    with repro.alone():
+        pass
+
+
+def test_ctrl_c_waits_for_the_end_of_an_uninterrupted_block():
+    done = []
+    with pytest.raises(KeyboardInterrupt), repro.uninterrupted():
+        signal.raise_signal(signal.SIGINT)
+        done.append("all of it")
+    assert done == ["all of it"]
+
+
+def test_progress_counts_all_epochs_of_all_runs(project, capsys):
+    epochs = load_params(project / "params.yaml").train.epochs
+    progress = repro.Progress(epochs, lambda: 2, {"a-full": 0, "b-full": 0, "c-full": 0})
+    losses = {"loss": 1.0, "reconstruction_loss": 1.0, "kl_loss": 0.0, "val_loss": 1.0}
+    timing = {"train_seconds": 50.0, "validation_seconds": 10.0}
+    progress.show({"event": "epoch", "run": "a-full", "history": {"epoch": 10} | losses, "timing": timing})
+    out = capsys.readouterr().out
+    assert out.startswith("1/3 runs  a-full")
+    assert out.endswith("left 10:00\n")  # 20 epochs of a minute, two at a time

@@ -1,0 +1,152 @@
+"""What the layout promises: stages name what they run, imports run downwards, locks are complete and carry no address."""
+
+import ast
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+SOURCES = {"digit_vae": ROOT / "src", "pipeline": ROOT}
+STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
+LOCKS = ("requirements.lock", "requirements-gpu.lock")
+# Every other dependency may be imported anywhere.
+ALLOWED = {
+    "tensorflow": {f"digit_vae.{name}" for name in ("losses", "model", "machine", "training", "evaluation")},
+    "keras": {f"digit_vae.{name}" for name in ("losses", "model", "machine", "training", "evaluation")},
+    "mlflow": {"digit_vae.tracking"},
+    "sklearn": {"digit_vae.splits"},
+    "ray": {"pipeline.repro"},
+    "dvc": {"pipeline.repro"},
+    "matplotlib": {"digit_vae.figures", "pipeline.plot", "pipeline.track"},
+}
+
+
+def path_of(module):
+    return SOURCES[module.split(".")[0]] / f"{module.replace('.', '/')}.py"
+
+
+MODULES = sorted(
+    f"{package}.{path.stem}"
+    for package, source in SOURCES.items()
+    for path in (source / package).glob("*.py")
+    if path.stem != "__init__"
+)
+
+
+def imported(module):
+    """The modules and names that `module` imports anywhere in it: `from a import b` gives a and a.b."""
+    for node in ast.walk(ast.parse(path_of(module).read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} imports relatively"
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def closure(module):
+    """`module` and all modules of this repository that it imports, directly or through others."""
+    found, waiting = set(), [module]
+    while waiting:
+        if (current := waiting.pop()) not in found:
+            found.add(current)
+            waiting += [name for name in imported(current) if name in MODULES]
+    return found
+
+
+def body(stage):
+    return stage.get("do", stage)
+
+
+def tracked_files():
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    return [ROOT / name for name in listed.stdout.splitlines() if (ROOT / name).is_file()]
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_depends_on_exactly_the_modules_that_it_runs(stage):
+    module = re.match(r"python -m (pipeline\.\w+)", body(STAGES[stage])["cmd"])[1]
+    assert module == f"pipeline.{stage}"
+    code = {name for name in body(STAGES[stage])["deps"] if name.endswith(".py")}
+    assert code == {str(path_of(name).relative_to(ROOT)) for name in closure(module)}
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_names_params_that_exist(stage):
+    for name in body(STAGES[stage])["params"]:
+        value = PARAMS
+        for key in name.replace(".${item.variant}", "").split("."):
+            assert key in value, name
+            value = value[key]
+
+
+def test_every_section_of_the_params_belongs_to_a_stage():
+    named = {name.split(".")[0] for stage in STAGES.values() for name in body(stage)["params"]}
+    assert named == set(PARAMS)
+
+
+def test_the_closure_follows_imports_through_other_modules():
+    assert {"pipeline.train", "digit_vae.training", "digit_vae.losses"} <= closure("pipeline.train")
+    assert "digit_vae.training" not in closure("pipeline.preprocess")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_packages_are_imported_only_where_they_belong(module):
+    for name in imported(module):
+        assert module in ALLOWED.get(name.split(".")[0], {module}), f"{module} imports {name}"
+
+
+@pytest.mark.parametrize("module", [name for name in MODULES if name.startswith("digit_vae.")])
+def test_the_library_does_not_know_the_pipeline(module):
+    assert not [name for name in imported(module) if name.split(".")[0] == "pipeline"]
+
+
+def test_no_module_imports_itself_through_others():
+    for module in MODULES:
+        for name in set(imported(module)) & set(MODULES):
+            assert module not in closure(name), f"{module} imports {name}, which leads back to it"
+
+
+@pytest.mark.parametrize("package", SOURCES)
+def test_packages_run_no_code_of_the_project(package):
+    init = ast.parse((SOURCES[package] / package / "__init__.py").read_text())
+    names = {alias.name for node in ast.walk(init) if isinstance(node, ast.Import) for alias in node.names}
+    assert names <= {"os"}
+    assert not [node for node in ast.walk(init) if isinstance(node, ast.ImportFrom | ast.FunctionDef | ast.ClassDef)]
+
+
+def test_no_file_names_a_package_index():
+    hosts = ["pypi." + "org", "python" + "hosted", "pypi." + "nvidia", "registry." + "npmjs", "--index" + "-url"]
+    hosts += ["--extra-index" + "-url", "--find" + "-links"]
+    found = {
+        (str(path.relative_to(ROOT)), host)
+        for path in tracked_files()
+        for host in hosts
+        if host.encode() in path.read_bytes()
+    }
+    assert not found
+
+
+@pytest.mark.parametrize("lock", LOCKS)
+def test_every_locked_requirement_has_a_version_and_a_hash(lock):
+    text = (ROOT / lock).read_text()
+    requirements = text.replace("\\\n", " ").splitlines()
+    assert requirements
+    for requirement in requirements:
+        assert re.match(
+            r"[a-z0-9][a-z0-9.-]*(\[[a-z0-9,-]+\])?==[\w.+!]+( ;.*?)?( +--hash=sha256:[0-9a-f]{64})+ *$", requirement
+        )
+    assert "://" not in text
+
+
+def test_both_locks_agree_on_what_they_share():
+    cpu, gpu = (
+        dict(re.findall(r"^([a-z0-9.-]+)(?:\[\S+\])?==(\S+)", (ROOT / lock).read_text(), re.M)) for lock in LOCKS
+    )
+    assert {name: gpu.get(name) for name in cpu} == cpu
