@@ -36,9 +36,10 @@ check: $(INSTALLED) ## lint and format
 track: $(INSTALLED) ## bring into MLflow what it lacks of the runs' files
 	@$(RUN) pipeline.track
 
-ui: track ## MLflow's UI on 127.0.0.1 (PORT=5000)
-	@MLFLOW_DISABLE_TELEMETRY=true $(RUN) mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 \
-		--backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
+ui: track ## MLflow's UI on 127.0.0.1 over the project's store (PORT=5000)
+	@MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" DO_NOT_TRACK=true \
+		MLFLOW_DISABLE_TELEMETRY=true MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false \
+		$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --default-artifact-root ./mlartifacts
 
 lock: .venv/bin/python ## compile the lock files from pyproject.toml
 	@$(RUN) pip install -qq --disable-pip-version-check uv==$(UV_VERSION)

@@ -13,7 +13,6 @@ import argparse
 import fcntl
 import logging
 import os
-import signal
 import statistics
 import subprocess
 import sys
@@ -23,21 +22,19 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 import ray
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from dvc.stage import PipelineStage
-from dvc.stage.cache import RunCacheNotFoundError
 from ray.exceptions import RayError
 
 from digit_vae.errors import UserError, exit_status
-from digit_vae.files import read_npy, sha256, write_bytes, write_text
+from digit_vae.files import read_npy, sha256, write_text
 from digit_vae.mirror import Mirror
 from digit_vae.params import Params, Run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
+from pipeline.ledger import Job, Ledger
 from pipeline.plan import RUNS, matrix, validation_file
 
 PROCESSED = Path("data/processed")
@@ -80,70 +77,6 @@ def evaluate_task(
         path = Path(folder) / "model.weights.h5"
         path.write_bytes(weights)
         return evaluate(params, run, path, learnt_and_validated(images, validation)[1], test_images)
-
-
-class Job(NamedTuple):
-    """One stage of one run; `stage` holds the hashes of its dependencies, read when `params` were."""
-
-    run: Run
-    stage: PipelineStage
-    params: Params
-
-    @property
-    def trains(self) -> bool:
-        return self.stage.name.startswith("train@")
-
-
-class Ledger:
-    """DVC's record of the runs: what is up to date, what lies in its cache, and what has just been made.
-
-    What is made goes into DVC's cache at once, from where a later call restores it whatever happens to this one;
-    dvc.lock, which DVC takes seconds to rewrite when there are many runs, is written by `close`.
-    """
-
-    def __init__(self, repo: Repo) -> None:
-        self._repo = repo
-        self._stages = {stage.name: stage for stage in repo.index.stages}
-        self._changed: list[PipelineStage] = []
-
-    def next_job(self, run: Run) -> Job | None:
-        """The first stage of the run that has to be run; those before it are up to date or were restored from cache."""
-        with self._repo.lock:
-            for kind in ("train", "evaluate"):
-                stage = self._stages[f"{kind}@{run.name}"]
-                if stage.changed() and not self._restore(stage):
-                    return Job(run, stage, load_params())
-        return None
-
-    def record(self, job: Job, files: dict[Path, bytes]) -> None:
-        """Writes the files and records the stage as run. Raises: UserError when its dependencies are others by now."""
-        with self._repo.lock, uninterrupted():
-            if job.stage.changed_deps():
-                raise UserError("params, code or data were changed while it ran: it has to run once more")
-            for path, content in files.items():
-                write_bytes(path, content)
-            self._commit(job.stage)
-
-    def close(self) -> None:
-        with self._repo.lock, uninterrupted():
-            if self._changed:
-                self._changed[0].dvcfile.dump_stages(self._changed, update_pipeline=False)
-
-    def _restore(self, stage: PipelineStage) -> bool:
-        """As DVC itself does ahead of a stage's command: looks for the same dependencies in the run cache."""
-        stage.remove_outs(ignore_remove=True)
-        try:
-            self._repo.stage_cache.restore(stage)
-        except RunCacheNotFoundError:
-            stage.save_deps()
-            return False
-        self._commit(stage)
-        return True
-
-    def _commit(self, stage: PipelineStage) -> None:
-        stage.save()
-        stage.commit()
-        self._changed.append(stage)
 
 
 @dataclass
@@ -198,7 +131,7 @@ class Driver:
 
     def _capacity(self) -> int:
         """How many tasks may run at once: as many as asked for, or one a core of the cluster as it is now."""
-        return self._slots or int(ray.cluster_resources().get("CPU", 1))
+        return self._slots or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def _submit(self, job: Job) -> None:
         validation = validation_file(job.run)
@@ -218,7 +151,8 @@ class Driver:
 
     def _collect(self, mirror: Mirror, timeout: float) -> None:
         """Takes in what the workers reported and returned, waiting at most `timeout` seconds for a result."""
-        done, _ = ray.wait(list(self._running), num_returns=len(self._running) if timeout == 0 else 1, timeout=timeout)
+        running = list(self._running)
+        done = ray.wait(running, num_returns=1 if timeout else len(running), timeout=timeout)[0] if running else []
         for event in ray.get(self._events.take.remote()):
             mirror.send(event)
             if event["event"] == "epoch":
@@ -241,19 +175,6 @@ class Driver:
             mirror.send({"event": "end", "run": job.run.name})
         if following:
             self._waiting.appendleft(following)
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Ctrl-C takes effect at the end of the block: a half-written dvc.lock would help nobody."""
-    pressed = []
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if pressed:
-        raise KeyboardInterrupt
 
 
 @contextmanager
@@ -287,7 +208,7 @@ def cluster(address: str | None, slots: int | None) -> Iterator[None]:
 
 def reproduce(params: Params, address: str | None, slots: int | None) -> None:
     """The whole graph. Raises: UserError that names the runs that failed; all else that could be done is done."""
-    with Repo() as repo:
+    with Repo(_wait_for_lock=True) as repo:  # someone may look at `dvc status` meanwhile
         repo.reproduce("preprocess")
         ledger = Ledger(repo)
         try:
@@ -296,7 +217,7 @@ def reproduce(params: Params, address: str | None, slots: int | None) -> None:
             ledger.close()
         if failures:
             reasons = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
-            raise UserError(f"{len(failures)} runs failed, all others are kept: {reasons}")
+            raise UserError(f"{len(failures)} of {len(runs(params))} runs failed, all others are kept: {reasons}")
         repo.reproduce()
 
 

@@ -85,3 +85,14 @@ def make_params() -> Callable:
 
     base = {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "latent_dim": 2, "seed": 0}
     return lambda **changes: RunParams(**(base | {"device": "cpu", "precision": "float32"} | changes))
+
+
+@pytest.fixture
+def processed(project, digits) -> Path:
+    """`project` with outputs of `preprocess`: 300 training images, a fold of 60 of them, 100 test images."""
+    folder = project / "data/processed"
+    (folder / "folds").mkdir(parents=True)
+    np.save(folder / "train_images.npy", digits[:300])
+    np.save(folder / "test_images.npy", digits[300:])
+    np.save(folder / "folds/0.npy", np.arange(0, 300, 5))
+    return project

@@ -111,11 +111,9 @@ def test_a_failing_run_is_named_and_does_not_stop_the_others(reproduced, monkeyp
     status, out, err = drive(reproduced, *DRIVER)
     assert status == 1
     assert "3 of 5 runs are up to date" in out
-    assert "error: 1 runs failed, all others are kept: on_gpu-full (train.device: expected a GPU" in err
+    assert "error: 1 of 5 runs failed, all others are kept: on_gpu-full (train.device: expected a GPU" in err
     assert "Traceback" not in err
-    change_params(
-        reproduced, keep_variants(baseline={"splits": ["full", "folds"]}, beta_2={"splits": ["full"], "beta": 2})
-    )
+    change_params(reproduced, lambda params: params["variants"].pop("on_gpu"))
     status, out, _ = drive(reproduced, *DRIVER)
     assert status == 0
     assert "4 of 4 runs are up to date" in out
@@ -144,7 +142,8 @@ def test_mistakes_end_it_before_anything_runs(project, run_stage, capsys):
     assert [path.name for path in project.iterdir()] == ["params.yaml"]
 
 
-def test_jobs_below_one_are_refused(project, run_stage, capsys):
+@pytest.mark.usefixtures("project")
+def test_jobs_below_one_are_refused(run_stage, capsys):
     assert run_stage(repro.main, "--jobs", "0") == 1
     assert "--jobs: expected at least 1, received 0" in capsys.readouterr().err
 
@@ -155,14 +154,6 @@ def test_two_drivers_in_one_folder_are_refused():
         pass
     with repro.alone():
         pass
-
-
-def test_ctrl_c_waits_for_the_end_of_an_uninterrupted_block():
-    done = []
-    with pytest.raises(KeyboardInterrupt), repro.uninterrupted():
-        signal.raise_signal(signal.SIGINT)
-        done.append("all of it")
-    assert done == ["all of it"]
 
 
 def test_progress_counts_all_epochs_of_all_runs(project, capsys):

@@ -1,8 +1,11 @@
+import fcntl
 import json
 import shutil
 import socket
 import sqlite3
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,7 @@ from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
 from synthetic import EPOCH_SECONDS, LOSSES, STARTED, history, timings
 
+from digit_vae import tracking
 from digit_vae.errors import UserError
 from digit_vae.files import write_json
 from digit_vae.tracking import CURRENT, FILES, PARENT, WRITER, Comparison, Record, Tracker, masked
@@ -249,6 +253,27 @@ def test_long_trainings_fit_into_batches(tracker, client, make_record):
     (run,) = runs_named(client, "baseline-0")
     assert len(points(client, run, "loss")) == 150
     assert FILES in run.data.tags
+
+
+def test_the_store_is_made_once_by_whoever_is_first(project, mlflow_tables, monkeypatch):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    arrived, made, flock = threading.Semaphore(0), [], fcntl.flock
+
+    def arrive(lock, operation):
+        arrived.release()
+        flock(lock, operation)
+
+    def make_when_the_other_has_come(path):
+        made.append(path)
+        assert all(arrived.acquire(timeout=10) for _ in range(2))
+        shutil.copy(mlflow_tables, path)
+
+    monkeypatch.setattr(tracking.fcntl, "flock", arrive)
+    monkeypatch.setattr(tracking, "_create_database", make_when_the_other_has_come)
+    with ThreadPoolExecutor() as pool:
+        trackers = list(pool.map(Tracker, [project, project]))
+    assert len(trackers) == 2
+    assert made == [project / "mlflow.db"]
 
 
 def test_a_moved_folder_is_an_error_that_says_what_to_do(mlflow_project):

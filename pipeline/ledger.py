@@ -1,0 +1,92 @@
+"""What the driver asks DVC and tells it: which stages of a run are out of date, and which have been run."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from dvc.repo import Repo
+from dvc.stage import PipelineStage
+from dvc.stage.cache import RunCacheNotFoundError
+
+from digit_vae.errors import UserError
+from digit_vae.files import write_bytes
+from digit_vae.params import Params, Run, load_params
+
+
+class Job(NamedTuple):
+    """One stage of one run; `stage` holds the hashes of its dependencies, read when `params` were."""
+
+    run: Run
+    stage: PipelineStage
+    params: Params
+
+    @property
+    def trains(self) -> bool:
+        return self.stage.name.startswith("train@")
+
+
+class Ledger:
+    """DVC's record of the runs: what is up to date, what lies in its cache, and what has just been made.
+
+    What is made goes into DVC's cache at once, from where a later call restores it whatever happens to this one;
+    dvc.lock, which DVC takes seconds to rewrite when there are many runs, is written by `close`.
+    """
+
+    def __init__(self, repo: Repo) -> None:
+        self._repo = repo
+        self._stages = {stage.name: stage for stage in repo.index.stages}
+        self._changed: list[PipelineStage] = []
+
+    def next_job(self, run: Run) -> Job | None:
+        """The first stage of the run that has to be run; those before it are up to date or were restored from cache."""
+        with self._repo.lock:
+            for kind in ("train", "evaluate"):
+                stage = self._stages[f"{kind}@{run.name}"]
+                if stage.changed() and not self._restore(stage):
+                    return Job(run, stage, load_params())
+        return None
+
+    def record(self, job: Job, files: dict[Path, bytes]) -> None:
+        """Writes the files and records the stage as run. Raises: UserError when its dependencies are others by now."""
+        with self._repo.lock, uninterrupted():
+            if job.stage.changed_deps():
+                raise UserError("params, code or data were changed while it ran: it has to run once more")
+            for path, content in files.items():
+                write_bytes(path, content)
+            self._commit(job.stage)
+
+    def close(self) -> None:
+        with self._repo.lock, uninterrupted():
+            if self._changed:
+                self._changed[0].dvcfile.dump_stages(self._changed, update_pipeline=False)
+
+    def _restore(self, stage: PipelineStage) -> bool:
+        """As DVC itself does ahead of a stage's command: looks for the same dependencies in the run cache."""
+        stage.remove_outs(ignore_remove=True)
+        try:
+            self._repo.stage_cache.restore(stage)
+        except RunCacheNotFoundError:
+            stage.save_deps()
+            return False
+        self._commit(stage)
+        return True
+
+    def _commit(self, stage: PipelineStage) -> None:
+        stage.save()
+        stage.commit()
+        self._changed.append(stage)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Ctrl-C takes effect at the end of the block: a half-written dvc.lock would help nobody."""
+    pressed = []
+    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if pressed:
+        raise KeyboardInterrupt

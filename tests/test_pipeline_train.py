@@ -1,0 +1,136 @@
+import hashlib
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from digit_vae import training
+from digit_vae.model import build_vae
+from digit_vae.params import find_run, load_params, run_params
+from pipeline import train
+
+pytestmark = pytest.mark.usefixtures("cpu")
+FOLD = "data/processed/folds/0.npy"
+LOSSES = ("loss", "reconstruction_loss", "kl_loss", "penalty")
+
+
+@pytest.fixture
+def small_project(processed):
+    """`processed` with two epochs instead of ten."""
+    params = processed / "params.yaml"
+    params.write_text(params.read_text().replace("epochs: 10", "epochs: 2"))
+    return processed
+
+
+@pytest.fixture
+def events(monkeypatch):
+    """What is sent to the mirror, in place of a mirror."""
+    sent = []
+
+    class Recorder:
+        def send(self, event):
+            sent.append(json.loads(json.dumps(event)))
+
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *_):
+            sent.append("closed")
+
+    monkeypatch.setattr(train, "Mirror", Recorder)
+    return sent
+
+
+def sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_run_becomes_three_files_and_its_events(small_project, run_stage, events, digits, monkeypatch, capsys):
+    calls = []
+    monkeypatch.setattr(training, "train", lambda *given, real=training.train: calls.append(given) or real(*given))
+    assert run_stage(train.main, "l1_l2-0", FOLD) == 0
+
+    folder = small_project / "models/l1_l2-0"
+    assert {path.name for path in folder.iterdir()} == {"model.weights.h5", "history.json", "timings.json"}
+    history, timings = (json.loads((folder / name).read_text()) for name in ("history.json", "timings.json"))
+
+    params = run_params(load_params(), find_run(load_params(), "l1_l2-0"))
+    data = small_project / "data/processed"
+    assert {key: value for key, value in history.items() if key != "epochs"} == {
+        "run": "l1_l2-0",
+        "variant": "l1_l2",
+        "split": "0",
+        "params": asdict(params),
+        "data": {"train_images": sha256(data / "train_images.npy"), "validation": sha256(small_project / FOLD)},
+    }
+    for number, epoch in enumerate(history["epochs"], start=1):
+        assert set(epoch) == {"epoch", *LOSSES, *(f"val_{name}" for name in LOSSES)}
+        assert epoch["epoch"] == number
+        for prefix in ("", "val_"):
+            loss, *terms = (epoch[prefix + name] for name in LOSSES)
+            assert loss == pytest.approx(sum(terms), rel=1e-5)
+    assert len(history["epochs"]) == len(timings["epochs"]) == 2
+
+    assert set(timings) == {
+        *("run", "started_at", "finished_at", "git_commit", "inputs_sha256", "machine", "setup_seconds", "epochs")
+    }
+    assert timings["machine"].items() >= {"device": "cpu", "precision": "float32", "threads": 1, "gpu": None}.items()
+    stamps = [timings["started_at"], *(epoch["finished_at"] for epoch in timings["epochs"]), timings["finished_at"]]
+    assert stamps == sorted(stamps)
+
+    ((_, images, learn, validation_images, _),) = calls
+    np.testing.assert_array_equal(images, digits[:300])
+    np.testing.assert_array_equal(learn, [index for index in range(300) if index % 5])
+    np.testing.assert_array_equal(validation_images, digits[:300:5])
+    build_vae(params).load_weights(folder / "model.weights.h5")
+
+    start, first, second, end, closed = events
+    assert start["event"] == "start"
+    assert start["history"].items() <= history.items()
+    assert start["timings"].items() <= timings.items()
+    assert [first["history"], second["history"]] == history["epochs"]
+    assert [first["timing"], second["timing"]] == timings["epochs"]
+    assert (end, closed) == ({"event": "end", "run": "l1_l2-0"}, "closed")
+
+    said = capsys.readouterr().out.splitlines()
+    assert said[0] == "run 7 of 25: l1_l2-0"
+    assert ["epoch 1/2" in said[1], "epoch 2/2" in said[2], len(said)] == [True, True, 3]
+
+
+def test_the_hash_of_the_inputs_follows_params_data_and_nothing_else(project):
+    def inputs(run="baseline-full", data="a"):
+        params = load_params()
+        return train.describe(params, find_run(params, run), {"train_images": data})[1]["inputs_sha256"]
+
+    before = inputs()
+    assert inputs() == before
+    assert inputs(data="b") != before
+    assert inputs(run="beta_2-full") != before
+    path = project / "params.yaml"
+    path.write_text(path.read_text().replace("learning_rate: 0.001", "learning_rate: 0.002"))
+    assert inputs() != before
+
+
+def test_a_diverging_run_writes_nothing_and_does_not_end_in_the_mirror(small_project, run_stage, events, capsys):
+    path = small_project / "params.yaml"
+    path.write_text(path.read_text().replace("learning_rate: 0.001", "learning_rate: 10"))
+    assert run_stage(train.main, "baseline-0", FOLD) == 1
+    assert "training diverged" in capsys.readouterr().err
+    assert not (small_project / "models").exists()
+    assert events[-1] == "closed"
+    assert {"event": "end", "run": "baseline-0"} not in events
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("baseline-9", FOLD), "there is no run 'baseline-9' in params.yaml; it has baseline-full, baseline-0"),
+        (("baseline-0", "data/processed/folds/7.npy"), "folds/7.npy is missing: `dvc repro preprocess` makes it"),
+    ],
+)
+def test_a_mistake_is_one_line(processed, run_stage, events, capsys, arguments, message):
+    assert run_stage(train.main, *arguments) == 1
+    assert message in capsys.readouterr().err
+    assert not (processed / "models").exists()
+    assert events == []
