@@ -131,7 +131,7 @@ def build_encoder(params: RunParams) -> keras.Model:
         hidden = _normalised(hidden, params, f"conv_{number}_norm")
     hidden = layers.Flatten(name="flatten", dtype=settings["dtype"])(hidden)
     if params.dropout > 0:
-        hidden = layers.Dropout(params.dropout, seed=params.seed, name="dropout", dtype=settings["dtype"])(hidden)
+        hidden = layers.Dropout(params.dropout, name="dropout", dtype=settings["dtype"])(hidden)
     hidden = layers.Dense(16, activation="relu", name=HIDDEN_LAYER, **settings)(hidden)
     z_mean = layers.Dense(params.latent_dim, name="z_mean", **settings)(hidden)
     z_log_var = layers.Dense(params.latent_dim, name="z_log_var", **settings)(hidden)
@@ -154,7 +154,7 @@ def build_decoder(params: RunParams) -> keras.Model:
 
 
 def build_vae(params: RunParams) -> VAE:
-    """The model of one run, with new weights: seed Keras first where they shall be reproducible."""
+    """The model of one run with new weights. They, and the dropout, follow Keras' seed: set it for the same again."""
     return VAE(build_encoder(params), build_decoder(params), beta=params.beta, seed=params.seed, name="vae")
 
 

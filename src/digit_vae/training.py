@@ -47,30 +47,37 @@ def train(
     """
     select_device(params.device)
     started = time.perf_counter()
-    keras.backend.clear_session()
-    keras.utils.set_random_seed(params.seed)
     with tf.device(f"/{params.device}:0"):
-        vae = build_vae(params)
-        vae.compile(optimizer=keras.optimizers.Adam(params.learning_rate), jit_compile=False)
-        vae.optimizer.build(vae.trainable_variables)
-        _assert_device(vae, params.device)
+        vae = _new_vae(params)
         images, validation_images = tf.constant(images), tf.constant(validation_images)
         train_epoch, validate = (_compiled(step, vae, params) for step in (vae.train_step, vae.test_step))
         in_order = np.arange(len(validation_images))
-        _warm_up(vae, lambda: (train_epoch(images, learn[:1]), validate(validation_images, in_order[:1])))
+        _warm_up(vae, lambda: train_epoch(images, _every_size(learn, params.batch_size)))
+        _warm_up(vae, lambda: validate(validation_images, _every_size(in_order, params.batch_size)))
         setup_seconds = time.perf_counter() - started
 
         epochs = []
-        for epoch in range(1, params.epochs + 1):
-            order = np.random.default_rng((params.seed, epoch)).permutation(learn)
+        for number in range(1, params.epochs + 1):
+            order = np.random.default_rng((params.seed, number)).permutation(learn)
             losses, train_seconds = _timed(lambda order=order: train_epoch(images, order))
             val_losses, validation_seconds = _timed(lambda: validate(validation_images, in_order))
-            history = {"epoch": epoch} | losses | {f"val_{name}": value for name, value in val_losses.items()}
+            history = {"epoch": number} | losses | {f"val_{name}": value for name, value in val_losses.items()}
             _assert_finite(history)
-            timing = {"epoch": epoch, "train_seconds": train_seconds, "validation_seconds": validation_seconds}
+            timing = {"epoch": number, "train_seconds": train_seconds, "validation_seconds": validation_seconds}
             epochs.append(Epoch(history, timing | {"finished_at": time.time()}))
             on_epoch(epochs[-1])
     return Trained(VAE(vae.encoder, vae.decoder, beta=params.beta, seed=params.seed), epochs, setup_seconds)
+
+
+def _new_vae(params: RunParams) -> VAE:
+    """The run's model before its first step, with an optimizer, on the current device."""
+    keras.backend.clear_session()
+    keras.utils.set_random_seed(params.seed)
+    vae = build_vae(params)
+    vae.compile(optimizer=keras.optimizers.Adam(params.learning_rate), jit_compile=False)
+    vae.optimizer.build(vae.trainable_variables)
+    _assert_device(vae, params.device)
+    return vae
 
 
 def _compiled(step: Callable, vae: VAE, params: RunParams) -> Callable[[tf.Tensor, np.ndarray], dict[str, float]]:
@@ -101,6 +108,11 @@ def _warm_up(vae: VAE, run: Callable[[], object]) -> None:
     run()
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
+
+
+def _every_size(order: np.ndarray, batch_size: int) -> np.ndarray:
+    """The start of `order` that has a batch of each size that `order` has: a whole one, and the smaller last one."""
+    return order[: batch_size + len(order) % batch_size]
 
 
 def _timed(call: Callable[[], dict[str, float]]) -> tuple[dict[str, float], float]:
