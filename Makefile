@@ -37,9 +37,10 @@ track: $(INSTALLED) ## bring into MLflow what it lacks of the runs' files
 	@$(RUN) pipeline.track
 
 ui: track ## MLflow's UI on 127.0.0.1 over the project's store (PORT=5000)
-	@MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" DO_NOT_TRACK=true \
+	@case "$$MLFLOW_TRACKING_URI" in http*) echo "the tracking server at MLFLOW_TRACKING_URI has the UI" ;; *) \
+		MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" DO_NOT_TRACK=true \
 		MLFLOW_DISABLE_TELEMETRY=true MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false \
-		$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --default-artifact-root ./mlartifacts
+		$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --default-artifact-root ./mlartifacts ;; esac
 
 lock: .venv/bin/python ## compile the lock files from pyproject.toml
 	@$(RUN) pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
@@ -55,4 +56,4 @@ $(INSTALLED): $(LOCK) pyproject.toml | .venv/bin/python
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || \
 		{ echo "expected Python 3.11, 3.12 or 3.13, received: $$($(PYTHON) --version 2>&1); set PYTHON=/path/to/python" >&2; exit 1; }
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }

@@ -5,6 +5,7 @@ Reads the metrics of the runs that params.yaml declares and writes one JSON a va
     python -m pipeline.compare
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -18,8 +19,12 @@ VARIANTS = Path("reports/metrics/variants")
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     declared = runs(load_params())
-    metrics = {run.name: read_json(RUNS / f"{run.name}.json", made_by=f"evaluate@{run.name}") for run in declared}
+    metrics = {
+        run.name: read_json(RUNS / f"{run.name}.json", made_by=f"evaluate@{run.name}", keys=("validation", "test"))
+        for run in declared
+    }
     folds = by_fold(declared, metrics)
     comparisons = {
         variant: {"folds": len(values)} | summary(values, None if variant == BASELINE else folds.get(BASELINE))

@@ -1,6 +1,6 @@
 """Stage `evaluate@<run>`: measures a trained run on its validation images and on the test images.
 
-    python -m pipeline.evaluate baseline-full data/processed/test_images.npy
+    python -m pipeline.evaluate baseline-full
 
 Writes reports/metrics/runs/<run>.json, and models/<run>/samples.npz with what the figures show of the run.
 """
@@ -48,13 +48,12 @@ def evaluate(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="a name of runs.yaml, such as baseline-full")
-    parser.add_argument("validation", type=Path, help="the file that the run was trained with")
-    arguments = parser.parse_args()
+    name = parser.parse_args().run
     params = load_params()
-    run = find_run(params, arguments.run)
+    run = find_run(params, name)
     images, test_images, validation = (
         read_npy(path, made_by="preprocess")
-        for path in (PROCESSED / "train_images.npy", PROCESSED / "test_images.npy", arguments.validation)
+        for path in (PROCESSED / name for name in ("train_images.npy", "test_images.npy", run.validation_file))
     )
     weights = MODELS / run.name / "model.weights.h5"
     _, validation_images = learnt_and_validated(images, validation)

@@ -13,23 +13,17 @@ from pathlib import Path
 
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import write_text
-from digit_vae.params import FULL, Params, Run, load_params, runs
+from digit_vae.params import Params, load_params, runs
 
 RUNS = Path("runs.yaml")
 
 
 def matrix(params: Params) -> str:
-    """runs.yaml: for each run its variant, its split and the file that says what it is validated on."""
+    """runs.yaml: for each run its variant and the file that says what it is validated on."""
     lines = ["# Made by `python -m pipeline.plan` from the variants in params.yaml: edit them there.", "runs:"]
     for run in runs(params):
-        validation = validation_file(run)
-        lines.append(f"  {run.name}: {{variant: {run.variant}, split: '{run.split}', validation: {validation}}}")
+        lines.append(f"  {run.name}: {{variant: {run.variant}, validation: {run.validation_file}}}")
     return "\n".join(lines) + "\n"
-
-
-def validation_file(run: Run) -> str:
-    """The file under data/processed that says what the run is validated on."""
-    return "test_images.npy" if run.split == FULL else f"folds/{run.split}.npy"
 
 
 def main() -> None:

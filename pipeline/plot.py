@@ -3,6 +3,7 @@
 python -m pipeline.plot
 """
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -27,17 +28,23 @@ def load_results(params: Params) -> Results:
     """What the stages wrote about the declared runs."""
     declared = runs(params)
     names = [run.name for run in declared]
-    metrics = {name: read_json(METRICS / f"runs/{name}.json", made_by=f"evaluate@{name}") for name in names}
+    metrics = {
+        name: read_json(METRICS / f"runs/{name}.json", made_by=f"evaluate@{name}", keys=("validation", "test"))
+        for name in names
+    }
     return Results(
         params=params,
         histories={
-            name: read_json(MODELS / name / "history.json", made_by=f"train@{name}")
+            name: read_json(MODELS / name / "history.json", made_by=f"train@{name}", keys=("params", "epochs"))
             for name in (params.plot.first_run, params.plot.second_run)
         },
-        timings={name: read_json(MODELS / name / "timings.json", made_by=f"train@{name}") for name in names},
+        timings={
+            name: read_json(MODELS / name / "timings.json", made_by=f"train@{name}", keys=("machine", "epochs"))
+            for name in names
+        },
         metrics=metrics,
         variants={
-            variant: read_json(METRICS / f"variants/{variant}.json", made_by="compare")
+            variant: read_json(METRICS / f"variants/{variant}.json", made_by="compare", keys=("folds", "validation"))
             for variant in by_fold(declared, metrics)
         },
     )
@@ -81,6 +88,7 @@ def further_figures(results: Results) -> dict[str, figures.Figure]:
 
 
 def main() -> None:
+    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     results = load_results(load_params())
     drawn = paper_figures(results, read_npy(LABELS, made_by="preprocess")) | further_figures(results)
     made = results.tables()

@@ -13,6 +13,7 @@ import argparse
 import fcntl
 import logging
 import os
+import socket
 import statistics
 import subprocess
 import sys
@@ -35,7 +36,7 @@ from digit_vae.mirror import Mirror
 from digit_vae.params import Params, Run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
 from pipeline.ledger import Job, Ledger
-from pipeline.plan import RUNS, matrix, validation_file
+from pipeline.plan import RUNS, matrix
 
 PROCESSED = Path("data/processed")
 MODELS = Path("models")
@@ -112,7 +113,7 @@ class Driver:
         epochs = jobs[0].params.train.epochs
         self._progress = Progress(epochs, self._capacity, {job.run.name: 0 for job in jobs if job.trains})
         self._events = Events.remote()
-        files = {"train_images.npy", "test_images.npy"} | {validation_file(job.run) for job in jobs}
+        files = {"train_images.npy", "test_images.npy"} | {job.run.validation_file for job in jobs}
         self._arrays = {name: ray.put(np.asarray(read_npy(PROCESSED / name, made_by="preprocess"))) for name in files}
         self._hashes = {name: sha256(PROCESSED / name) for name in files}
 
@@ -134,7 +135,7 @@ class Driver:
         return self._slots or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
     def _submit(self, job: Job) -> None:
-        validation = validation_file(job.run)
+        validation = job.run.validation_file
         arrays = [self._arrays["train_images.npy"], self._arrays[validation]]
         if job.trains:
             gpu = run_params(job.params, job.run).device == "gpu" and "GPU" in ray.cluster_resources()
@@ -190,6 +191,17 @@ def alone() -> Iterator[None]:
         yield
 
 
+def check_address(address: str) -> None:
+    """Ray itself waits for minutes where nothing listens. Raises: UserError."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not port.isdecimal():
+        return  # such as auto: Ray knows where
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except OSError as error:
+        raise UserError(f"--address: expected a Ray cluster that answers, received {address!r} ({error})") from error
+
+
 @contextmanager
 def cluster(address: str | None, slots: int | None) -> Iterator[None]:
     """The Ray cluster at `address`, or else one of this machine alone that ends with the block."""
@@ -238,6 +250,8 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UserError(f"--jobs: expected at least 1, received {arguments.jobs}")
+    if arguments.address:
+        check_address(arguments.address)
     params = load_params()
     # The stages' commands start with `python`: let that be this one.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"

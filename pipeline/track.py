@@ -24,7 +24,7 @@ from matplotlib.figure import Figure
 
 from digit_vae import figures
 from digit_vae.errors import UserError, exit_status
-from digit_vae.files import read_json, read_npy
+from digit_vae.files import read_json, read_npy, read_npz
 from digit_vae.params import Params, load_params, runs
 from digit_vae.tracking import Comparison, Record, Tracker
 
@@ -32,6 +32,8 @@ MODELS = Path("models")
 METRICS = Path("reports/metrics")
 TEST_LABELS = Path("data/processed/test_labels.npy")
 TRAINED = ("history.json", "timings.json")
+HISTORY = ("run", "variant", "split", "params", "data", "epochs")
+TIMINGS = ("started_at", "finished_at", "inputs_sha256", "git_commit", "machine", "epochs")
 
 
 def drawn(run: str, name: str) -> dict[str, bytes]:
@@ -41,8 +43,8 @@ def drawn(run: str, name: str) -> dict[str, bytes]:
         curves = figures.loss_curves(read_json(path, made_by=f"train@{run}")["epochs"], title=run)
         return {"loss_curves.png": figures.png_bytes(curves)}
     if name == "samples.npz":
-        with np.load(path, allow_pickle=False) as samples:
-            return {title: figures.png_bytes(figure) for title, figure in sample_figures(run, samples).items()}
+        samples = read_npz(path, made_by=f"evaluate@{run}")
+        return {title: figures.png_bytes(figure) for title, figure in sample_figures(run, samples).items()}
     return {}
 
 
@@ -65,8 +67,8 @@ def record(run: str) -> Record:
     paths["metrics.json"] = METRICS / "runs" / f"{run}.json"
     files = {name: path for name, path in paths.items() if path.is_file()}
     return Record(
-        history=read_json(paths["history.json"], made_by=f"train@{run}"),
-        timings=read_json(paths["timings.json"], made_by=f"train@{run}"),
+        history=read_json(paths["history.json"], made_by=f"train@{run}", keys=HISTORY),
+        timings=read_json(paths["timings.json"], made_by=f"train@{run}", keys=TIMINGS),
         metrics=read_json(files["metrics.json"], made_by=f"evaluate@{run}") if "metrics.json" in files else {},
         files=files,
         figures=functools.partial(drawn, run),

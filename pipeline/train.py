@@ -1,7 +1,6 @@
 """Stage `train@<run>`: trains one run of the matrix and writes its weights, history and timings to models/<run>/.
 
-python -m pipeline.train baseline-full data/processed/test_images.npy
-python -m pipeline.train l1_l2-3 data/processed/folds/3.npy
+python -m pipeline.train baseline-full
 """
 
 import argparse
@@ -13,17 +12,17 @@ from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
-from digit_vae.mirror import Mirror
 
 from digit_vae import losses, model, training
 from digit_vae.errors import exit_status
 from digit_vae.files import json_bytes, read_npy, sha256, sha256_of, write_bytes
 from digit_vae.machine import git_commit, select_device
+from digit_vae.mirror import Mirror
 from digit_vae.params import Params, Run, find_run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
 from digit_vae.splits import learnt_and_validated
 
-TRAIN_IMAGES = Path("data/processed/train_images.npy")
+PROCESSED = Path("data/processed")
 MODELS = Path("models")
 
 
@@ -74,12 +73,12 @@ def train(
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="a name of runs.yaml, such as baseline-full")
-    parser.add_argument("validation", type=Path, help="images (.npy) or indices of the training images to hold out")
-    arguments = parser.parse_args()
+    name = parser.parse_args().run
     params = load_params()
-    run = find_run(params, arguments.run)
-    images, validation = (read_npy(path, made_by="preprocess") for path in (TRAIN_IMAGES, arguments.validation))
-    data = {"train_images": sha256(TRAIN_IMAGES), "validation": sha256(arguments.validation)}
+    run = find_run(params, name)
+    paths = {"train_images": PROCESSED / "train_images.npy", "validation": PROCESSED / run.validation_file}
+    images, validation = (read_npy(path, made_by="preprocess") for path in paths.values())
+    data = {name: sha256(path) for name, path in paths.items()}
     names = [each.name for each in runs(params)]
     print(f"run {names.index(run.name) + 1} of {len(names)}: {run.name}", flush=True)
     epochs = params.train.epochs

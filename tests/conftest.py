@@ -34,6 +34,12 @@ def run_stage(monkeypatch) -> Callable[..., int]:
 
 
 @pytest.fixture
+def no_arguments(monkeypatch) -> None:
+    """The `main` of a stage that takes no arguments sees none, instead of pytest's."""
+    monkeypatch.setattr(sys, "argv", ["stage"])
+
+
+@pytest.fixture
 def idx_bytes() -> Callable[[np.ndarray], bytes]:
     """An IDX file of unsigned bytes, as the format's description says."""
 

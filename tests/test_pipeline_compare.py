@@ -8,6 +8,8 @@ from scipy.stats import ttest_rel
 from digit_vae.errors import UserError
 from pipeline import compare
 
+pytestmark = pytest.mark.usefixtures("no_arguments")
+
 
 @pytest.fixture
 def evaluated(tmp_path, monkeypatch):

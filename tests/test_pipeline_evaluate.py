@@ -10,8 +10,6 @@ from digit_vae.params import find_run, load_params, run_params
 from pipeline import evaluate
 
 pytestmark = pytest.mark.usefixtures("cpu")
-FOLD = "data/processed/folds/0.npy"
-TEST = "data/processed/test_images.npy"
 
 
 def save_run(project, name):
@@ -30,7 +28,7 @@ def results(project, name):
 
 def test_metrics_are_those_of_the_validation_and_of_the_test_images(processed, run_stage, digits):
     vae = save_run(processed, "batch_norm-0")
-    assert run_stage(evaluate.main, "batch_norm-0", FOLD) == 0
+    assert run_stage(evaluate.main, "batch_norm-0") == 0
     settings = load_params().evaluate
     expected = {
         name: measure(encode(vae, images, settings), settings.active_unit_variance)
@@ -43,14 +41,14 @@ def test_metrics_are_those_of_the_validation_and_of_the_test_images(processed, r
 
 def test_a_full_run_is_validated_on_the_test_images(processed, run_stage):
     save_run(processed, "baseline-full")
-    assert run_stage(evaluate.main, "baseline-full", TEST) == 0
+    assert run_stage(evaluate.main, "baseline-full") == 0
     metrics = json.loads(results(processed, "baseline-full")[0].read_text())
     assert metrics["validation"] == metrics["test"]
 
 
 def test_samples_are_what_the_figures_need(processed, run_stage, digits):
     vae = save_run(processed, "baseline-0")
-    assert run_stage(evaluate.main, "baseline-0", FOLD) == 0
+    assert run_stage(evaluate.main, "baseline-0") == 0
     with np.load(results(processed, "baseline-0")[1]) as samples:
         assert {name: (array.shape, array.dtype.name) for name, array in samples.items()} == {
             "z_mean": ((100, 2), "float32"),
@@ -67,7 +65,7 @@ def test_a_latent_space_of_three_dimensions_has_no_plane(processed, run_stage):
     path = processed / "params.yaml"
     path.write_text(path.read_text().replace("latent_dim: 2", "latent_dim: 3"))
     save_run(processed, "baseline-0")
-    assert run_stage(evaluate.main, "baseline-0", FOLD) == 0
+    assert run_stage(evaluate.main, "baseline-0") == 0
     with np.load(results(processed, "baseline-0")[1]) as samples:
         assert "plane" not in samples
     metrics = json.loads(results(processed, "baseline-0")[0].read_text())
@@ -78,13 +76,13 @@ def test_the_same_run_gives_the_same_bytes(processed, run_stage):
     save_run(processed, "baseline-0")
     contents = []
     for _ in range(2):
-        assert run_stage(evaluate.main, "baseline-0", FOLD) == 0
+        assert run_stage(evaluate.main, "baseline-0") == 0
         contents.append([path.read_bytes() for path in results(processed, "baseline-0")])
     assert contents[0] == contents[1]
 
 
 def test_missing_weights_name_their_stage(processed, run_stage, capsys):
-    assert run_stage(evaluate.main, "baseline-0", FOLD) == 1
+    assert run_stage(evaluate.main, "baseline-0") == 1
     expected = "models/baseline-0/model.weights.h5 is missing: `dvc repro train@baseline-0` makes it"
     assert expected in capsys.readouterr().err
     assert not (processed / "reports").exists()

@@ -16,8 +16,8 @@ def test_the_committed_matrix_follows_the_committed_params():
 
 def test_the_matrix_names_for_each_run_the_file_it_is_validated_on():
     matrix = yaml.safe_load(plan.matrix(load_params(ROOT / "params.yaml")))["runs"]
-    assert matrix["baseline-full"] == {"variant": "baseline", "split": "full", "validation": "test_images.npy"}
-    assert matrix["l1_l2-3"] == {"variant": "l1_l2", "split": "3", "validation": "folds/3.npy"}
+    assert matrix["baseline-full"] == {"variant": "baseline", "validation": "test_images.npy"}
+    assert matrix["l1_l2-3"] == {"variant": "l1_l2", "validation": "folds/3.npy"}
 
 
 def test_a_changed_matrix_is_written_and_the_stage_asks_for_another_start(project, run_stage, capsys):

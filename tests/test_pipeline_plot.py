@@ -7,6 +7,8 @@ from example_project import write_project
 from digit_vae.errors import UserError
 from pipeline import compare, plot
 
+pytestmark = pytest.mark.usefixtures("no_arguments")
+
 SMALL = {"digits": 4, "grid": 3}
 TWO_RUNS = {"baseline": {"splits": ["full"]}, "second_run": {"splits": ["full"], "seed": 1}}
 PAPER_FIGURES = {
@@ -36,7 +38,7 @@ def contents(reports):
 def test_the_whole_report_is_written_with_links_that_lead_to_files(tmp_path, monkeypatch):
     reports = build(tmp_path, monkeypatch, preprocess={"folds": 2})
     assert names(reports / "figures") == PAPER_FIGURES | {"latent_plane.png", "ablation.png", "rate_distortion.png"}
-    tables = ("table_1", "table_1_last", "ablation", "runs")
+    tables = ("table_1", "table_1_last", "ablation", "fold_differences", "runs")
     assert names(reports / "tables") == {f"{name}.{suffix}" for name in tables for suffix in ("csv", "md")}
     text = (reports / "README.md").read_text()
     assert sorted(re.findall(r"!\[[^\]]+\]\(figures/([^)]+)\)", text)) == sorted(names(reports / "figures"))

@@ -1,6 +1,7 @@
 """The driver on a small graph of its own: against plain `dvc repro`, and when things go wrong."""
 
 import signal
+import socket
 import subprocess
 from collections.abc import Iterator
 
@@ -19,7 +20,11 @@ SMALL = {
     "evaluate": {"grid": 3},
     "plot": {"second_run": "baseline-full"},
 }
-RUNS = ["baseline-full", "baseline-0", "baseline-1"]
+VARIANTS = {
+    "baseline": {"splits": ["full", "folds"]},
+    "regularised": {"splits": ["folds"], "kernel_l1": 1e-5, "kernel_l2": 1e-4, "dropout": 0.2, "batch_norm": True},
+}
+RUNS = ["baseline-full", "baseline-0", "baseline-1", "regularised-0", "regularised-1"]
 
 
 def change_params(folder, change):
@@ -63,7 +68,7 @@ def reproduced(tmp_path_factory):
     """A copy of the project that the driver took through the small graph, one of its trainers killed on the way."""
     folder = tmp_path_factory.mktemp("driven")
     smoke.copy_project(folder, SMALL)
-    change_params(folder, keep_variants(baseline={"splits": ["full", "folds"]}))
+    change_params(folder, keep_variants(**VARIANTS))
     process = smoke.start(folder, DRIVER, stdout=subprocess.PIPE, text=True)
     for _ in lines_until(process, lambda line: " epoch " in line and kill_a_trainer(process)):
         pass
@@ -74,7 +79,7 @@ def reproduced(tmp_path_factory):
 
 def test_bytes_are_those_of_plain_dvc_repro(reproduced, tmp_path):
     smoke.copy_project(tmp_path, SMALL | {"fetch": {"folder": str(reproduced / "data/raw")}})
-    change_params(tmp_path, keep_variants(baseline={"splits": ["full", "folds"]}))
+    change_params(tmp_path, keep_variants(**VARIANTS))
     smoke.reproduce(tmp_path, ("pipeline.plan", "--quiet"))
     smoke.reproduce(tmp_path, smoke.SERIAL)
     hashes = smoke.hashes(tmp_path)
@@ -94,7 +99,7 @@ def test_what_lies_in_the_cache_is_not_trained_again(reproduced, lost):
     subprocess.run(["rm", "-r", *lost], cwd=reproduced, check=True)
     status, out, _ = drive(reproduced, *DRIVER)
     assert status == 0
-    assert "3 of 3 runs are up to date" in out
+    assert "5 of 5 runs are up to date" in out
     assert smoke.hashes(reproduced) == before
 
 
@@ -103,20 +108,20 @@ def test_a_failing_run_is_named_and_does_not_stop_the_others(reproduced, monkeyp
     change_params(
         reproduced,
         keep_variants(
-            baseline={"splits": ["full", "folds"]},
+            **VARIANTS,
             on_gpu={"splits": ["full"], "device": "gpu"},
             beta_2={"splits": ["full"], "beta": 2.0},
         ),
     )
     status, out, err = drive(reproduced, *DRIVER)
     assert status == 1
-    assert "3 of 5 runs are up to date" in out
-    assert "error: 1 of 5 runs failed, all others are kept: on_gpu-full (train.device: expected a GPU" in err
+    assert "5 of 7 runs are up to date" in out
+    assert "error: 1 of 7 runs failed, all others are kept: on_gpu-full (train.device: expected a GPU" in err
     assert "Traceback" not in err
     change_params(reproduced, lambda params: params["variants"].pop("on_gpu"))
     status, out, _ = drive(reproduced, *DRIVER)
     assert status == 0
-    assert "4 of 4 runs are up to date" in out
+    assert "6 of 6 runs are up to date" in out
 
 
 def test_ctrl_c_keeps_what_is_finished(reproduced):
@@ -146,6 +151,14 @@ def test_mistakes_end_it_before_anything_runs(project, run_stage, capsys):
 def test_jobs_below_one_are_refused(run_stage, capsys):
     assert run_stage(repro.main, "--jobs", "0") == 1
     assert "--jobs: expected at least 1, received 0" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("project")
+def test_a_cluster_that_does_not_answer_is_an_error_before_anything_runs(run_stage, capsys):
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    assert run_stage(repro.main, "--address", address) == 1
+    assert f"--address: expected a Ray cluster that answers, received '{address}'" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("project")

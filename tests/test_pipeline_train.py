@@ -49,7 +49,7 @@ def sha256(path):
 def test_a_run_becomes_three_files_and_its_events(small_project, run_stage, events, digits, monkeypatch, capsys):
     calls = []
     monkeypatch.setattr(training, "train", lambda *given, real=training.train: calls.append(given) or real(*given))
-    assert run_stage(train.main, "l1_l2-0", FOLD) == 0
+    assert run_stage(train.main, "l1_l2-0") == 0
 
     folder = small_project / "models/l1_l2-0"
     assert {path.name for path in folder.iterdir()} == {"model.weights.h5", "history.json", "timings.json"}
@@ -115,7 +115,7 @@ def test_the_hash_of_the_inputs_follows_params_data_and_nothing_else(project):
 def test_a_diverging_run_writes_nothing_and_does_not_end_in_the_mirror(small_project, run_stage, events, capsys):
     path = small_project / "params.yaml"
     path.write_text(path.read_text().replace("learning_rate: 0.001", "learning_rate: 10"))
-    assert run_stage(train.main, "baseline-0", FOLD) == 1
+    assert run_stage(train.main, "baseline-0") == 1
     assert "training diverged" in capsys.readouterr().err
     assert not (small_project / "models").exists()
     assert events[-1] == "closed"
@@ -123,14 +123,14 @@ def test_a_diverging_run_writes_nothing_and_does_not_end_in_the_mirror(small_pro
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
+    ("run", "message"),
     [
-        (("baseline-9", FOLD), "there is no run 'baseline-9' in params.yaml; it has baseline-full, baseline-0"),
-        (("baseline-0", "data/processed/folds/7.npy"), "folds/7.npy is missing: `dvc repro preprocess` makes it"),
+        ("baseline-9", "there is no run 'baseline-9' in params.yaml; it has baseline-full, baseline-0"),
+        ("baseline-1", "folds/1.npy is missing: `dvc repro preprocess` makes it"),
     ],
 )
-def test_a_mistake_is_one_line(processed, run_stage, events, capsys, arguments, message):
-    assert run_stage(train.main, *arguments) == 1
+def test_a_mistake_is_one_line(processed, run_stage, events, capsys, run, message):
+    assert run_stage(train.main, run) == 1
     assert message in capsys.readouterr().err
     assert not (processed / "models").exists()
     assert events == []

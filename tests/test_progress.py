@@ -45,5 +45,14 @@ def test_a_terminal_gets_a_bar_that_is_redrawn(capsys, monkeypatch):
     show("epoch 1/4", done=0.25, left_seconds=75)
     show("epoch 4/4", done=1, left_seconds=0)
     first, second = capsys.readouterr().out.split("\r\033[K")[1:]
-    assert first == f"[{'#' * 5}{'.' * 15}] epoch 1/4  left 1:15"
-    assert second == f"[{'#' * 20}] epoch 4/4  left 0:00\n"
+    assert first == f"[{'#' * 5}{'.' * 15}] left 1:15  epoch 1/4"
+    assert second == f"[{'#' * 20}] left 0:00  epoch 4/4\n"
+
+
+def test_a_narrow_terminal_gets_a_line_that_does_not_wrap(capsys, monkeypatch):
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", "40")
+    show("epoch 1/4" * 9, done=0.25, left_seconds=75)
+    (shown,) = capsys.readouterr().out.split("\r\033[K")[1:]
+    assert shown == f"[{'#' * 5}{'.' * 15}] left 1:15  epoch"
+    assert len(shown) == 39

@@ -1,5 +1,6 @@
 import json
 import re
+import sys
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from pipeline import compare, plot
 @pytest.fixture
 def evaluated(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", ["stage"])
     write_project(tmp_path, evaluate={"digits": 4, "grid": 3}, preprocess={"folds": 3})
     compare.main()
     return tmp_path
@@ -60,7 +62,7 @@ def test_a_second_run_on_the_gpu_is_named(evaluated):
 
 @pytest.mark.parametrize(
     ("interval", "outcome"),
-    [((0.1, 0.9), "worse than"), ((-0.9, -0.1), "better than"), ((-0.1, 0.9), "not to be told from")],
+    [((0.1, 0.9), "higher than"), ((-0.9, -0.1), "lower than"), ((-0.1, 0.9), "not to be told from")],
 )
 def test_a_difference_counts_only_where_the_interval_leaves_zero_out(evaluated, interval, outcome):
     path = evaluated / "reports/metrics/variants/dropout.json"
@@ -68,7 +70,7 @@ def test_a_difference_counts_only_where_the_interval_leaves_zero_out(evaluated, 
     difference = dict(zip(("difference_low", "difference_high"), interval, strict=True))
     content["validation"]["reconstruction_loss"] |= difference
     path.write_text(json.dumps(content))
-    assert re.search(rf"- `dropout`: .* over 3 folds: {outcome} the baseline", written())
+    assert re.search(rf"- `dropout`: reconstruction loss [^;]*, {outcome} the baseline; ELBO", written())
 
 
 @pytest.mark.usefixtures("evaluated")

@@ -100,3 +100,9 @@ def test_all_runs_has_both_sets_of_images_and_the_seconds_of_training():
     (row,) = records(table)
     assert (row["Run"], row["Val recon. loss"], row["Test recon. loss"]) == ("dropout-3", "150.0", "152.0")
     assert float(row["Training (s)"]) == pytest.approx(50.5)
+
+
+def test_fold_differences_have_a_row_for_each_variant_and_metric():
+    made = tables.fold_differences({"elbo": {"dropout": ([-1.0, -2.0, -3.0], (-4.5, 0.5))}})
+    assert made.header == ("Variant", "Metric", "Fold 0", "Fold 1", "Fold 2", "Difference")
+    assert made.rows == (("dropout", "elbo", -1.0, -2.0, -3.0, Difference(-2.0, -4.5, 0.5)),)

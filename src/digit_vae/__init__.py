@@ -2,5 +2,5 @@
 
 import os
 
-# TensorFlow reads this when it is first imported, from whichever module; 0 shows its start-up messages again.
+# TensorFlow reads this when it is first imported, from whichever module. A few of its start-up lines precede it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

@@ -109,14 +109,16 @@ def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]
     write_bytes(path, csv_bytes(header, rows))
 
 
-def read_json(path: Path, *, made_by: str) -> dict:
-    """The JSON object in `path`. Raises: UserError naming `made_by`, the stage that makes the file."""
+def read_json(path: Path, *, made_by: str, keys: Sequence[str] = ()) -> dict:
+    """The JSON object in `path`, which has to have `keys`. Raises: UserError naming `made_by`, its stage."""
     try:
         value = json.loads(existing(path, made_by=made_by).read_text())
     except _DAMAGE as error:
         raise damaged(path, made_by, error) from error
     if not isinstance(value, dict):
         raise damaged(path, made_by, "it holds no JSON object")
+    if missing := [key for key in keys if key not in value]:
+        raise damaged(path, made_by, f"it lacks {', '.join(missing)}")
     return value
 
 

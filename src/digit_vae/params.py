@@ -189,6 +189,11 @@ class Run:
     def name(self) -> str:
         return f"{self.variant}-{self.split}"
 
+    @property
+    def validation_file(self) -> str:
+        """The file of data/processed that says what the run is validated on: images, or indices of held-out ones."""
+        return "test_images.npy" if self.split == FULL else f"folds/{self.split}.npy"
+
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
     """Reads and validates the whole file. Raises: UserError with key, expectation and value."""

@@ -1,5 +1,6 @@
 """How long work shows itself: one line an epoch in a log, a bar that is redrawn in place on a terminal."""
 
+import shutil
 import sys
 
 BAR = 20
@@ -22,10 +23,12 @@ def clock(seconds: float) -> str:
 
 
 def show(line: str, *, done: float, left_seconds: float) -> None:
-    """Prints `line` with the time left; on a terminal, with a bar of the share `done`, in place of the last one."""
-    line = f"{line}  left {clock(left_seconds)}"
+    """Prints `line` with the time left; on a terminal, behind a bar of the share `done`, in place of the last one."""
+    left = f"left {clock(left_seconds)}"
     if not sys.stdout.isatty():
-        print(line, flush=True)
+        print(f"{line}  {left}", flush=True)
         return
     filled = round(done * BAR)
-    print(f"\r\033[K[{'#' * filled}{'.' * (BAR - filled)}] {line}", end="\n" if done >= 1 else "", flush=True)
+    line = f"[{'#' * filled}{'.' * (BAR - filled)}] {left}  {line}"
+    width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be redrawn in place
+    print(f"\r\033[K{line[:width]}", end="\n" if done >= 1 else "", flush=True)

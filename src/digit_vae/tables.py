@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from digit_vae.files import csv_bytes
 from digit_vae.paper import TABLE_1
 from digit_vae.statistics import Difference, Spread
@@ -71,6 +73,17 @@ def ablation(variants: Mapping[str, Mapping]) -> Table:
         rows.append((name, variant["folds"], *compared, *(_spread(metrics[key]) for key in units.values())))
     header = [title for name in losses for title in (name, f"{name}, difference")]
     return Table(("Variant", "Folds", *header, *units), tuple(rows))
+
+
+def fold_differences(differences: Mapping[str, Mapping[str, tuple[Sequence[float], tuple[float, float]]]]) -> Table:
+    """metric -> variant -> (difference from the baseline on each fold, 95 % interval): a row for each pair."""
+    rows = tuple(
+        (variant, metric, *map(float, folds), Difference(float(np.mean(folds)), *interval))
+        for metric, variants in differences.items()
+        for variant, (folds, interval) in variants.items()
+    )
+    numbers = (f"Fold {fold}" for fold in range(len(rows[0]) - 3))
+    return Table(("Variant", "Metric", *numbers, "Difference"), rows)
 
 
 def all_runs(metrics: Mapping[str, Mapping], timings: Mapping[str, Mapping]) -> Table:

@@ -1,0 +1,38 @@
+"""README.md claims nothing that the project does not hold: numbers, commands, files."""
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from digit_vae.params import VariantParams
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+def rows(text: str) -> list[str]:
+    """The rows of Markdown tables."""
+    return [line for line in text.splitlines() if line.startswith("|")]
+
+
+def test_every_row_of_its_tables_stands_in_a_table_of_the_report():
+    made = {row for table in (ROOT / "reports/tables").glob("*.md") for row in rows(table.read_text())}
+    assert rows(README)
+    assert set(rows(README)) <= made
+
+
+def test_its_make_targets_exist():
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    named = set(re.findall(r"\bmake ([a-z-]+)\b(?= |`|$)", README, re.MULTILINE))
+    assert {"repro", "test"} <= named <= targets
+
+
+def test_its_links_and_pictures_exist():
+    linked = [target for target in re.findall(r"\]\(([^)#]+)", README) if not target.startswith("https://")]
+    assert linked
+    assert [target for target in linked if not (ROOT / target).exists()] == []
+
+
+def test_its_variant_options_are_those_of_params():
+    listed = re.search(r"Options:\s+((?:`[a-z0-9_]+`[,.]\s*)+)", README).group(1)
+    assert set(re.findall(r"`([a-z0-9_]+)`", listed)) == {each.name for each in fields(VariantParams)} - {"splits"}
