@@ -89,6 +89,7 @@ def test_tables_hold_every_declared_run_and_every_variant_on_folds():
     assert [row[0] for row in made["runs"].rows] == [run.name for run in runs(load_params())]
 
 
+@pytest.mark.usefixtures("no_arguments")
 def test_fewer_training_images_are_owned_up_to(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_project(tmp_path, preprocess={"train_images": 2000, "folds": 2}, train={"epochs": 1})
