@@ -31,7 +31,7 @@ from dvc.repo import Repo
 from ray.exceptions import RayError
 
 from digit_vae.errors import UserError, exit_status
-from digit_vae.files import read_npy, sha256, write_bytes, write_text
+from digit_vae.files import read_listed_npy, write_bytes, write_text
 from digit_vae.mirror import Mirror
 from digit_vae.params import Params, Run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
@@ -86,15 +86,22 @@ def train_task(
 
 
 def evaluate_task(
-    params: Params, run: Run, images: np.ndarray, validation: np.ndarray, test_images: np.ndarray, weights: bytes
+    params: Params,
+    run: Run,
+    images: np.ndarray,
+    validation: np.ndarray,
+    test_images: np.ndarray,
+    trained: dict[str, bytes],
 ) -> dict[Path, bytes]:
     from digit_vae.splits import learnt_and_validated
     from pipeline.evaluate import evaluate  # imports TensorFlow, which the driver can do without
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.weights.h5"
-        path.write_bytes(weights)
-        return evaluate(params, run, path, learnt_and_validated(images, validation)[1], test_images)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / run.name
+        folder.mkdir()
+        for name, content in trained.items():
+            (folder / name).write_bytes(content)
+        return evaluate(params, run, folder, learnt_and_validated(images, validation)[1], test_images)
 
 
 @dataclass
@@ -131,8 +138,9 @@ class Driver:
         self._progress = Progress(epochs, self._capacity, {job.run.name: 0 for job in jobs if job.trains})
         self._events = Events.remote()
         files = {"train_images.npy", "test_images.npy"} | {job.run.validation_file for job in jobs}
-        self._arrays = {name: ray.put(np.asarray(read_npy(PROCESSED / name, made_by="preprocess"))) for name in files}
-        self._hashes = {name: sha256(PROCESSED / name) for name in files}
+        listed = {name: read_listed_npy(PROCESSED, name, made_by="preprocess") for name in files}
+        self._arrays = {name: ray.put(np.asarray(array)) for name, (array, _) in listed.items()}
+        self._hashes = {name: digest for name, (_, digest) in listed.items()}
 
     def run(self) -> dict[str, str]:
         """Returns: the reasons of the runs that failed, by name. Ctrl-C keeps what is finished."""
@@ -163,8 +171,9 @@ class Driver:
             rest = [data, self._events, checkpoint.read_bytes() if checkpoint.is_file() else None]
         else:
             task = ray.remote(evaluate_task)
-            weights = (MODELS / job.run.name / "model.weights.h5").read_bytes()
-            rest = [self._arrays["test_images.npy"], weights]
+            folder = MODELS / job.run.name
+            trained = {name: (folder / name).read_bytes() for name in ("model.weights.h5", "history.json")}
+            rest = [self._arrays["test_images.npy"], trained]
         task = task.options(name=job.stage.name, max_retries=RETRIES)
         self._running[task.remote(job.params, job.run, *arrays, *rest)] = job
 

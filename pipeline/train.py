@@ -19,8 +19,8 @@ import numpy as np
 from digit_vae import losses, model, training
 from digit_vae.checkpoint import Checkpoint, pack, unpack
 from digit_vae.errors import exit_status
-from digit_vae.files import json_bytes, read_npy, sha256, sha256_of, write_bytes
-from digit_vae.machine import git_commit, select_device
+from digit_vae.files import json_bytes, read_listed_npy, sha256, sha256_of, write_bytes
+from digit_vae.machine import die_with_parent, git_commit, select_device
 from digit_vae.mirror import Mirror
 from digit_vae.params import Params, Run, find_run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
@@ -89,7 +89,7 @@ def train(
         trained.vae.save_weights(weights)
         return {
             weights.name: weights.read_bytes(),
-            "history.json": json_bytes(end.history),
+            "history.json": json_bytes(end.history | {"weights_sha256": sha256(weights)}),
             "timings.json": json_bytes(timings),
         }
 
@@ -106,14 +106,16 @@ def show_event(event: dict, epochs: int) -> None:
 
 
 def main() -> None:
+    die_with_parent()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="a name of runs.yaml, such as baseline-full")
     name = parser.parse_args().run
     params = load_params()
     run = find_run(params, name)
-    paths = {"train_images": PROCESSED / "train_images.npy", "validation": PROCESSED / run.validation_file}
-    images, validation = (read_npy(path, made_by="preprocess") for path in paths.values())
-    data = {name: sha256(path) for name, path in paths.items()}
+    (images, images_sha256), (validation, validation_sha256) = (
+        read_listed_npy(PROCESSED, name, made_by="preprocess") for name in ("train_images.npy", run.validation_file)
+    )
+    data = {"train_images": images_sha256, "validation": validation_sha256}
     names = [each.name for each in runs(params)]
     print(f"run {names.index(run.name) + 1} of {len(names)}: {run.name}", flush=True)
     checkpoint = CHECKPOINTS / run.name

@@ -3,13 +3,13 @@ import io
 import json
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
+from synthetic import write_history
 
 from digit_vae import cli
 from digit_vae.evaluation import generate, reconstruct
@@ -28,7 +28,7 @@ def trained(processed, make_params):
     folder = processed / "models" / RUN
     folder.mkdir(parents=True)
     vae.save_weights(folder / "model.weights.h5")
-    (folder / "history.json").write_text(json.dumps({"params": asdict(params)}))
+    write_history(folder, params)
     return vae
 
 
