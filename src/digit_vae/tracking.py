@@ -26,6 +26,7 @@ import psutil
 from digit_vae.errors import UserError
 from digit_vae.files import replacing, sha256, sha256_of
 from digit_vae.params import FULL
+from digit_vae.verification import flat
 
 SETTINGS = {
     "DO_NOT_TRACK": "true",
@@ -176,7 +177,7 @@ class Tracker:
         if self._is_complete(run, record.files):
             return False
         self._log(run.info.run_id, record)
-        self._complete(run, record, _flat(record.metrics), record.files, record.figures)
+        self._complete(run, record, flat(record.metrics), record.files, record.figures)
         return True
 
     def _bring_parents(
@@ -194,7 +195,7 @@ class Tracker:
             files = {"comparison.json": compared.file} if compared else {}
             if not self._is_complete(parent, files):
                 last = max(children, key=lambda child: child.timings["finished_at"])
-                self._complete(parent, last, _flat(compared.content) if compared else {}, files)
+                self._complete(parent, last, flat(compared.content) if compared else {}, files)
 
     def _settle_running(self, known: list[Run], current: set[str]) -> Iterator[str]:
         """Adds the runs that a living process logs to `current`; closes the others left open and yields their names."""
@@ -356,14 +357,6 @@ def _epoch_metrics(losses: Mapping, timing: Mapping) -> list[Metric]:
     return [
         Metric(name, value, _milliseconds(timing["finished_at"]), losses["epoch"]) for name, value in values.items()
     ]
-
-
-def _flat(values: Mapping, prefix: str = "") -> dict[str, float]:
-    """{"test": {"elbo": -150.2}} -> {"test.elbo": -150.2}"""
-    flat = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": float(value)}
-    return flat
 
 
 def _params(record: Record) -> list[Param]:
