@@ -3,11 +3,13 @@
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import psutil
 import pytest
 import yaml
+from ray.cluster_utils import Cluster
 
 from digit_vae.errors import UserError
 from digit_vae.params import load_params
@@ -55,11 +57,15 @@ def lines_until(process, found) -> Iterator[str]:
     pytest.fail("the driver ended without the awaited line")
 
 
+def trainers(pid) -> list[psutil.Process]:
+    children = psutil.Process(pid).children(recursive=True)
+    return [child for child in children if "ray::train@" in " ".join(child.cmdline())]
+
+
 def kill_a_trainer(process) -> bool:
-    for child in psutil.Process(process.pid).children(recursive=True):
-        if child.name().startswith("ray::train@") or "ray::train@" in " ".join(child.cmdline()):
-            child.kill()
-            return True
+    for trainer in trainers(process.pid):
+        trainer.kill()
+        return True
     return False
 
 
@@ -85,6 +91,55 @@ def test_bytes_are_those_of_plain_dvc_repro(reproduced, tmp_path):
     hashes = smoke.hashes(tmp_path)
     assert {f"models/{run}/{name}" for run in RUNS for name in ("model.weights.h5", "history.json")} <= hashes.keys()
     assert hashes == smoke.hashes(reproduced)
+
+
+@pytest.fixture
+def three_machines() -> Iterator[Cluster]:
+    """A Ray cluster of three nodes with one core each, each with processes and an object store of its own."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    yield cluster
+    cluster.shutdown()
+
+
+def test_a_cluster_that_loses_a_machine_gives_the_same_bytes(reproduced, three_machines, tmp_path):
+    smoke.copy_project(tmp_path, SMALL | {"fetch": {"folder": str(reproduced / "data/raw")}})
+    change_params(tmp_path, keep_variants(**VARIANTS))
+    lost = three_machines.list_all_nodes()[-1]
+    raylet = lost.all_processes["raylet"][0].process.pid
+    driver = ("pipeline.repro", "--address", three_machines.address)
+    process = smoke.start(tmp_path, driver, stdout=subprocess.PIPE, text=True)
+    for _ in lines_until(process, lambda line: " epoch " in line and trainers(raylet)):
+        pass
+    three_machines.remove_node(lost, allow_graceful=False)
+    process.communicate()
+    assert process.returncode == 0
+    assert smoke.hashes(tmp_path) == smoke.hashes(reproduced)
+
+
+WHERE = """
+import ray
+from pipeline import repro
+with repro.cluster(ADDRESS, None):
+    print(ray.get(ray.remote(lambda: __import__("pipeline.train").train.__file__).remote()))
+"""
+
+
+def test_the_machines_of_a_cluster_run_the_code_of_the_driver(reproduced, three_machines):
+    script = WHERE.replace("ADDRESS", repr(three_machines.address))
+    path = subprocess.run([sys.executable, "-c", script], cwd=reproduced, capture_output=True, text=True, check=True)
+    assert "/py_modules_files/" in path.stdout
+
+
+def test_machines_with_other_versions_are_named():
+    here = {"python": "3.12.1", "tensorflow": "2.21.0", "numpy": "2.4.6"}
+    repro.check_versions(here, {"10.0.0.1": here})
+    with pytest.raises(
+        UserError, match=r"expected machines with python 3\.12\.1, .*; received 10\.0\.0\.2 \(tensor"
+    ) as error:
+        repro.check_versions(here, {"10.0.0.1": here, "10.0.0.2": here | {"tensorflow": "2.20.0"}})
+    assert "10.0.0.1" not in str(error.value)
 
 
 def test_dvc_has_nothing_left_to_do(reproduced):

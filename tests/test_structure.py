@@ -88,8 +88,9 @@ def test_a_stage_names_params_that_exist(stage):
 
 def test_every_section_of_the_params_belongs_to_a_stage_or_to_a_command():
     named = {name.split(".")[0] for stage in STAGES.values() for name in body(stage).get("params", [])}
-    assert named | {"verify"} == set(PARAMS)
-    assert path_of("pipeline.verify").is_file()
+    commands = {"repro", "verify"}
+    assert named | commands == set(PARAMS)
+    assert all(path_of(f"pipeline.{name}").is_file() for name in commands)
 
 
 def test_the_closure_follows_imports_through_other_modules():
