@@ -15,8 +15,8 @@ PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 LOCKS = ("requirements.lock", "requirements-gpu.lock")
 # Every other dependency may be imported anywhere.
 ALLOWED = {
-    "tensorflow": {f"digit_vae.{name}" for name in ("losses", "model", "machine", "training", "evaluation")},
-    "keras": {f"digit_vae.{name}" for name in ("losses", "model", "machine", "training", "evaluation")},
+    "tensorflow": {f"digit_vae.{name}" for name in ("losses", "layers", "model", "machine", "training", "evaluation")},
+    "keras": {f"digit_vae.{name}" for name in ("losses", "layers", "model", "machine", "training", "evaluation")},
     "mlflow": {"digit_vae.tracking"},
     "sklearn": {"digit_vae.splits"},
     "ray": {"pipeline.repro"},

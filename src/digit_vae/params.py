@@ -116,6 +116,7 @@ class TrainParams:
     seed: int = knob(whole(0))
     device: str = knob(one_of("cpu", "gpu"))
     precision: str = knob(one_of("float32", "mixed_bfloat16"))
+    resident_bytes: int = knob(whole(1, 2**40))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,12 +134,13 @@ class ModelParams:
 class VariantParams(ModelParams):
     """What is different from the paper's base model, and the splits that the variant learns from.
 
-    `seed` and `device` replace those of the train section where they are given.
+    `seed`, `device` and `precision` replace those of the train section where they are given.
     """
 
     splits: tuple[str, ...] = knob(list_of(one_of(FULL, FOLDS)))
     seed: int | None = knob(optional(whole(0)), default=None)
     device: str | None = knob(optional(one_of("cpu", "gpu")), default=None)
+    precision: str | None = knob(optional(one_of("float32", "mixed_bfloat16")), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
