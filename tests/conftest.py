@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic import write_manifest
 
 from digit_vae.errors import exit_status
 
@@ -101,4 +102,5 @@ def processed(project, digits) -> Path:
     np.save(folder / "train_images.npy", digits[:300])
     np.save(folder / "test_images.npy", digits[300:])
     np.save(folder / "folds/0.npy", np.arange(0, 300, 5))
+    write_manifest(folder)
     return project

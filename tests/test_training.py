@@ -28,11 +28,11 @@ def fingerprint(trained, folder):
 
 @pytest.fixture(scope="module")
 def trained(digits, cpu):
-    """One training with nearly everything that a variant can switch on."""
+    """One training with nearly everything that a variant can switch on, and where it stood after each epoch."""
     from digit_vae.params import RunParams
 
     params = RunParams(
-        epochs=2,
+        epochs=3,
         batch_size=64,
         learning_rate=1e-3,
         latent_dim=2,
@@ -44,8 +44,8 @@ def trained(digits, cpu):
     )
     reported = []
     result = training.train(params, digits, LEARN, digits[300:], reported.append)
-    assert reported == result.epochs
-    return params, result
+    assert [list(state.epochs) for state in reported] == [result.epochs[:count] for count in (1, 2, 3)]
+    return params, result, reported
 
 
 def batches(images, size):
@@ -63,7 +63,7 @@ def test_training_lowers_the_loss(make_params, digits):
 
 def test_training_equals_a_plain_loop(trained, digits):
     """The compiled epochs shuffle, gather, scale and average as a loop in Python does, and the warm-up left nothing."""
-    params, result = trained
+    params, result, _ = trained
     keras.backend.clear_session()
     keras.utils.set_random_seed(params.seed)
     vae = build_vae(params)
@@ -87,13 +87,13 @@ def test_training_equals_a_plain_loop(trained, digits):
 
 
 def test_training_repeats_to_the_last_bit(trained, digits, tmp_path):
-    params, result = trained
+    params, result, _ = trained
     again = training.train(params, digits, LEARN, digits[300:])
     assert fingerprint(again, tmp_path) == fingerprint(result, tmp_path)
 
 
 def test_training_repeats_in_another_process(trained, digits, tmp_path):
-    params, result = trained
+    params, result, _ = trained
     np.save(tmp_path / "digits.npy", digits)
     script = f"""
 import json, numpy as np
@@ -111,9 +111,36 @@ print(json.dumps([epoch.history for epoch in trained.epochs]))
     assert (weights, json.loads(done.stdout)) == fingerprint(result, tmp_path)
 
 
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_training_continues_to_the_same_bits_from_each_epoch(trained, digits, tmp_path, after):
+    """In the default graph of another training: nothing but the state decides."""
+    params, result, reported = trained
+    again = []
+    continued = training.train(params, digits, LEARN, digits[300:], again.append, reported[after - 1])
+    assert fingerprint(continued, tmp_path) == fingerprint(result, tmp_path)
+    assert continued.epochs[:after] == result.epochs[:after]
+    assert [len(state.epochs) for state in again] == list(range(after + 1, 4))
+    for state, expected in zip(again, reported[after:], strict=True):
+        for value, other in zip(state.variables, expected.variables, strict=True):
+            np.testing.assert_array_equal(value, other, strict=True)
+
+
+def test_a_state_holds_all_that_an_epoch_changes(trained):
+    """Were one variable left out, the epochs after it would not repeat; here, each kind is seen to move."""
+    params, _, (first, second, _) = trained
+    vae = training._new_vae(params)
+    names = [variable.path for variable in (*vae.variables, *vae.optimizer.variables)]
+    assert len(names) == len(first.variables)
+    same = {
+        name for name, *values in zip(names, first.variables, second.variables, strict=True) if np.array_equal(*values)
+    }
+    assert same == {"adam/learning_rate"}
+    assert sum("seed_generator" in name for name in names) == 2  # sampling and dropout
+
+
 def test_epochs_are_numbered_and_timed(trained):
-    _, result = trained
-    assert [epoch.history["epoch"] for epoch in result.epochs] == [1, 2]
+    _, result, _ = trained
+    assert [epoch.history["epoch"] for epoch in result.epochs] == [1, 2, 3]
     assert result.setup_seconds > 0
     for epoch in result.epochs:
         assert set(epoch.timing) == {"epoch", "train_seconds", "validation_seconds", "finished_at"}
@@ -123,7 +150,7 @@ def test_epochs_are_numbered_and_timed(trained):
 
 
 def test_losses_are_the_shortest_decimals_of_their_float32(trained):
-    _, result = trained
+    _, result, _ = trained
     for epoch in result.epochs:
         for value in epoch.history.values():
             assert value == float(str(np.float32(value)))

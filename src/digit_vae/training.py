@@ -5,7 +5,7 @@ sums), seeded initialisers, shuffling and sampling, deterministic operations. Th
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
@@ -25,6 +25,16 @@ class Epoch(NamedTuple):
     timing: dict
 
 
+class State(NamedTuple):
+    """Where a training stands after an epoch: all epochs so far, and the values of everything that changes in one."""
+
+    epochs: Sequence[Epoch]
+    variables: Sequence[np.ndarray]
+
+
+BEGINNING = State((), ())
+
+
 class Trained(NamedTuple):
     """A trained model without its optimizer, its epochs, and the seconds that building, tracing and compiling took."""
 
@@ -38,9 +48,12 @@ def train(
     images: np.ndarray,
     learn: np.ndarray,
     validation_images: np.ndarray,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    on_epoch: Callable[[State], None] = lambda _: None,
+    start: State = BEGINNING,
 ) -> Trained:
-    """Trains one model on `images[learn]`, reporting each epoch as it ends.
+    """Trains one model on `images[learn]`, reporting where it stands after each epoch.
+
+    From `start`, a state that it reported once, it goes on as if it had never stopped.
 
     images, validation_images: (N, 28, 28, 1) uint8; learn: (n,) indices into images.
     Raises: UserError when the loss stops being a finite number, or the device is absent.
@@ -56,8 +69,10 @@ def train(
         _warm_up(vae, lambda: validate(_every_size(in_order, params.batch_size)))
         setup_seconds = time.perf_counter() - started
 
-        epochs = []
-        for number in range(1, params.epochs + 1):
+        epochs = list(start.epochs)
+        if epochs:
+            _assign(vae, start.variables)
+        for number in range(len(epochs) + 1, params.epochs + 1):
             order = np.random.default_rng((params.seed, number)).permutation(learn)
             losses, train_seconds = _timed(lambda order=order: train_epoch(order))
             val_losses, validation_seconds = _timed(lambda: validate(in_order))
@@ -65,7 +80,7 @@ def train(
             _assert_finite(history)
             timing = {"epoch": number, "train_seconds": train_seconds, "validation_seconds": validation_seconds}
             epochs.append(Epoch(history, timing | {"finished_at": time.time()}))
-            on_epoch(epochs[-1])
+            on_epoch(State(tuple(epochs), _values(vae)))
     return Trained(VAE(vae.encoder, vae.decoder, beta=params.beta, seed=params.seed), epochs, setup_seconds)
 
 
@@ -117,10 +132,18 @@ def _compiled(
 
 def _warm_up(vae: VAE, run: Callable[[], object]) -> None:
     """Traces and compiles by running once, then puts every variable back to where it was."""
-    variables = [*vae.variables, *vae.optimizer.variables]
-    values = [variable.numpy() for variable in variables]
+    values = _values(vae)
     run()
-    for variable, value in zip(variables, values, strict=True):
+    _assign(vae, values)
+
+
+def _values(vae: VAE) -> list[np.ndarray]:
+    """Weights, the states of the random generators, and the optimizer with its count of steps."""
+    return [variable.numpy() for variable in (*vae.variables, *vae.optimizer.variables)]
+
+
+def _assign(vae: VAE, values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip((*vae.variables, *vae.optimizer.variables), values, strict=True):
         variable.assign(value)
 
 
