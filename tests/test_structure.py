@@ -86,9 +86,10 @@ def test_a_stage_names_params_that_exist(stage):
             value = value[key]
 
 
-def test_every_section_of_the_params_belongs_to_a_stage():
+def test_every_section_of_the_params_belongs_to_a_stage_or_to_a_command():
     named = {name.split(".")[0] for stage in STAGES.values() for name in body(stage).get("params", [])}
-    assert named == set(PARAMS)
+    assert named | {"verify"} == set(PARAMS)
+    assert path_of("pipeline.verify").is_file()
 
 
 def test_the_closure_follows_imports_through_other_modules():

@@ -169,8 +169,19 @@ class PlotParams:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VerifyParams:
+    """How far numbers may be from the published ones on a machine with another fingerprint, in nats per image."""
+
+    epoch_nats: float = knob(number(0))
+    loss_nats: float = knob(number(0))
+    kl_nats: float = knob(number(0))
+    smoke_nats: float = knob(number(0))
+    weights_nats: float = knob(number(0))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Params:
-    """All of params.yaml; one section a stage, and the variants by name."""
+    """All of params.yaml; one section a stage, the variants by name, and what `make verify` allows."""
 
     fetch: FetchParams
     preprocess: PreprocessParams
@@ -178,6 +189,7 @@ class Params:
     variants: dict[str, VariantParams]
     evaluate: EvaluateParams
     plot: PlotParams
+    verify: VerifyParams
 
 
 @dataclass(frozen=True)
