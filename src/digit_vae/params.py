@@ -18,6 +18,8 @@ NAME = re.compile(r"[a-z0-9_]+")
 FULL = "full"
 FOLDS = "folds"
 BASELINE = "baseline"
+DEVICES = ("cpu", "gpu")
+PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 @dataclass(frozen=True)
@@ -114,8 +116,8 @@ class TrainParams:
     learning_rate: float = knob(number(0, 10, above=True))
     latent_dim: int = knob(whole(1, 1024))
     seed: int = knob(whole(0))
-    device: str = knob(one_of("cpu", "gpu"))
-    precision: str = knob(one_of("float32", "mixed_bfloat16"))
+    device: str = knob(one_of(*DEVICES))
+    precision: str = knob(one_of(*PRECISIONS))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +140,7 @@ class VariantParams(ModelParams):
 
     splits: tuple[str, ...] = knob(list_of(one_of(FULL, FOLDS)))
     seed: int | None = knob(optional(whole(0)), default=None)
-    device: str | None = knob(optional(one_of("cpu", "gpu")), default=None)
+    device: str | None = knob(optional(one_of(*DEVICES)), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,6 +169,17 @@ class PlotParams:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchmarkParams:
+    """What is measured of this machine, and how often."""
+
+    devices: tuple[str, ...] = knob(list_of(one_of(*DEVICES)))
+    precisions: tuple[str, ...] = knob(list_of(one_of(*PRECISIONS)))
+    seeds: int = knob(whole(1, 1000))
+    rounds: int = knob(whole(1, 1000))
+    epochs_compared: int = knob(whole(2, 100_000))  # the first holds the set-up, so one alone tells nothing
+
+
+@dataclass(frozen=True, kw_only=True)
 class Params:
     """All of params.yaml; one section a stage, and the variants by name."""
 
@@ -176,6 +189,7 @@ class Params:
     variants: dict[str, VariantParams]
     evaluate: EvaluateParams
     plot: PlotParams
+    benchmark: BenchmarkParams
 
 
 @dataclass(frozen=True)
