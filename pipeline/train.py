@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_vae import losses, model, training
+from digit_vae import layers, losses, model, training
 from digit_vae.checkpoint import Checkpoint, pack, unpack
 from digit_vae.errors import exit_status
 from digit_vae.files import json_bytes, read_listed_npy, sha256, sha256_of, write_bytes
@@ -34,7 +34,7 @@ CHECKPOINTS = Path("checkpoints")
 def describe(params: Params, run: Run, data: dict[str, str]) -> Checkpoint:
     """history.json and timings.json as they stand before the first epoch. data: SHA-256 of the data files."""
     settings = asdict(run_params(params, run))
-    code = {module.__name__: sha256(Path(module.__file__)) for module in (losses, model, training)}
+    code = {module.__name__: sha256(Path(module.__file__)) for module in (layers, losses, model, training)}
     history = {"run": run.name, "variant": run.variant, "split": run.split, "params": settings, "data": data}
     timings = {
         "run": run.name,

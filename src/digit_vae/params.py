@@ -18,6 +18,8 @@ NAME = re.compile(r"[a-z0-9_]+")
 FULL = "full"
 FOLDS = "folds"
 BASELINE = "baseline"
+DEVICES = ("cpu", "gpu")
+PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 @dataclass(frozen=True)
@@ -118,8 +120,9 @@ class TrainParams:
     learning_rate: float = knob(number(0, 10, above=True))
     latent_dim: int = knob(whole(1, 1024))
     seed: int = knob(whole(0))
-    device: str = knob(one_of("cpu", "gpu"))
-    precision: str = knob(one_of("float32", "mixed_bfloat16"))
+    device: str = knob(one_of(*DEVICES))
+    precision: str = knob(one_of(*PRECISIONS))
+    resident_bytes: int = knob(whole(1, 2**40))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -137,12 +140,13 @@ class ModelParams:
 class VariantParams(ModelParams):
     """What is different from the paper's base model, and the splits that the variant learns from.
 
-    `seed` and `device` replace those of the train section where they are given.
+    `seed`, `device` and `precision` replace those of the train section where they are given.
     """
 
     splits: tuple[str, ...] = knob(list_of(one_of(FULL, FOLDS)))
     seed: int | None = knob(optional(whole(0)), default=None)
-    device: str | None = knob(optional(one_of("cpu", "gpu")), default=None)
+    device: str | None = knob(optional(one_of(*DEVICES)), default=None)
+    precision: str | None = knob(optional(one_of(*PRECISIONS)), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,6 +172,17 @@ class PlotParams:
 
     first_run: str = knob(text)
     second_run: str = knob(text)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkParams:
+    """What is measured of this machine, and how often."""
+
+    devices: tuple[str, ...] = knob(list_of(one_of(*DEVICES)))
+    precisions: tuple[str, ...] = knob(list_of(one_of(*PRECISIONS)))
+    seeds: int = knob(whole(1, 1000))
+    rounds: int = knob(whole(1, 1000))
+    epochs_compared: int = knob(whole(2, 100_000))  # the first holds the set-up, so one alone tells nothing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +214,7 @@ class Params:
     evaluate: EvaluateParams
     plot: PlotParams
     repro: ReproParams
+    benchmark: BenchmarkParams
     verify: VerifyParams
 
 
