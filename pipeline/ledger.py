@@ -40,7 +40,7 @@ class Ledger:
 
     def __init__(self, repo: Repo) -> None:
         self._repo = repo
-        self._stages = {stage.name: stage for stage in repo.index.stages}
+        self._stages = {stage.name: stage for stage in repo.stage.load_all()}  # those of dvc.yaml
         self._changed: list[PipelineStage] = []
 
     def is_settled(self) -> bool:
