@@ -12,8 +12,10 @@ COMPILE := .venv/bin/uv pip compile --quiet --universal --fork-strategy fewest -
 # The stages' commands start with `python`: that is the one of .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
+# Arrays of many megabytes in huge pages take 4 % off a training step; no bit depends on it.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help setup repro smoke verify test check track verify-tracking ui lock
+.PHONY: help setup repro bench smoke verify test check track verify-tracking ui lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -22,6 +24,10 @@ setup: $(INSTALLED) ## install the locked dependencies (GPU=1: with CUDA; PYTHON
 
 repro: $(INSTALLED) ## the whole graph, on every core (JOBS=2: two runs at once; ADDRESS=auto: on a Ray cluster)
 	@$(RUN) pipeline.repro $(if $(JOBS),--jobs $(JOBS)) $(if $(ADDRESS),--address $(ADDRESS))
+
+bench: $(INSTALLED) ## measure this machine's speed into reports/benchmarks/: an hour, with nothing beside it
+	@$(RUN) dvc repro benchmark/dvc.yaml
+	@$(RUN) pipeline.track
 
 smoke: $(INSTALLED) ## the whole graph on a small part of the data, in a temporary copy
 	@$(RUN) pipeline.smoke

@@ -1,4 +1,5 @@
-"""Brings runs into MLflow: every declared run whose files are there, or those of a trainer while they train.
+"""Brings runs into MLflow: every declared run whose files are there and every recorded benchmark, or the runs of a
+trainer while they train.
 
     python -m pipeline.track           # what is missing or has changed; a second call changes nothing
     python -m pipeline.track --verify  # says what is there and what of it the files do not say; changes nothing
@@ -24,6 +25,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from digit_vae import figures
+from digit_vae.benchmark import read_benchmarks, repetitions
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_json, read_npy, read_npz
 from digit_vae.params import Params, load_params, runs
@@ -31,6 +33,7 @@ from digit_vae.tracking import PRESENT, SUPERSEDED, TRAINING, Comparison, Record
 
 MODELS = Path("models")
 METRICS = Path("reports/metrics")
+BENCHMARKS = Path("reports/benchmarks")
 TEST_LABELS = Path("data/processed/test_labels.npy")
 TRAINED = ("history.json", "timings.json")
 HISTORY = ("run", "variant", "split", "params", "data", "epochs")
@@ -92,13 +95,26 @@ def trained(params: Params) -> tuple[list[str], list[str]]:
     return there, [name for name in names if name not in there]
 
 
+def repetition_records(name: str, benchmark: Mapping) -> list[Record]:
+    """The runs of a benchmark, whose parent in MLflow is the benchmark itself, with its summary."""
+    keys = ("setup_seconds", "matrix_gflops", "peak_bytes")
+    return [
+        Record(history, timings, {key: run[key] for key in keys})
+        for run, (history, timings) in zip(benchmark["runs"], repetitions(name, benchmark), strict=True)
+    ]
+
+
 def track() -> None:
     """Makes MLflow agree with the files, and says in one line what that took."""
     params = load_params()
     names, missing = trained(params)
-    synced = Tracker(Path()).sync([record(name) for name in names], comparisons(params))
-    of = f"{len(names)} of {len(names) + len(missing)} runs"
-    parts = [f"MLflow has {of}, {len(synced.brought)} of them brought in just now"]
+    benchmarks = read_benchmarks(BENCHMARKS)
+    measured = [each for name, benchmark in benchmarks.items() for each in repetition_records(name, benchmark)]
+    summaries = {name: Comparison(each["summary"], BENCHMARKS / f"{name}.json") for name, each in benchmarks.items()}
+    records = [record(name) for name in names] + measured
+    synced = Tracker(Path()).sync(records, comparisons(params) | summaries)
+    parts = [f"MLflow has {len(names)} of {len(names) + len(missing)} runs and {len(measured)} of benchmarks"]
+    parts[0] += f", {len(synced.brought)} of them brought in just now"
     if synced.killed:
         parts.append(f"closed as killed: {', '.join(synced.killed)}")
     if missing:

@@ -1,9 +1,13 @@
 """The machine under a run: its device made deterministic, and the fingerprint within which bits repeat."""
 
+import ctypes
 import os
 import platform
 import re
+import signal
 import subprocess
+import sys
+import time
 from importlib.metadata import version
 from pathlib import Path
 
@@ -11,12 +15,26 @@ import tensorflow as tf
 
 from digit_vae.errors import UserError
 
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 THREADS = 1
 # Those that change how oneDNN and Eigen order their sums, and so the last bits.
 INSTRUCTION_SETS = (
     *("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16"),
     *("asimd", "sve"),
 )
+
+
+def die_with_parent() -> None:
+    """On Linux, has this process killed as soon as its parent dies, and ends it if that has happened already.
+
+    A parent that adopted an orphan, such as init, is in another session than the orphan; whoever leads a session was
+    meant to be alone in it.
+    """
+    if sys.platform != "linux":
+        return
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getsid(0) not in (os.getpid(), os.getsid(os.getppid())):
+        sys.exit("error: the process that started this one has died")
 
 
 def select_device(device: str) -> dict:
@@ -35,6 +53,8 @@ def select_device(device: str) -> dict:
         )
     if device == "cpu" and gpus:
         tf.config.set_visible_devices([], "GPU")
+    for gpu in gpus if device == "gpu" else ():
+        tf.config.experimental.set_memory_growth(gpu, True)  # several runs may share it
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     tf.config.experimental.enable_op_determinism()
@@ -45,6 +65,24 @@ def select_device(device: str) -> dict:
         "threads": THREADS,
         "tensorflow_build": f"{tf.version.GIT_VERSION}, CUDA {build.get('cuda_version', 'none')}",
     }
+
+
+def matrix_gflops(device: str, precision: str, *, size: int, repetitions: int = 7) -> float:
+    """The rate of a square matrix product of `size` rows on the selected device, in 10^9 operations a second.
+
+    2 size^3 operations over the seconds of the fastest repetition, in bfloat16 where `precision` computes in it.
+    """
+    dtype = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32
+    product = tf.function(lambda left, right: tf.matmul(left, right)[0, 0])
+    with tf.device(f"/{device}:0"):
+        matrix = tf.cast(tf.random.stateless_uniform((size, size), (0, 1)), dtype)
+        product(matrix, matrix).numpy()  # traced, and the device awake
+        seconds = []
+        for _ in range(repetitions):
+            started = time.perf_counter()
+            product(matrix, matrix).numpy()
+            seconds.append(time.perf_counter() - started)
+    return 2 * size**3 / min(seconds) / 1e9
 
 
 def fingerprint() -> dict:

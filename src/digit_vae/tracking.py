@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 import psutil
 
+from digit_vae.benchmark import machine_name
 from digit_vae.errors import UserError, masked
 from digit_vae.files import replacing, sha256, sha256_of
 from digit_vae.params import FULL
@@ -450,6 +451,7 @@ def _tags(record: Record) -> dict[str, str]:
     machine = record.timings["machine"]
     tags = {"variant": record.variant, "split": record.history["split"]}
     tags |= {name: str(machine[name] or "none") for name in ("cpu", "gpu", "device", "precision")}
+    tags["machine"] = machine_name(machine)
     if commit := record.timings["git_commit"]:
         tags |= {"git_commit": commit, "mlflow.source.git.commit": commit.removesuffix("-dirty")}
     return tags
