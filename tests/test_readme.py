@@ -36,3 +36,13 @@ def test_its_links_and_pictures_exist():
 def test_its_variant_options_are_those_of_params():
     listed = re.search(r"Options:\s+((?:`[a-z0-9_]+`[,.]\s*)+)", README).group(1)
     assert set(re.findall(r"`([a-z0-9_]+)`", listed)) == {each.name for each in fields(VariantParams)} - {"splits"}
+
+
+def test_every_promise_names_tests_that_exist():
+    promises = rows((ROOT / "docs/promises.md").read_text())[2:]
+    assert promises
+    for promise in promises:
+        named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", promise)
+        assert named, promise
+        for file, test in named:
+            assert f"def {test}(" in (ROOT / "tests" / file).read_text(), promise
