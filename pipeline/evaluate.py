@@ -13,10 +13,11 @@ import numpy as np
 
 from digit_vae.errors import exit_status
 from digit_vae.evaluation import encode, generate, latent_plane, load_vae, measure, reconstruct
-from digit_vae.files import json_bytes, npz_bytes, read_npy, write_bytes
+from digit_vae.files import json_bytes, npz_bytes, read_listed_npy, write_bytes
 from digit_vae.machine import select_device
 from digit_vae.params import Params, Run, find_run, load_params, run_params
 from digit_vae.splits import learnt_and_validated
+from digit_vae.trained import read_trained
 
 PROCESSED = Path("data/processed")
 MODELS = Path("models")
@@ -24,12 +25,15 @@ METRICS = Path("reports/metrics/runs")
 
 
 def evaluate(
-    params: Params, run: Run, weights: Path, validation_images: np.ndarray, test_images: np.ndarray
+    params: Params, run: Run, folder: Path, validation_images: np.ndarray, test_images: np.ndarray
 ) -> dict[Path, bytes]:
-    """The content of the run's metrics and samples files. Always in float32 on the CPU, so that all runs compare."""
+    """The content of the run's metrics and samples files. Always in float32 on the CPU, so that all runs compare.
+
+    folder: with what the training left there.
+    """
     select_device("cpu")
     settings = run_params(params, run)
-    vae = load_vae(settings, weights, made_by=f"train@{run.name}")
+    vae = load_vae(settings, read_trained(folder, settings).weights, made_by=f"train@{run.name}")
     images = {"validation": validation_images, "test": test_images}
     encoded = {name: encode(vae, each, params.evaluate) for name, each in images.items()}
     metrics = {name: measure(each, params.evaluate.active_unit_variance) for name, each in encoded.items()}
@@ -52,12 +56,11 @@ def main() -> None:
     params = load_params()
     run = find_run(params, name)
     images, test_images, validation = (
-        read_npy(path, made_by="preprocess")
-        for path in (PROCESSED / name for name in ("train_images.npy", "test_images.npy", run.validation_file))
+        read_listed_npy(PROCESSED, name, made_by="preprocess")[0]
+        for name in ("train_images.npy", "test_images.npy", run.validation_file)
     )
-    weights = MODELS / run.name / "model.weights.h5"
     _, validation_images = learnt_and_validated(images, validation)
-    for path, content in evaluate(params, run, weights, validation_images, test_images).items():
+    for path, content in evaluate(params, run, MODELS / run.name, validation_images, test_images).items():
         write_bytes(path, content)
 
 

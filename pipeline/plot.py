@@ -13,13 +13,13 @@ import numpy as np
 from digit_vae import figures
 from digit_vae.benchmark import machine_name, read_benchmarks, read_comparisons
 from digit_vae.errors import UserError, exit_status
-from digit_vae.files import read_json, read_npy, read_npz, write_folder, write_text
+from digit_vae.files import read_json, read_listed_npy, read_npz, write_folder, write_text
 from digit_vae.paper import TABLE_1
 from digit_vae.params import Params, load_params, runs
 from digit_vae.report import Results, report
 from digit_vae.statistics import by_fold
 
-LABELS = Path("data/processed/test_labels.npy")
+PROCESSED = Path("data/processed")
 MODELS = Path("models")
 METRICS = Path("reports/metrics")
 BENCHMARKS = Path("reports/benchmarks")
@@ -110,7 +110,8 @@ def epoch_seconds(benchmarks: Mapping[str, Mapping]) -> dict[str, list[float]]:
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     results = load_results(load_params())
-    drawn = paper_figures(results, read_npy(LABELS, made_by="preprocess")) | further_figures(results)
+    labels, _ = read_listed_npy(PROCESSED, "test_labels.npy", made_by="preprocess")
+    drawn = paper_figures(results, labels) | further_figures(results)
     made = results.tables()
     table_files = {f"{name}.csv": table.csv() for name, table in made.items()}
     table_files |= {f"{name}.md": table.markdown().encode() for name, table in made.items()}

@@ -3,6 +3,7 @@
     python -m pipeline.repro                  # on all cores of this machine
     python -m pipeline.repro --jobs 1         # one run at a time
     python -m pipeline.repro --address auto   # on the Ray cluster that this machine belongs to
+    python -m pipeline.repro --runs l1_l2-3   # this run alone, without what is made of all runs
 
 DVC decides what is out of date and keeps the record; Ray runs the train and evaluate stages, each as one task that is
 given arrays and returns the content of its files, which only this process writes. A task calls what the stage's own
@@ -31,28 +32,38 @@ from dvc.repo import Repo
 from ray.exceptions import RayError
 
 from digit_vae.errors import UserError, exit_status
-from digit_vae.files import read_npy, sha256, write_text
+from digit_vae.files import read_listed_npy, write_bytes, write_text
 from digit_vae.mirror import Mirror
-from digit_vae.params import Params, Run, load_params, run_params, runs
+from digit_vae.params import Params, Run, find_run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
 from pipeline.ledger import Job, Ledger
 from pipeline.plan import RUNS, matrix
 
 PROCESSED = Path("data/processed")
 MODELS = Path("models")
+CHECKPOINTS = Path("checkpoints")
 RETRIES = 3  # of a task whose worker or machine died
 POLL_SECONDS = 0.5
 
 
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class Events:
-    """Where the workers leave their events for the driver."""
+    """Where the workers leave their events for the driver, and checkpoints for the worker that follows a dead one."""
 
     def __init__(self) -> None:
         self._events: list[dict] = []
+        self._checkpoints: dict[str, bytes] = {}
 
     def put(self, event: dict) -> None:
         self._events.append(event)
+        if event["event"] == "checkpoint":
+            self._checkpoints[event["run"]] = event["content"]
+
+    def checkpoint(self, run: str) -> bytes | None:
+        return self._checkpoints.get(run)
+
+    def forget(self, run: str) -> None:
+        self._checkpoints.pop(run, None)
 
     def take(self) -> list[dict]:
         taken, self._events = self._events, []
@@ -60,24 +71,38 @@ class Events:
 
 
 def train_task(
-    params: Params, run: Run, images: np.ndarray, validation: np.ndarray, data: dict, events: ray.actor.ActorHandle
+    params: Params,
+    run: Run,
+    images: np.ndarray,
+    validation: np.ndarray,
+    data: dict[str, str],
+    events: ray.actor.ActorHandle,
+    saved: bytes | None,
 ) -> dict[Path, bytes]:
     from pipeline.train import train  # imports TensorFlow, which the driver can do without
 
-    files = train(params, run, images, validation, data, lambda event: ray.get(events.put.remote(event)))
+    saved = ray.get(events.checkpoint.remote(run.name)) or saved  # a worker before this one may have died
+    files = train(params, run, images, validation, data, lambda event: ray.get(events.put.remote(event)), saved)
     return {MODELS / run.name / name: content for name, content in files.items()}
 
 
 def evaluate_task(
-    params: Params, run: Run, images: np.ndarray, validation: np.ndarray, test_images: np.ndarray, weights: bytes
+    params: Params,
+    run: Run,
+    images: np.ndarray,
+    validation: np.ndarray,
+    test_images: np.ndarray,
+    trained: dict[str, bytes],
 ) -> dict[Path, bytes]:
     from digit_vae.splits import learnt_and_validated
     from pipeline.evaluate import evaluate  # imports TensorFlow, which the driver can do without
 
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.weights.h5"
-        path.write_bytes(weights)
-        return evaluate(params, run, path, learnt_and_validated(images, validation)[1], test_images)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / run.name
+        folder.mkdir()
+        for name, content in trained.items():
+            (folder / name).write_bytes(content)
+        return evaluate(params, run, folder, learnt_and_validated(images, validation)[1], test_images)
 
 
 @dataclass
@@ -114,8 +139,9 @@ class Driver:
         self._progress = Progress(epochs, self._capacity, {job.run.name: 0 for job in jobs if job.trains})
         self._events = Events.remote()
         files = {"train_images.npy", "test_images.npy"} | {job.run.validation_file for job in jobs}
-        self._arrays = {name: ray.put(np.asarray(read_npy(PROCESSED / name, made_by="preprocess"))) for name in files}
-        self._hashes = {name: sha256(PROCESSED / name) for name in files}
+        listed = {name: read_listed_npy(PROCESSED, name, made_by="preprocess") for name in files}
+        self._arrays = {name: ray.put(np.asarray(array)) for name, (array, _) in listed.items()}
+        self._hashes = {name: digest for name, (_, digest) in listed.items()}
 
     def run(self) -> dict[str, str]:
         """Returns: the reasons of the runs that failed, by name. Ctrl-C keeps what is finished."""
@@ -142,11 +168,13 @@ class Driver:
             # A process binds itself to one device: a GPU run gets a fresh one.
             task = ray.remote(num_gpus=1, max_calls=1)(train_task) if gpu else ray.remote(train_task)
             data = {"train_images": self._hashes["train_images.npy"], "validation": self._hashes[validation]}
-            rest = [data, self._events]
+            checkpoint = CHECKPOINTS / job.run.name
+            rest = [data, self._events, checkpoint.read_bytes() if checkpoint.is_file() else None]
         else:
             task = ray.remote(evaluate_task)
-            weights = (MODELS / job.run.name / "model.weights.h5").read_bytes()
-            rest = [self._arrays["test_images.npy"], weights]
+            folder = MODELS / job.run.name
+            trained = {name: (folder / name).read_bytes() for name in ("model.weights.h5", "history.json")}
+            rest = [self._arrays["test_images.npy"], trained]
         task = task.options(name=job.stage.name, max_retries=RETRIES)
         self._running[task.remote(job.params, job.run, *arrays, *rest)] = job
 
@@ -155,11 +183,19 @@ class Driver:
         running = list(self._running)
         done = ray.wait(running, num_returns=1 if timeout else len(running), timeout=timeout)[0] if running else []
         for event in ray.get(self._events.take.remote()):
-            mirror.send(event)
-            if event["event"] == "epoch":
-                self._progress.show(event)
+            self._take(event, mirror)
         for reference in done:
             self._finish(self._running.pop(reference), reference, mirror)
+
+    def _take(self, event: dict, mirror: Mirror) -> None:
+        if event["event"] == "checkpoint":
+            write_bytes(CHECKPOINTS / event["run"], event["content"])
+            return
+        mirror.send(event)
+        if event["event"] == "epoch":
+            self._progress.show(event)
+        elif event["note"]:
+            print(f"\n{event['run']}: {event['note']}", flush=True)
 
     def _finish(self, job: Job, reference: ray.ObjectRef, mirror: Mirror) -> None:
         """Keeps what a task returned; a training is followed by its evaluation, where that is out of date."""
@@ -173,6 +209,8 @@ class Driver:
             print(f"\n{job.stage.name} failed: {self._failures[job.run.name]}", file=sys.stderr, flush=True)
             return
         if job.trains:
+            (CHECKPOINTS / job.run.name).unlink(missing_ok=True)
+            self._events.forget.remote(job.run.name)
             mirror.send({"event": "end", "run": job.run.name})
         if following:
             self._waiting.appendleft(following)
@@ -218,19 +256,23 @@ def cluster(address: str | None, slots: int | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def reproduce(params: Params, address: str | None, slots: int | None) -> None:
-    """The whole graph. Raises: UserError that names the runs that failed; all else that could be done is done."""
+def reproduce(params: Params, chosen: Sequence[Run], address: str | None, slots: int | None) -> None:
+    """The whole graph where all runs are chosen, else what these need and they themselves.
+
+    Raises: UserError that names the runs that failed; all else that could be done is done.
+    """
     with Repo(_wait_for_lock=True) as repo:  # someone may look at `dvc status` meanwhile
         repo.reproduce("preprocess")
         ledger = Ledger(repo)
         try:
-            failures = run_outdated(ledger, runs(params), address, slots)
+            failures = run_outdated(ledger, chosen, address, slots)
         finally:
             ledger.close()
         if failures:
             reasons = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
-            raise UserError(f"{len(failures)} of {len(runs(params))} runs failed, all others are kept: {reasons}")
-        repo.reproduce()
+            raise UserError(f"{len(failures)} of {len(chosen)} runs failed, all others are kept: {reasons}")
+        if len(chosen) == len(runs(params)):
+            repo.reproduce()
 
 
 def run_outdated(ledger: Ledger, declared: Sequence[Run], address: str | None, slots: int | None) -> dict[str, str]:
@@ -247,12 +289,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, help="how many runs at once (default: one a core)")
     parser.add_argument("--address", help="a Ray cluster, such as auto or 10.0.0.1:6379 (default: one for this call)")
+    parser.add_argument("--runs", nargs="+", metavar="RUN", help="only these runs (default: all, and the reports)")
     arguments = parser.parse_args()
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UserError(f"--jobs: expected at least 1, received {arguments.jobs}")
     if arguments.address:
         check_address(arguments.address)
     params = load_params()
+    chosen = [find_run(params, name) for name in dict.fromkeys(arguments.runs)] if arguments.runs else runs(params)
     # The stages' commands start with `python`: let that be this one.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     logging.getLogger("dvc").setLevel(logging.WARNING)
@@ -260,7 +304,7 @@ def main() -> None:
     with alone():
         write_text(RUNS, matrix(params))
         try:
-            reproduce(params, arguments.address, arguments.jobs)
+            reproduce(params, chosen, arguments.address, arguments.jobs)
         except DvcException as error:
             raise UserError(str(error)) from error
         if subprocess.run([sys.executable, "-m", "pipeline.track"], check=False).returncode:

@@ -1,6 +1,9 @@
 """Stage `train@<run>`: trains one run of the matrix and writes its weights, history and timings to models/<run>/.
 
-python -m pipeline.train baseline-full
+    python -m pipeline.train baseline-full
+
+After each epoch, all that it takes to go on is in checkpoints/<run> until the run's files are written: a
+training that is killed is continued by the next call, and ends in the same bytes.
 """
 
 import argparse
@@ -13,10 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_vae import losses, model, training
+from digit_vae import layers, losses, model, training
+from digit_vae.checkpoint import Checkpoint, pack, unpack
 from digit_vae.errors import exit_status
-from digit_vae.files import json_bytes, read_npy, sha256, sha256_of, write_bytes
-from digit_vae.machine import git_commit, select_device
+from digit_vae.files import json_bytes, read_listed_npy, sha256, sha256_of, write_bytes
+from digit_vae.machine import die_with_parent, git_commit, select_device
 from digit_vae.mirror import Mirror
 from digit_vae.params import Params, Run, find_run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
@@ -24,12 +28,13 @@ from digit_vae.splits import learnt_and_validated
 
 PROCESSED = Path("data/processed")
 MODELS = Path("models")
+CHECKPOINTS = Path("checkpoints")
 
 
-def describe(params: Params, run: Run, data: dict[str, str]) -> tuple[dict, dict]:
+def describe(params: Params, run: Run, data: dict[str, str]) -> Checkpoint:
     """history.json and timings.json as they stand before the first epoch. data: SHA-256 of the data files."""
     settings = asdict(run_params(params, run))
-    code = {module.__name__: sha256(Path(module.__file__)) for module in (losses, model, training)}
+    code = {module.__name__: sha256(Path(module.__file__)) for module in (layers, losses, model, training)}
     history = {"run": run.name, "variant": run.variant, "split": run.split, "params": settings, "data": data}
     timings = {
         "run": run.name,
@@ -38,7 +43,19 @@ def describe(params: Params, run: Run, data: dict[str, str]) -> tuple[dict, dict
         "inputs_sha256": sha256_of({"params": settings, "data": data, "code": code}),
         "machine": select_device(settings["device"]) | {"precision": settings["precision"]},
     }
-    return history, timings
+    return Checkpoint(history | {"epochs": []}, timings | {"epochs": []})
+
+
+def starting_point(fresh: Checkpoint, saved: bytes | None) -> tuple[Checkpoint, str | None]:
+    """`saved` if it is intact and of the same origin, else `fresh`; and what there is to say about that."""
+    if saved is None:
+        return fresh, None
+    found = unpack(saved)
+    if found is None:
+        return fresh, "its checkpoint is damaged: it starts anew"
+    if found.origin != fresh.origin:
+        return fresh, "its checkpoint is of other params, data or code, or of another machine: it starts anew"
+    return found, f"goes on after epoch {len(found.epochs)}"
 
 
 def train(
@@ -48,53 +65,74 @@ def train(
     validation: np.ndarray,
     data: dict[str, str],
     report: Callable[[dict], None],
+    saved: bytes | None = None,
 ) -> dict[str, bytes]:
-    """Trains `run`, reporting its start and each epoch as events, and returns the content of its files by name."""
-    history, timings = describe(params, run, data)
-    report({"event": "start", "run": run.name, "history": history, "timings": timings})
+    """Trains `run`, on from its checkpoint `saved` where that fits, and returns the content of its files by name.
 
-    def on_epoch(epoch: training.Epoch) -> None:
+    Its start and, after each epoch, a new checkpoint and the epoch are reported as events.
+    """
+    start, note = starting_point(describe(params, run, data), saved)
+    report({"event": "start", "run": run.name, "history": start.history, "timings": start.timings, "note": note})
+
+    def on_epoch(state: training.State) -> None:
+        report({"event": "checkpoint", "run": run.name, "content": pack(start.after(*state))})
+        epoch = state.epochs[-1]
         report({"event": "epoch", "run": run.name, "history": epoch.history, "timing": epoch.timing})
 
     learn, validation_images = learnt_and_validated(images, validation)
-    trained = training.train(run_params(params, run), images, learn, validation_images, on_epoch)
-    history["epochs"], timings["epochs"] = map(list, zip(*trained.epochs, strict=True))
-    timings |= {"setup_seconds": trained.setup_seconds, "finished_at": time.time()}
+    state = training.State([training.Epoch(*epoch) for epoch in start.epochs], start.variables)
+    trained = training.train(run_params(params, run), images, learn, validation_images, on_epoch, state)
+    end = start.after(trained.epochs)
+    timings = end.timings | {"setup_seconds": trained.setup_seconds, "finished_at": time.time()}
     with tempfile.TemporaryDirectory() as folder:
         weights = Path(folder) / "model.weights.h5"
         trained.vae.save_weights(weights)
         return {
             weights.name: weights.read_bytes(),
-            "history.json": json_bytes(history),
+            "history.json": json_bytes(end.history | {"weights_sha256": sha256(weights)}),
             "timings.json": json_bytes(timings),
         }
 
 
+def show_event(event: dict, epochs: int) -> None:
+    """One line for a finished epoch, and for a start that there is something to say about."""
+    if event["event"] == "epoch":
+        history, timing = event["history"], event["timing"]
+        left = (epochs - history["epoch"]) * (timing["train_seconds"] + timing["validation_seconds"])
+        line = epoch_line(event["run"], history, timing, epochs)
+        show(line, done=history["epoch"] / epochs, left_seconds=left)
+    elif event["note"]:
+        print(f"{event['run']}: {event['note']}", flush=True)
+
+
 def main() -> None:
+    die_with_parent()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="a name of runs.yaml, such as baseline-full")
     name = parser.parse_args().run
     params = load_params()
     run = find_run(params, name)
-    paths = {"train_images": PROCESSED / "train_images.npy", "validation": PROCESSED / run.validation_file}
-    images, validation = (read_npy(path, made_by="preprocess") for path in paths.values())
-    data = {name: sha256(path) for name, path in paths.items()}
+    (images, images_sha256), (validation, validation_sha256) = (
+        read_listed_npy(PROCESSED, name, made_by="preprocess") for name in ("train_images.npy", run.validation_file)
+    )
+    data = {"train_images": images_sha256, "validation": validation_sha256}
     names = [each.name for each in runs(params)]
     print(f"run {names.index(run.name) + 1} of {len(names)}: {run.name}", flush=True)
-    epochs = params.train.epochs
+    checkpoint = CHECKPOINTS / run.name
+    saved = checkpoint.read_bytes() if checkpoint.is_file() else None
 
     with Mirror() as mirror:
 
         def report(event: dict) -> None:
+            if event["event"] == "checkpoint":
+                write_bytes(checkpoint, event["content"])
+                return
             mirror.send(event)
-            if event["event"] == "epoch":
-                history, timing = event["history"], event["timing"]
-                left = (epochs - history["epoch"]) * (timing["train_seconds"] + timing["validation_seconds"])
-                line = epoch_line(run.name, history, timing, epochs)
-                show(line, done=history["epoch"] / epochs, left_seconds=left)
+            show_event(event, params.train.epochs)
 
-        for name, content in train(params, run, images, validation, data, report).items():
+        for name, content in train(params, run, images, validation, data, report, saved).items():
             write_bytes(MODELS / run.name / name, content)
+        checkpoint.unlink(missing_ok=True)
         mirror.send({"event": "end", "run": run.name})
 
 

@@ -68,7 +68,8 @@ def _run(params: RunParams, images: np.ndarray, validation: np.ndarray) -> dict:
 
     epochs, started_at = [], time.time()
 
-    def on_epoch(epoch: training.Epoch) -> None:
+    def on_epoch(state: training.State) -> None:
+        epoch = state.epochs[-1]
         epochs.append(epoch.history | epoch.timing | {"cpu_seconds": time.process_time()})
         _tell({"epoch": epochs[-1]})
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from synthetic import write_manifest
 
 from digit_vae.errors import exit_status
 
@@ -89,7 +90,7 @@ def make_params() -> Callable:
     """The paper's base model on small data, with what a test changes."""
     from digit_vae.params import RunParams
 
-    base = {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "latent_dim": 2, "seed": 0}
+    base = {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "latent_dim": 2, "seed": 0, "resident_bytes": 2**26}
     return lambda **changes: RunParams(**(base | {"device": "cpu", "precision": "float32"} | changes))
 
 
@@ -101,4 +102,5 @@ def processed(project, digits) -> Path:
     np.save(folder / "train_images.npy", digits[:300])
     np.save(folder / "test_images.npy", digits[300:])
     np.save(folder / "folds/0.npy", np.arange(0, 300, 5))
+    write_manifest(folder)
     return project

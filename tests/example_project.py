@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import yaml
+from synthetic import write_manifest
 
 from digit_vae.files import npz_bytes, write_bytes, write_json, write_npy
 from digit_vae.params import Params, Run, load_params, run_params, runs
@@ -23,6 +24,7 @@ def write_project(folder: Path, **sections: dict) -> Params:
     for run in runs(params):
         write_run(folder, params, run, generator)
     write_npy(folder / "data/processed/test_labels.npy", np.arange(TEST_IMAGES, dtype=np.uint8) % 10)
+    write_manifest(folder / "data/processed")
     return params
 
 

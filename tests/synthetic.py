@@ -1,14 +1,30 @@
 """Files of runs that nobody trained, for tests of what reads such files."""
 
+import hashlib
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 
 from digit_vae.files import sha256_of, write_bytes, write_json
+from digit_vae.params import RunParams
 
 STARTED = 1_700_000_000.25
 EPOCH_SECONDS = 30.5
 LOSSES = ("loss", "reconstruction_loss", "kl_loss", "penalty")
+
+
+def write_manifest(processed: Path) -> None:
+    """What stage preprocess says of the arrays that are there."""
+    arrays = processed.rglob("*.npy")
+    hashes = {str(path.relative_to(processed)): hashlib.sha256(path.read_bytes()).hexdigest() for path in arrays}
+    write_json(processed / "manifest.json", {"sha256": hashes})
+
+
+def write_history(folder: Path, params: RunParams) -> None:
+    """What stage train says of the weights that are there."""
+    weights = hashlib.sha256((folder / "model.weights.h5").read_bytes()).hexdigest()
+    write_json(folder / "history.json", {"params": asdict(params), "weights_sha256": weights})
 
 
 def history(run: str, epochs: int = 3, **params: object) -> dict:

@@ -3,13 +3,13 @@ import io
 import json
 import subprocess
 import sys
-from dataclasses import asdict
 from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
+from synthetic import write_history
 
 from digit_vae import cli
 from digit_vae.evaluation import generate, reconstruct
@@ -28,7 +28,7 @@ def trained(processed, make_params):
     folder = processed / "models" / RUN
     folder.mkdir(parents=True)
     vae.save_weights(folder / "model.weights.h5")
-    (folder / "history.json").write_text(json.dumps({"params": asdict(params)}))
+    write_history(folder, params)
     return vae
 
 
@@ -174,11 +174,15 @@ def test_a_wrong_command_line_is_refused(command, capsys, arguments, message):
 
 
 @pytest.mark.usefixtures("trained")
-def test_missing_files_name_their_stage(command, processed, capsys):
+def test_missing_and_damaged_files_name_their_stage(command, processed, capsys):
     (processed / "data/processed/test_images.npy").unlink()
     assert command("reconstruct", RUN, "--test", 0) == 1
     assert "test_images.npy is missing: `dvc repro preprocess` makes it" in capsys.readouterr().err
-    (processed / "models" / RUN / "model.weights.h5").unlink()
+    path = processed / "models" / RUN / "model.weights.h5"
+    path.write_bytes(path.read_bytes()[:-1] + b"\1")
+    assert command("generate", RUN) == 1
+    assert "model.weights.h5 is damaged (its SHA-256 is not the one in history.json)" in capsys.readouterr().err
+    path.unlink()
     assert command("generate", RUN) == 1
     assert f"model.weights.h5 is missing: `dvc repro train@{RUN}` makes it" in capsys.readouterr().err
 
@@ -195,11 +199,11 @@ def test_missing_files_name_their_stage(command, processed, capsys):
 def test_a_damaged_history_is_refused(command, processed, capsys, changes, message):
     path = processed / "models" / RUN / "history.json"
     history = json.loads(path.read_text())
-    for content in ({"params": history["params"] | changes}, {}):
+    for content in (history | {"params": history["params"] | changes}, {}):
         path.write_text(json.dumps(content))
         assert command("generate", RUN) == 1
         said = capsys.readouterr().err
-        assert "history.json is damaged (params" in said
+        assert "history.json is damaged (" in said
         assert f"`dvc repro train@{RUN}`" in said
         assert not content or message in said
 

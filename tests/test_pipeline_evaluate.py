@@ -3,6 +3,7 @@ import json
 import keras
 import numpy as np
 import pytest
+from synthetic import write_history
 
 from digit_vae.evaluation import encode, measure
 from digit_vae.model import build_vae
@@ -15,10 +16,12 @@ pytestmark = pytest.mark.usefixtures("cpu")
 def save_run(project, name):
     """Weights as if the run had been trained; returns its model."""
     keras.utils.set_random_seed(0)
-    vae = build_vae(run_params(load_params(), find_run(load_params(), name)))
+    params = run_params(load_params(), find_run(load_params(), name))
+    vae = build_vae(params)
     folder = project / "models" / name
     folder.mkdir(parents=True)
     vae.save_weights(folder / "model.weights.h5")
+    write_history(folder, params)
     return vae
 
 
@@ -83,6 +86,39 @@ def test_the_same_run_gives_the_same_bytes(processed, run_stage):
 
 def test_missing_weights_name_their_stage(processed, run_stage, capsys):
     assert run_stage(evaluate.main, "baseline-0") == 1
-    expected = "models/baseline-0/model.weights.h5 is missing: `dvc repro train@baseline-0` makes it"
+    expected = "models/baseline-0/history.json is missing: `dvc repro train@baseline-0` makes it"
     assert expected in capsys.readouterr().err
     assert not (processed / "reports").exists()
+
+
+def flip_last_byte(path):
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("damaged", "made_by"),
+    [
+        ("models/baseline-0/model.weights.h5", "train@baseline-0"),
+        ("data/processed/train_images.npy", "preprocess"),
+        ("data/processed/test_images.npy", "preprocess"),
+        ("data/processed/folds/0.npy", "preprocess"),
+    ],
+)
+def test_one_changed_bit_is_seen_and_named(processed, run_stage, capsys, damaged, made_by):
+    save_run(processed, "baseline-0")
+    flip_last_byte(processed / damaged)
+    assert run_stage(evaluate.main, "baseline-0") == 1
+    said = capsys.readouterr().err
+    assert f"{damaged} is damaged (its SHA-256 is not the one in " in said
+    assert f"run `dvc repro {made_by}` to make it again" in said
+    assert not (processed / "reports").exists()
+
+
+def test_weights_of_other_params_are_refused(processed, run_stage, capsys):
+    save_run(processed, "baseline-0")
+    path = processed / "params.yaml"
+    path.write_text(path.read_text().replace("seed: 0\n  device", "seed: 4\n  device"))
+    assert run_stage(evaluate.main, "baseline-0") == 1
+    assert "models/baseline-0 was trained with other params than params.yaml has" in capsys.readouterr().err

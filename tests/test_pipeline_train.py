@@ -4,8 +4,10 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
+from synthetic import write_manifest
 
 from digit_vae import training
+from digit_vae.files import write_bytes
 from digit_vae.model import build_vae
 from digit_vae.params import find_run, load_params, run_params
 from pipeline import train
@@ -18,8 +20,7 @@ LOSSES = ("loss", "reconstruction_loss", "kl_loss", "penalty")
 @pytest.fixture
 def small_project(processed):
     """`processed` with two epochs instead of ten."""
-    params = processed / "params.yaml"
-    params.write_text(params.read_text().replace("epochs: 10", "epochs: 2"))
+    change_params(processed, "epochs: 10", "epochs: 2")
     return processed
 
 
@@ -42,6 +43,16 @@ def events(monkeypatch):
     return sent
 
 
+def change_params(folder, old, new):
+    path = folder / "params.yaml"
+    path.write_text(path.read_text().replace(old, new))
+
+
+def change_fold(folder):
+    np.save(folder / FOLD, np.arange(0, 300, 10))
+    write_manifest(folder / "data/processed")
+
+
 def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
@@ -58,6 +69,7 @@ def test_a_run_becomes_three_files_and_its_events(small_project, run_stage, even
     params = run_params(load_params(), find_run(load_params(), "l1_l2-0"))
     data = small_project / "data/processed"
     assert {key: value for key, value in history.items() if key != "epochs"} == {
+        "weights_sha256": sha256(folder / "model.weights.h5"),
         "run": "l1_l2-0",
         "variant": "l1_l2",
         "split": "0",
@@ -79,7 +91,8 @@ def test_a_run_becomes_three_files_and_its_events(small_project, run_stage, even
     stamps = [timings["started_at"], *(epoch["finished_at"] for epoch in timings["epochs"]), timings["finished_at"]]
     assert stamps == sorted(stamps)
 
-    ((_, images, learn, validation_images, _),) = calls
+    ((_, images, learn, validation_images, _, start),) = calls
+    assert [len(part) for part in start] == [0, 0]
     np.testing.assert_array_equal(images, digits[:300])
     np.testing.assert_array_equal(learn, [index for index in range(300) if index % 5])
     np.testing.assert_array_equal(validation_images, digits[:300:5])
@@ -87,8 +100,8 @@ def test_a_run_becomes_three_files_and_its_events(small_project, run_stage, even
 
     start, first, second, end, closed = events
     assert start["event"] == "start"
-    assert start["history"].items() <= history.items()
-    assert start["timings"].items() <= timings.items()
+    assert start["history"].items() <= (history | {"epochs": []}).items()
+    assert start["timings"].items() <= (timings | {"epochs": []}).items()
     assert [first["history"], second["history"]] == history["epochs"]
     assert [first["timing"], second["timing"]] == timings["epochs"]
     assert (end, closed) == ({"event": "end", "run": "l1_l2-0"}, "closed")
@@ -96,6 +109,69 @@ def test_a_run_becomes_three_files_and_its_events(small_project, run_stage, even
     said = capsys.readouterr().out.splitlines()
     assert said[0] == "run 7 of 25: l1_l2-0"
     assert ["epoch 1/2" in said[1], "epoch 2/2" in said[2], len(said)] == [True, True, 3]
+
+
+@pytest.fixture
+def interrupted(small_project, run_stage, events, monkeypatch):
+    """A training of `l1_l2-0` that ended after its first epoch; returns what it sent to the mirror."""
+
+    def stop(path, content):
+        write_bytes(path, content)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(train, "write_bytes", stop)
+        assert run_stage(train.main, "l1_l2-0") == 130
+    assert not (small_project / "models").exists()
+    sent = events[:]
+    events.clear()
+    return sent
+
+
+def results(folder):
+    return {path.name: path.read_bytes() for path in (folder / "models").glob("*/[!t]*")}
+
+
+def test_an_interrupted_training_is_continued_to_the_same_bytes(small_project, run_stage, interrupted, events, capsys):
+    assert [path.name for path in (small_project / "checkpoints").iterdir()] == ["l1_l2-0"]
+    assert [event["event"] for event in interrupted[:-1]] == ["start"]  # the epoch comes after its checkpoint
+    assert run_stage(train.main, "l1_l2-0") == 0
+    assert "l1_l2-0: goes on after epoch 1" in capsys.readouterr().out
+    assert list((small_project / "checkpoints").iterdir()) == []
+    timings = json.loads((small_project / "models/l1_l2-0/timings.json").read_text())
+    assert timings["started_at"] == interrupted[0]["timings"]["started_at"]
+    start, second, end, _ = events
+    assert [epoch["epoch"] for epoch in start["history"]["epochs"]] == [1]
+    assert (start["timings"]["started_at"], start["timings"]["epochs"]) == (
+        timings["started_at"],
+        timings["epochs"][:1],
+    )
+    assert (second["history"]["epoch"], end["event"]) == (2, "end")
+
+    continued = results(small_project)
+    assert run_stage(train.main, "l1_l2-0") == 0
+    assert results(small_project) == continued
+    assert json.loads((small_project / "models/l1_l2-0/timings.json").read_text())["started_at"] > timings["started_at"]
+
+
+@pytest.mark.usefixtures("interrupted")
+@pytest.mark.parametrize(
+    ("spoil", "said"),
+    [
+        (lambda folder: (folder / "checkpoints/l1_l2-0").write_bytes(b""), "its checkpoint is damaged: it starts anew"),
+        (lambda folder: change_params(folder, "learning_rate: 0.001", "learning_rate: 0.002"), "is of other params"),
+        (lambda folder: change_fold(folder), "is of other params, data"),
+    ],
+    ids=["damaged", "params", "data"],
+)
+def test_a_checkpoint_that_does_not_fit_is_not_used(small_project, run_stage, events, capsys, spoil, said):
+    spoil(small_project)
+    assert run_stage(train.main, "l1_l2-0") == 0
+    assert said in capsys.readouterr().out
+    assert [event["event"] for event in events[:-1]] == ["start", "epoch", "epoch", "end"]
+    found = results(small_project)
+    assert run_stage(train.main, "l1_l2-0") == 0
+    assert results(small_project) == found
 
 
 def test_the_hash_of_the_inputs_follows_params_data_and_nothing_else(project):
@@ -107,14 +183,12 @@ def test_the_hash_of_the_inputs_follows_params_data_and_nothing_else(project):
     assert inputs() == before
     assert inputs(data="b") != before
     assert inputs(run="beta_2-full") != before
-    path = project / "params.yaml"
-    path.write_text(path.read_text().replace("learning_rate: 0.001", "learning_rate: 0.002"))
+    change_params(project, "learning_rate: 0.001", "learning_rate: 0.002")
     assert inputs() != before
 
 
 def test_a_diverging_run_writes_nothing_and_does_not_end_in_the_mirror(small_project, run_stage, events, capsys):
-    path = small_project / "params.yaml"
-    path.write_text(path.read_text().replace("learning_rate: 0.001", "learning_rate: 10"))
+    change_params(small_project, "learning_rate: 0.001", "learning_rate: 10")
     assert run_stage(train.main, "baseline-0") == 1
     assert "training diverged" in capsys.readouterr().err
     assert not (small_project / "models").exists()

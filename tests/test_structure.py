@@ -16,12 +16,12 @@ STAGES = {
 }
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 LOCKS = ("requirements.lock", "requirements-gpu.lock")
+LEARNING = ("losses", "layers", "model", "machine", "training", "evaluation", "stock_keras")
+TENSORFLOW = {f"digit_vae.{name}" for name in LEARNING}
 # Every other dependency may be imported anywhere.
 ALLOWED = {
-    "tensorflow": {
-        f"digit_vae.{name}" for name in ("losses", "model", "machine", "training", "evaluation", "stock_keras")
-    },
-    "keras": {f"digit_vae.{name}" for name in ("losses", "model", "machine", "training", "evaluation", "stock_keras")},
+    "tensorflow": TENSORFLOW,
+    "keras": TENSORFLOW,
     "torch": {"digit_vae.stock_torch"},
     "mlflow": {"digit_vae.tracking"},
     "sklearn": {"digit_vae.splits"},
@@ -92,9 +92,10 @@ def test_a_stage_names_params_that_exist(stage):
             value = value[key]
 
 
-def test_every_section_of_the_params_belongs_to_a_stage():
+def test_every_section_of_the_params_belongs_to_a_stage_or_to_a_command():
     named = {name.split(".")[0] for stage in STAGES.values() for name in body(stage).get("params", [])}
-    assert named == set(PARAMS)
+    assert named | {"verify"} == set(PARAMS)
+    assert path_of("pipeline.verify").is_file()
 
 
 def test_the_closure_follows_imports_through_other_modules():

@@ -28,23 +28,24 @@ def fingerprint(trained, folder):
 
 @pytest.fixture(scope="module")
 def trained(digits, cpu):
-    """One training with nearly everything that a variant can switch on."""
+    """One training with nearly everything that a variant can switch on, and where it stood after each epoch."""
     from digit_vae.params import RunParams
 
     params = RunParams(
-        epochs=2,
+        epochs=3,
         batch_size=64,
         learning_rate=1e-3,
         latent_dim=2,
         seed=3,
         device=cpu["device"],
         precision="float32",
+        resident_bytes=2**20,
         **VARIANT,
     )
     reported = []
     result = training.train(params, digits, LEARN, digits[300:], reported.append)
-    assert reported == result.epochs
-    return params, result
+    assert [list(state.epochs) for state in reported] == [result.epochs[:count] for count in (1, 2, 3)]
+    return params, result, reported
 
 
 def batches(images, size):
@@ -62,7 +63,7 @@ def test_training_lowers_the_loss(make_params, digits):
 
 def test_training_equals_a_plain_loop(trained, digits):
     """The compiled epochs shuffle, gather, scale and average as a loop in Python does, and the warm-up left nothing."""
-    params, result = trained
+    params, result, _ = trained
     keras.backend.clear_session()
     keras.utils.set_random_seed(params.seed)
     vae = build_vae(params)
@@ -86,13 +87,13 @@ def test_training_equals_a_plain_loop(trained, digits):
 
 
 def test_training_repeats_to_the_last_bit(trained, digits, tmp_path):
-    params, result = trained
+    params, result, _ = trained
     again = training.train(params, digits, LEARN, digits[300:])
     assert fingerprint(again, tmp_path) == fingerprint(result, tmp_path)
 
 
 def test_training_repeats_in_another_process(trained, digits, tmp_path):
-    params, result = trained
+    params, result, _ = trained
     np.save(tmp_path / "digits.npy", digits)
     script = f"""
 import json, numpy as np
@@ -110,9 +111,36 @@ print(json.dumps([epoch.history for epoch in trained.epochs]))
     assert (weights, json.loads(done.stdout)) == fingerprint(result, tmp_path)
 
 
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_training_continues_to_the_same_bits_from_each_epoch(trained, digits, tmp_path, after):
+    """In the default graph of another training: nothing but the state decides."""
+    params, result, reported = trained
+    again = []
+    continued = training.train(params, digits, LEARN, digits[300:], again.append, reported[after - 1])
+    assert fingerprint(continued, tmp_path) == fingerprint(result, tmp_path)
+    assert continued.epochs[:after] == result.epochs[:after]
+    assert [len(state.epochs) for state in again] == list(range(after + 1, 4))
+    for state, expected in zip(again, reported[after:], strict=True):
+        for value, other in zip(state.variables, expected.variables, strict=True):
+            np.testing.assert_array_equal(value, other, strict=True)
+
+
+def test_a_state_holds_all_that_an_epoch_changes(trained):
+    """Were one variable left out, the epochs after it would not repeat; here, each kind is seen to move."""
+    params, _, (first, second, _) = trained
+    vae = training._new_vae(params)
+    names = [variable.path for variable in (*vae.variables, *vae.optimizer.variables)]
+    assert len(names) == len(first.variables)
+    same = {
+        name for name, *values in zip(names, first.variables, second.variables, strict=True) if np.array_equal(*values)
+    }
+    assert same == {"adam/learning_rate"}
+    assert sum("seed_generator" in name for name in names) == 2  # sampling and dropout
+
+
 def test_epochs_are_numbered_and_timed(trained):
-    _, result = trained
-    assert [epoch.history["epoch"] for epoch in result.epochs] == [1, 2]
+    _, result, _ = trained
+    assert [epoch.history["epoch"] for epoch in result.epochs] == [1, 2, 3]
     assert result.setup_seconds > 0
     for epoch in result.epochs:
         assert set(epoch.timing) == {"epoch", "train_seconds", "validation_seconds", "finished_at"}
@@ -122,7 +150,7 @@ def test_epochs_are_numbered_and_timed(trained):
 
 
 def test_losses_are_the_shortest_decimals_of_their_float32(trained):
-    _, result = trained
+    _, result, _ = trained
     for epoch in result.epochs:
         for value in epoch.history.values():
             assert value == float(str(np.float32(value)))
@@ -160,3 +188,14 @@ def test_an_absent_gpu_is_refused(make_params, digits, monkeypatch):
 def test_variables_elsewhere_than_asked_for_are_refused(make_params):
     with pytest.raises(UserError, match=r"train.device: expected every variable on gpu, received .*CPU:0"):
         training._assert_device(build_vae(make_params()), "gpu")
+
+
+def test_streamed_images_train_to_the_same_bits(make_params, digits, tmp_path):
+    """Images on disk that come in parts of two batches, beside the same images on the device."""
+    np.save(tmp_path / "images.npy", digits)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    results = []
+    for images, resident_bytes in ((digits, digits.nbytes), (mapped, 2 * 64 * 784)):
+        params = make_params(epochs=2, batch_size=64, resident_bytes=resident_bytes)
+        results.append(fingerprint(training.train(params, images, LEARN, images[300:], lambda _: None), tmp_path))
+    assert results[0] == results[1]

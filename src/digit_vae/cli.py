@@ -10,20 +10,21 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from digit_vae.errors import UserError, exit_status
-from digit_vae.files import csv_bytes, damaged, existing, read_json, read_npy, write_bytes
-from digit_vae.params import RunParams, find_run, load_params, read_run_params
+from digit_vae.files import csv_bytes, read_listed_npy, write_bytes
+from digit_vae.params import find_run, load_params
 from digit_vae.pictures import over, png, read_digit, sheet
+from digit_vae.trained import TrainedRun, read_trained
 
 if TYPE_CHECKING:  # at run time TensorFlow waits until a model is needed: --help and mistakes answer at once
     from digit_vae.model import VAE
 
 MODELS = Path("models")
-TEST_IMAGES = Path("data/processed/test_images.npy")
+PROCESSED = Path("data/processed")
 MOST_DIGITS = 10_000
 
 DESCRIPTION = """\
@@ -49,14 +50,6 @@ examples:
   digit-vae encode baseline-full --image seven.jpg nine.png
   digit-vae encode baseline-full --test 0 1 2
   digit-vae encode baseline-full --all-test --output latent.csv"""
-
-
-class TrainedRun(NamedTuple):
-    """What there is of a run on disk: the parameters it was trained with, and its weights."""
-
-    name: str
-    params: RunParams
-    weights: Path
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -116,14 +109,7 @@ def find_trained(name: str) -> TrainedRun:
     """
     if name not in {path.parent.name for path in MODELS.glob("*/history.json")}:
         find_run(load_params(), name)
-    stage = f"train@{name}"
-    history = MODELS / name / "history.json"
-    content = read_json(history, made_by=stage)
-    weights = existing(MODELS / name / "model.weights.h5", made_by=stage)
-    try:
-        return TrainedRun(name, read_run_params(content.get("params"), "params"), weights)
-    except UserError as error:
-        raise damaged(history, stage, error) from error
+    return read_trained(MODELS / name)
 
 
 def chosen_images(arguments: argparse.Namespace) -> tuple[Sequence[object], np.ndarray]:
@@ -132,7 +118,7 @@ def chosen_images(arguments: argparse.Namespace) -> tuple[Sequence[object], np.n
         images, done = zip(*map(read_digit, arguments.image), strict=True)
         print(*done, sep="\n", file=sys.stderr)
         return arguments.image, np.stack(images)
-    images = read_npy(TEST_IMAGES, made_by="preprocess")
+    images, _ = read_listed_npy(PROCESSED, "test_images.npy", made_by="preprocess")
     indices = arguments.test or range(len(images))
     if max(indices) >= len(images):
         raise UserError(f"--test: expected indices from 0 to {len(images) - 1}; received {max(indices)}")

@@ -13,7 +13,7 @@ import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -42,11 +42,20 @@ def replacing(path: Path) -> Iterator[Path]:
             os.fsync(written.fileno())
         temporary.chmod(0o644)
         temporary.replace(path)
+        _sync_folder(path.parent)
     except OSError as error:
         raise UserError(f"{path} could not be written: {error.strerror or error}") from error
     finally:
         if temporary is not None:
             temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename outlives a loss of power once its folder is on the disk; not every file system can be asked for that."""
+    opened = os.open(folder, os.O_RDONLY)
+    with suppress(OSError):
+        os.fsync(opened)
+    os.close(opened)
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -128,6 +137,18 @@ def read_npy(path: Path, *, made_by: str) -> np.ndarray:
         return np.lib.format.open_memmap(existing(path, made_by=made_by), mode="r")
     except _DAMAGE as error:
         raise damaged(path, made_by, error) from error
+
+
+def read_listed_npy(folder: Path, name: str, *, made_by: str) -> tuple[np.ndarray, str]:
+    """The array `name` in `folder`, whose manifest.json lists its SHA-256, and that.
+
+    Raises: UserError naming `made_by`, the stage that makes the folder; also when the hash is another one.
+    """
+    listed = read_json(folder / "manifest.json", made_by=made_by, keys=("sha256",))["sha256"]
+    digest = sha256(existing(folder / name, made_by=made_by))
+    if listed.get(name) != digest:
+        raise damaged(folder / name, made_by, "its SHA-256 is not the one in manifest.json")
+    return read_npy(folder / name, made_by=made_by), digest
 
 
 def read_npz(path: Path, *, made_by: str) -> dict[str, np.ndarray]:

@@ -118,6 +118,7 @@ class TrainParams:
     seed: int = knob(whole(0))
     device: str = knob(one_of(*DEVICES))
     precision: str = knob(one_of(*PRECISIONS))
+    resident_bytes: int = knob(whole(1, 2**40))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,12 +136,13 @@ class ModelParams:
 class VariantParams(ModelParams):
     """What is different from the paper's base model, and the splits that the variant learns from.
 
-    `seed` and `device` replace those of the train section where they are given.
+    `seed`, `device` and `precision` replace those of the train section where they are given.
     """
 
     splits: tuple[str, ...] = knob(list_of(one_of(FULL, FOLDS)))
     seed: int | None = knob(optional(whole(0)), default=None)
     device: str | None = knob(optional(one_of(*DEVICES)), default=None)
+    precision: str | None = knob(optional(one_of(*PRECISIONS)), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,8 +182,19 @@ class BenchmarkParams:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VerifyParams:
+    """How far numbers may be from the published ones on a machine with another fingerprint, in nats per image."""
+
+    epoch_nats: float = knob(number(0))
+    loss_nats: float = knob(number(0))
+    kl_nats: float = knob(number(0))
+    smoke_nats: float = knob(number(0))
+    weights_nats: float = knob(number(0))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Params:
-    """All of params.yaml; one section a stage, and the variants by name."""
+    """All of params.yaml; one section a stage, the variants by name, and what `make verify` allows."""
 
     fetch: FetchParams
     preprocess: PreprocessParams
@@ -190,6 +203,7 @@ class Params:
     evaluate: EvaluateParams
     plot: PlotParams
     benchmark: BenchmarkParams
+    verify: VerifyParams
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ sums), seeded initialisers, shuffling and sampling, deterministic operations. Th
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import keras
@@ -25,6 +25,16 @@ class Epoch(NamedTuple):
     timing: dict
 
 
+class State(NamedTuple):
+    """Where a training stands after an epoch: all epochs so far, and the values of everything that changes in one."""
+
+    epochs: Sequence[Epoch]
+    variables: Sequence[np.ndarray]
+
+
+BEGINNING = State((), ())
+
+
 class Trained(NamedTuple):
     """A trained model without its optimizer, its epochs, and the seconds that building, tracing and compiling took."""
 
@@ -38,9 +48,12 @@ def train(
     images: np.ndarray,
     learn: np.ndarray,
     validation_images: np.ndarray,
-    on_epoch: Callable[[Epoch], None] = lambda _: None,
+    on_epoch: Callable[[State], None] = lambda _: None,
+    start: State = BEGINNING,
 ) -> Trained:
-    """Trains one model on `images[learn]`, reporting each epoch as it ends.
+    """Trains one model on `images[learn]`, reporting where it stands after each epoch.
+
+    From `start`, a state that it reported once, it goes on as if it had never stopped.
 
     images, validation_images: (N, 28, 28, 1) uint8; learn: (n,) indices into images.
     Raises: UserError when the loss stops being a finite number, or the device is absent.
@@ -49,23 +62,25 @@ def train(
     started = time.perf_counter()
     with tf.device(f"/{params.device}:0"):
         vae = _new_vae(params)
-        images, validation_images = tf.constant(images), tf.constant(validation_images)
-        train_epoch, validate = (_compiled(step, vae, params) for step in (vae.train_step, vae.test_step))
+        train_epoch = _compiled(vae.train_step, images, vae, params)
+        validate = _compiled(vae.test_step, validation_images, vae, params)
         in_order = np.arange(len(validation_images))
-        _warm_up(vae, lambda: train_epoch(images, _every_size(learn, params.batch_size)))
-        _warm_up(vae, lambda: validate(validation_images, _every_size(in_order, params.batch_size)))
+        _warm_up(vae, lambda: train_epoch(_every_size(learn, params.batch_size)))
+        _warm_up(vae, lambda: validate(_every_size(in_order, params.batch_size)))
         setup_seconds = time.perf_counter() - started
 
-        epochs = []
-        for number in range(1, params.epochs + 1):
+        epochs = list(start.epochs)
+        if epochs:
+            _assign(vae, start.variables)
+        for number in range(len(epochs) + 1, params.epochs + 1):
             order = np.random.default_rng((params.seed, number)).permutation(learn)
-            losses, train_seconds = _timed(lambda order=order: train_epoch(images, order))
-            val_losses, validation_seconds = _timed(lambda: validate(validation_images, in_order))
+            losses, train_seconds = _timed(lambda order=order: train_epoch(order))
+            val_losses, validation_seconds = _timed(lambda: validate(in_order))
             history = {"epoch": number} | losses | {f"val_{name}": value for name, value in val_losses.items()}
             _assert_finite(history)
             timing = {"epoch": number, "train_seconds": train_seconds, "validation_seconds": validation_seconds}
             epochs.append(Epoch(history, timing | {"finished_at": time.time()}))
-            on_epoch(epochs[-1])
+            on_epoch(State(tuple(epochs), _values(vae)))
     return Trained(VAE(vae.encoder, vae.decoder, beta=params.beta, seed=params.seed), epochs, setup_seconds)
 
 
@@ -80,8 +95,13 @@ def _new_vae(params: RunParams) -> VAE:
     return vae
 
 
-def _compiled(step: Callable, vae: VAE, params: RunParams) -> Callable[[tf.Tensor, np.ndarray], dict[str, float]]:
+def _compiled(
+    step: Callable, images: np.ndarray, vae: VAE, params: RunParams
+) -> Callable[[np.ndarray], dict[str, float]]:
     """A whole epoch of `step` as one call: batches are gathered and scaled on the device, Python is not in the loop.
+
+    Where `images` take more memory than params.resident_bytes, they come to the device in parts of as many batches as
+    that holds, read from the file that they are mapped from: the batches are the same, and so are the bits.
 
     XLA is chosen explicitly: it pays on a GPU and costs half as much again on a CPU, where oneDNN is faster.
     """
@@ -93,9 +113,18 @@ def _compiled(step: Callable, vae: VAE, params: RunParams) -> Callable[[tf.Tenso
             batch = tf.gather(images, order[start : start + params.batch_size])
             step(tf.cast(batch, tf.float32) / 255.0)
 
-    def run(images: tf.Tensor, order: np.ndarray) -> dict[str, float]:
+    resident = tf.constant(images) if images.nbytes <= params.resident_bytes else None
+    batch_bytes = params.batch_size * images[0].nbytes
+    part = params.batch_size * max(1, params.resident_bytes // batch_bytes)
+
+    def run(order: np.ndarray) -> dict[str, float]:
         vae.reset_metrics()
-        epoch(images, tf.constant(order, tf.int64))
+        if resident is not None:
+            epoch(resident, order)
+        else:
+            for start in range(0, len(order), part):
+                rows = order[start : start + part]
+                epoch(images[rows], np.arange(len(rows)))
         return {tracker.name: _shortest(tracker.result().numpy()) for tracker in vae.metrics}
 
     return run
@@ -103,10 +132,18 @@ def _compiled(step: Callable, vae: VAE, params: RunParams) -> Callable[[tf.Tenso
 
 def _warm_up(vae: VAE, run: Callable[[], object]) -> None:
     """Traces and compiles by running once, then puts every variable back to where it was."""
-    variables = [*vae.variables, *vae.optimizer.variables]
-    values = [variable.numpy() for variable in variables]
+    values = _values(vae)
     run()
-    for variable, value in zip(variables, values, strict=True):
+    _assign(vae, values)
+
+
+def _values(vae: VAE) -> list[np.ndarray]:
+    """Weights, the states of the random generators, and the optimizer with its count of steps."""
+    return [variable.numpy() for variable in (*vae.variables, *vae.optimizer.variables)]
+
+
+def _assign(vae: VAE, values: Sequence[np.ndarray]) -> None:
+    for variable, value in zip((*vae.variables, *vae.optimizer.variables), values, strict=True):
         variable.assign(value)
 
 
