@@ -113,6 +113,8 @@ def test_recorded_benchmarks_become_runs_of_one_parent_each_and_only_once(mlflow
     before = stored(mlflow_project)
     assert run_stage(track.main) == 0
     assert stored(mlflow_project) == before
+    assert run_stage(track.main, "--verify") == 0
+    assert "5 present: " in capsys.readouterr().out
 
 
 def test_verify_says_what_belongs_and_fails_for_what_the_files_do_not_say(mlflow_project, run_stage, capsys):

@@ -53,6 +53,8 @@ def select_device(device: str) -> dict:
         )
     if device == "cpu" and gpus:
         tf.config.set_visible_devices([], "GPU")
+    for gpu in gpus if device == "gpu" else ():
+        tf.config.experimental.set_memory_growth(gpu, True)  # several runs may share it
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
     tf.config.experimental.enable_op_determinism()

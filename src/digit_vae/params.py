@@ -70,6 +70,10 @@ def optional(check: Check) -> Check:
     return Check(f"{check.expected}, or null", lambda value: value is None or check.accepts(value))
 
 
+gpu_share = Check(
+    "a number above 0 and at most 1, or a whole number up to 8",
+    lambda value: number(0, 1, above=True).accepts(value) or (number(1, 8).accepts(value) and value == int(value)),
+)
 flag = Check("true or false", lambda value: isinstance(value, bool))
 text = Check("a text that is not empty", lambda value: isinstance(value, str) and bool(value.strip()))
 https_address = Check(
@@ -182,6 +186,13 @@ class BenchmarkParams:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ReproParams:
+    """How `make repro` shares out the machines; no result depends on it."""
+
+    gpus_per_run: float = knob(gpu_share)
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerifyParams:
     """How far numbers may be from the published ones on a machine with another fingerprint, in nats per image."""
 
@@ -194,7 +205,7 @@ class VerifyParams:
 
 @dataclass(frozen=True, kw_only=True)
 class Params:
-    """All of params.yaml; one section a stage, the variants by name, and what `make verify` allows."""
+    """All of params.yaml; one section a stage, the variants by name, and one for each of the drivers."""
 
     fetch: FetchParams
     preprocess: PreprocessParams
@@ -202,6 +213,7 @@ class Params:
     variants: dict[str, VariantParams]
     evaluate: EvaluateParams
     plot: PlotParams
+    repro: ReproParams
     benchmark: BenchmarkParams
     verify: VerifyParams
 
