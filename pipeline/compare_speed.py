@@ -1,6 +1,6 @@
 """Stage `compare_speed`: the baseline's cross-validation by this project, beside Keras' own `fit` and PyTorch.
 
-    dvc repro benchmark/dvc.yaml:compare_speed
+    dvc repro --force --single-item benchmark/dvc.yaml:compare_speed
 
 Contestants take turns, round after round, and each has the whole machine: Keras and PyTorch train the folds one after
 the other on all threads, this project in processes of one thread, which keep all cores busy. The time is taken from the
