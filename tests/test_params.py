@@ -117,6 +117,8 @@ def test_a_whole_number_where_a_fraction_is_meant_is_the_same_run(load):
             "dropout: 1.0",
             r"variants\.dropout\.dropout: expected .* and below 1; received 1\.0 \(float\)",
         ),
+        ("devices: [cpu]", "devices: []", r"benchmark\.devices: expected a list of at least 1, .*one of cpu, gpu; "),
+        ("epochs_compared: 2", "epochs_compared: 1", r"benchmark\.epochs_compared: expected a whole number from 2 .*"),
         ("epochs: 10", "epochs: 0", r"train\.epochs: expected a whole number from 1 .*; received 0 \(int\)"),
         ("epochs: 10", "epochs: 10.0", r"train\.epochs: expected a whole number .*; received 10\.0 \(float\)"),
         ("epochs: 10", "epochs: '10'", r"train\.epochs: expected a whole number .*; received '10' \(str\)"),

@@ -4,6 +4,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from digit_vae.benchmark import read_comparisons
 from digit_vae.params import VariantParams
 
 ROOT = Path(__file__).parent.parent
@@ -19,6 +20,16 @@ def test_every_row_of_its_tables_stands_in_a_table_of_the_report():
     made = {row for table in (ROOT / "reports/tables").glob("*.md") for row in rows(table.read_text())}
     assert rows(README)
     assert set(rows(README)) <= made
+
+
+def test_its_ratios_are_those_measured():
+    """A ratio in its text reads "1.57 times as fast"."""
+    measured = {
+        f"{contestant['times_as_fast']['median']:.2f}"
+        for comparison in read_comparisons(ROOT / "reports/benchmarks/side_by_side").values()
+        for contestant in comparison["summary"].values()
+    }
+    assert set(re.findall(r"(\d[\d.]*) times as fast", README)) <= measured
 
 
 def test_its_make_targets_exist():
