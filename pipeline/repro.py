@@ -85,7 +85,6 @@ def train_task(
     events: ray.actor.ActorHandle,
     saved: bytes | None,
 ) -> dict[Path, bytes]:
-    os.environ["TF_FORCE_GPU_ALLOW_GROWTH"] = "true"  # else the first run takes all of a GPU that others share
     from pipeline.train import train  # imports TensorFlow, which the driver can do without
 
     saved = ray.get(events.checkpoint.remote(run.name)) or saved  # a worker before this one may have died

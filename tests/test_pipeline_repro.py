@@ -143,12 +143,15 @@ def test_machines_with_other_versions_are_named():
 
 
 def test_dvc_has_nothing_left_to_do(reproduced):
-    status, out, _ = drive(reproduced, "dvc", "status")
+    status, out, _ = drive(reproduced, "dvc", "status", "dvc.yaml")
     assert status == 0
     assert "up to date" in out
 
 
-@pytest.mark.parametrize("lost", [["models", "reports"], ["models", "reports", "dvc.lock"]])
+MADE = ["models", "reports/README.md", "reports/figures", "reports/metrics", "reports/tables"]
+
+
+@pytest.mark.parametrize("lost", [MADE, [*MADE, "dvc.lock"]])
 def test_what_lies_in_the_cache_is_not_trained_again(reproduced, lost):
     before = smoke.hashes(reproduced)
     subprocess.run(["rm", "-r", *lost], cwd=reproduced, check=True)
@@ -156,6 +159,16 @@ def test_what_lies_in_the_cache_is_not_trained_again(reproduced, lost):
     assert status == 0
     assert "5 of 5 runs are up to date" in out
     assert smoke.hashes(reproduced) == before
+
+
+def test_chosen_runs_alone_are_made(reproduced):
+    subprocess.run(["rm", "-r", "models", "reports"], cwd=reproduced, check=True)
+    status, out, _ = drive(reproduced, *DRIVER, "--runs", "baseline-0", "baseline-0")
+    assert status == 0
+    assert "1 of 1 runs are up to date" in out
+    assert [path.name for path in (reproduced / "models").iterdir()] == ["baseline-0"]
+    assert [path.name for path in (reproduced / "reports").rglob("*.*")] == ["baseline-0.json"]
+    assert drive(reproduced, *DRIVER)[0] == 0
 
 
 def test_a_failing_run_is_named_and_does_not_stop_the_others(reproduced, monkeypatch):
@@ -200,6 +213,12 @@ def test_mistakes_end_it_before_anything_runs(project, run_stage, capsys):
     assert run_stage(repro.main) == 1
     assert "train.epochs: expected a whole number from 1" in capsys.readouterr().err
     assert [path.name for path in project.iterdir()] == ["params.yaml"]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_run_that_there_is_not_is_refused(run_stage, capsys):
+    assert run_stage(repro.main, "--runs", "baseline-0", "baseline-9") == 1
+    assert "there is no run 'baseline-9' in params.yaml; it has baseline-full, " in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("project")

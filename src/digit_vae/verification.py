@@ -160,7 +160,7 @@ def certificate_text(compared: Sequence[Compared], facts: Mapping[str, object]) 
     found = [deviation for each in compared for deviation in each.deviations]
     lines = [
         "# Certificate of reproduction",
-        f"**{'Everything holds.' if not found else f'Does not hold: {len(found)} deviations.'}**",
+        f"**{'Everything holds.' if not found else f'Does not hold: {_count(found)}.'}**",
         "\n".join(f"- {name}: {value}" for name, value in flat(facts).items()),
         "\n".join(["| Compared | How | Outcome |", "| --- | --- | --- |", *map(_row, compared)]),
         "\n".join(f"- {deviation}" for deviation in found),
@@ -169,8 +169,12 @@ def certificate_text(compared: Sequence[Compared], facts: Mapping[str, object]) 
 
 
 def _row(compared: Compared) -> str:
-    outcome = f"**{len(compared.deviations)} deviations**" if compared.deviations else "holds"
+    outcome = f"**{_count(compared.deviations)}**" if compared.deviations else "holds"
     return f"| {compared.of} | {compared.how} | {outcome} |"
+
+
+def _count(deviations: Sequence[Deviation]) -> str:
+    return f"{len(deviations)} deviation{'' if len(deviations) == 1 else 's'}"
 
 
 def _settings(run: str, published: Mapping, anew: Mapping) -> Iterator[Deviation]:
