@@ -233,7 +233,7 @@ def test_quick_holds_the_smoke_graph_against_its_record(published, run_verify):
     status, out, asked = run_verify("--quick", "--record")
     assert status == 0, out
     assert asked == [SMALL, ("pipeline.repro",)]
-    assert run_verify("--quick")[0] == 0
+    assert run_verify("--quick")[0] == 0, out
     assert not (published / "reports/certificate.json").exists()
 
     status, out, _ = run_verify(
@@ -243,8 +243,16 @@ def test_quick_holds_the_smoke_graph_against_its_record(published, run_verify):
     assert "- dropout-1: MD5 of model.weights.h5: " in out
 
 
+def test_a_record_of_other_runs_is_refused_before_anything_is_trained(published, run_verify):
+    assert run_verify("--quick", "--record")[0] == 0
+    change(published / "reports/smoke.json", "runs", value={})
+    status, out, asked = run_verify("--quick")
+    assert (status, asked) == (1, [SMALL])
+    assert "reports/smoke.json has other runs than params.yaml: `make verify QUICK=1 RECORD=1` writes it anew" in out
+
+
 def test_without_a_lock_there_is_nothing_to_hold_against(published, run_verify):
     (published / "dvc.lock").unlink()
     status, out, _ = run_verify()
     assert status == 1
-    assert "dvc.lock is missing" in out
+    assert "error: dvc.lock is missing: `make repro` makes it" in out

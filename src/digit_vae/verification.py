@@ -44,7 +44,7 @@ class Evidence(NamedTuple):
     history: Mapping
     metrics: Mapping
     machine: Mapping
-    md5: Mapping[str, str]
+    md5: Mapping[str, str | None]
     bytes: int
     weights: Path | None = None
 
@@ -108,7 +108,7 @@ def compare_arrays(published: Mapping[str, str], anew: Mapping[str, str]) -> Ite
         yield from _apart("preprocess", f"SHA-256 of {name}", published.get(name), anew.get(name), 0)
 
 
-def compare_committed(root: Path, outputs: Mapping[str, str]) -> Iterator[Deviation]:
+def compare_committed(root: Path, outputs: Mapping[str, str | None]) -> Iterator[Deviation]:
     """Holds files and folders below `root` against the MD5 that dvc.lock has of each."""
     for name, expected in outputs.items():
         received = md5(root / name) if (root / name).exists() else None
@@ -217,7 +217,7 @@ def _tensors(run: str, published: Path | None, anew: Path | None) -> Iterator[De
             yield Deviation(run, f"tensor {name}{[int(i) for i in place]}", float(old[place]), float(new[place]), size)
 
 
-def _hashes(run: str, published: Mapping[str, str], anew: Mapping[str, str]) -> Iterator[Deviation]:
+def _hashes(run: str, published: Mapping[str, str | None], anew: Mapping[str, str | None]) -> Iterator[Deviation]:
     for name in FILES:
         yield from _apart(run, f"MD5 of {name}", published[name], anew[name], 0)
 
