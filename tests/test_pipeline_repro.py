@@ -162,12 +162,13 @@ def test_what_lies_in_the_cache_is_not_trained_again(reproduced, lost):
 
 
 def test_chosen_runs_alone_are_made(reproduced):
-    subprocess.run(["rm", "-r", "models", "reports"], cwd=reproduced, check=True)
+    subprocess.run(["rm", "-r", *MADE, "reports/published"], cwd=reproduced, check=True)
     status, out, _ = drive(reproduced, *DRIVER, "--runs", "baseline-0", "baseline-0")
     assert status == 0
     assert "1 of 1 runs are up to date" in out
     assert [path.name for path in (reproduced / "models").iterdir()] == ["baseline-0"]
-    assert [path.name for path in (reproduced / "reports").rglob("*.*")] == ["baseline-0.json"]
+    assert [path.name for path in (reproduced / "reports/metrics").rglob("*.*")] == ["baseline-0.json"]
+    assert not (reproduced / "reports/README.md").exists()
     assert drive(reproduced, *DRIVER)[0] == 0
 
 
