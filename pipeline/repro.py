@@ -247,12 +247,13 @@ def gpus_of(job: Job) -> float:
 
 
 def reason(error: RayError | UserError) -> str:
-    """Why a run failed, in one line: on its merits, or because whatever ran it died again and again."""
-    if not isinstance(error, RayTaskError):
-        text = str(error).splitlines()[0]
-        return text if isinstance(error, UserError) else f"lost with its process or machine {RETRIES + 1} times: {text}"
-    cause = error.cause
-    return str(cause) if isinstance(cause, UserError) else f"{type(cause).__name__}: {cause}"
+    """Why a run failed: on its merits, at once, or because what ran it died, and that after all retries."""
+    error = error.cause if isinstance(error, RayTaskError) else error
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, RayError):
+        return f"its process or machine died, and so in {RETRIES} retries: {str(error).splitlines()[0]}"
+    return f"{type(error).__name__}: {error}"
 
 
 @contextmanager

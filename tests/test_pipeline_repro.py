@@ -10,6 +10,7 @@ import psutil
 import pytest
 import yaml
 from ray.cluster_utils import Cluster
+from ray.exceptions import RayTaskError, WorkerCrashedError
 
 from digit_vae.errors import UserError
 from digit_vae.params import load_params
@@ -220,6 +221,20 @@ def test_mistakes_end_it_before_anything_runs(project, run_stage, capsys):
 def test_a_run_that_there_is_not_is_refused(run_stage, capsys):
     assert run_stage(repro.main, "--runs", "baseline-0", "baseline-9") == 1
     assert "there is no run 'baseline-9' in params.yaml; it has baseline-full, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (UserError("params were changed"), "params were changed"),
+        (RayTaskError("train_task", "Traceback ...", UserError("training diverged")), "training diverged"),
+        (RayTaskError("train_task", "Traceback ...", MemoryError("no memory")), "MemoryError: no memory"),
+        (WorkerCrashedError(), "its process or machine died, and so in 3 retries: The worker died unexpectedly"),
+    ],
+)
+def test_the_reason_tells_a_failure_from_a_death(error, expected):
+    assert repro.reason(error).startswith(expected)
+    assert "\n" not in repro.reason(error)
 
 
 @pytest.mark.usefixtures("project")
