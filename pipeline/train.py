@@ -20,8 +20,9 @@ from digit_vae import losses, model, training
 from digit_vae.checkpoint import Checkpoint, pack, unpack
 from digit_vae.errors import exit_status
 from digit_vae.files import json_bytes, read_listed_npy, sha256, sha256_of, write_bytes
-from digit_vae.machine import die_with_parent, git_commit, select_device
+from digit_vae.machine import git_commit, select_device
 from digit_vae.mirror import Mirror
+from digit_vae.orphans import die_with_parent
 from digit_vae.params import Params, Run, find_run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
 from digit_vae.splits import learnt_and_validated

@@ -116,6 +116,21 @@ def test_a_missing_file_names_the_stage_that_makes_it(tmp_path, read):
         read(tmp_path / "file", made_by="train@baseline-full")
 
 
+def test_an_array_is_held_against_the_hash_that_is_listed_for_it(tmp_path):
+    path = tmp_path / "folds/0.npy"
+    files.write_npy(path, np.arange(8))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    files.write_json(tmp_path / "manifest.json", {"sha256": {"folds/0.npy": digest}})
+    array, listed = files.read_listed_npy(tmp_path, "folds/0.npy", made_by="preprocess")
+    np.testing.assert_array_equal(array, np.arange(8))
+    assert listed == digest
+    files.write_npy(path, np.arange(8) + 1)  # a good file, but not that one
+    files.write_npy(tmp_path / "1.npy", np.arange(8))  # and one that nobody listed
+    for name in ("folds/0.npy", "1.npy"):
+        with pytest.raises(UserError, match=rf"{name} is damaged \(its SHA-256 .* `dvc repro preprocess`"):
+            files.read_listed_npy(tmp_path, name, made_by="preprocess")
+
+
 NPY = files.npy_bytes(np.arange(8.0))
 UNCLOSED = NPY.replace(b"(8,)", b"(8, ")
 

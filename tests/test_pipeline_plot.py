@@ -3,6 +3,7 @@ import re
 import numpy as np
 import pytest
 from example_project import write_project
+from synthetic import write_manifest
 
 from digit_vae.errors import UserError
 from pipeline import compare, plot
@@ -97,5 +98,6 @@ def test_samples_of_other_test_images_are_refused(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_project(tmp_path, evaluate=SMALL, variants=TWO_RUNS)
     np.save(tmp_path / "data/processed/test_labels.npy", np.zeros(7, np.uint8))
+    write_manifest(tmp_path / "data/processed")
     with pytest.raises(UserError, match="expected one z_mean for each of the 7 test images, received 200"):
         plot.main()
