@@ -12,19 +12,28 @@ COMPILE := .venv/bin/uv pip compile --quiet --universal --fork-strategy fewest -
 # The stages' commands start with `python`: that is the one of .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 unexport PYTHONPATH PYTHONHOME
+# Arrays of many megabytes in huge pages take 4 % off a training step; no bit depends on it.
+export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help setup repro smoke test check track ui lock
+.PHONY: help setup repro bench smoke verify test check track verify-tracking ui lock
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## install the locked dependencies (GPU=1: with CUDA; PYTHON=python3.12: another interpreter)
 
 repro: $(INSTALLED) ## the whole graph, on every core (JOBS=2: two runs at once; ADDRESS=auto: on a Ray cluster)
 	@$(RUN) pipeline.repro $(if $(JOBS),--jobs $(JOBS)) $(if $(ADDRESS),--address $(ADDRESS))
 
+bench: $(INSTALLED) ## measure this machine's speed into reports/benchmarks/: an hour, with nothing beside it
+	@$(RUN) dvc repro benchmark/dvc.yaml
+	@$(RUN) pipeline.track
+
 smoke: $(INSTALLED) ## the whole graph on a small part of the data, in a temporary copy
 	@$(RUN) pipeline.smoke
+
+verify: $(INSTALLED) ## train runs anew in a temporary copy and hold them against what is published (RUNS=all; QUICK=1: small)
+	@$(RUN) pipeline.verify $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) $(if $(RECORD),--record)
 
 test: $(INSTALLED) ## the tests
 	@$(RUN) pytest
@@ -35,6 +44,9 @@ check: $(INSTALLED) ## lint and format
 
 track: $(INSTALLED) ## bring into MLflow what it lacks of the runs' files
 	@$(RUN) pipeline.track
+
+verify-tracking: $(INSTALLED) ## say which runs in MLflow are those of the present files, and which claim what these do not
+	@$(RUN) pipeline.track --verify
 
 ui: track ## MLflow's UI on 127.0.0.1 over the project's store (PORT=5000)
 	@case "$$MLFLOW_TRACKING_URI" in http*) echo "the tracking server at MLFLOW_TRACKING_URI has the UI" ;; *) \

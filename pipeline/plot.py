@@ -5,11 +5,13 @@ python -m pipeline.plot
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
 from digit_vae import figures
+from digit_vae.benchmark import machine_name, read_benchmarks, read_comparisons
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_json, read_listed_npy, read_npz, write_folder, write_text
 from digit_vae.paper import TABLE_1
@@ -20,6 +22,7 @@ from digit_vae.statistics import by_fold
 PROCESSED = Path("data/processed")
 MODELS = Path("models")
 METRICS = Path("reports/metrics")
+BENCHMARKS = Path("reports/benchmarks")
 REPORTS = Path("reports")
 COMPARED = {"reconstruction_loss": "reconstruction loss (← better)", "kl_loss": "KL", "elbo": "ELBO (better →)"}
 
@@ -47,6 +50,8 @@ def load_results(params: Params) -> Results:
             variant: read_json(METRICS / f"variants/{variant}.json", made_by="compare", keys=("folds", "validation"))
             for variant in by_fold(declared, metrics)
         },
+        benchmarks=read_benchmarks(BENCHMARKS),
+        comparisons=read_comparisons(BENCHMARKS / "side_by_side"),
     )
 
 
@@ -73,8 +78,12 @@ def paper_figures(results: Results, labels: np.ndarray) -> dict[str, figures.Fig
 
 
 def further_figures(results: Results) -> dict[str, figures.Figure]:
-    """Beyond the paper: the ablation and the sweep over beta, where params.yaml has variants for them."""
+    """Beyond the paper: seconds an epoch, where they were measured; the ablation and the sweep over beta, where
+    params.yaml has variants for them.
+    """
     drawn = {}
+    if results.benchmarks:
+        drawn["epoch_seconds"] = figures.epoch_seconds(epoch_seconds(results.benchmarks))
     if results.compared:
         drawn["ablation"] = figures.ablation(
             {title: results.fold_differences(metric) for metric, title in COMPARED.items()}
@@ -85,6 +94,17 @@ def further_figures(results: Results) -> dict[str, figures.Figure]:
             [(beta, test[name]["kl_loss"], test[name]["reconstruction_loss"]) for name, beta in sweep.items()]
         )
     return drawn
+
+
+def epoch_seconds(benchmarks: Mapping[str, Mapping]) -> dict[str, list[float]]:
+    """The seconds of every epoch of all repetitions, by what they were measured on; and the paper's."""
+    measured = {
+        f"{machine_name(each['machine'])}, {each['machine']['precision']}": [
+            epoch["train_seconds"] for run in each["runs"] for epoch in run["epochs"]
+        ]
+        for each in benchmarks.values()
+    }
+    return measured | {f"paper, {label}": [epoch.seconds for epoch in epochs] for label, epochs in TABLE_1.items()}
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
     python -m pipeline.repro                  # on all cores of this machine
     python -m pipeline.repro --jobs 1         # one run at a time
     python -m pipeline.repro --address auto   # on the Ray cluster that this machine belongs to
+    python -m pipeline.repro --runs l1_l2-3   # this run alone, without what is made of all runs
 
 DVC decides what is out of date and keeps the record; Ray runs the train and evaluate stages, each as one task that is
 given arrays and returns the content of its files, which only this process writes. A task calls what the stage's own
@@ -33,7 +34,7 @@ from ray.exceptions import RayError
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_listed_npy, write_bytes, write_text
 from digit_vae.mirror import Mirror
-from digit_vae.params import Params, Run, load_params, run_params, runs
+from digit_vae.params import Params, Run, find_run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
 from pipeline.ledger import Job, Ledger
 from pipeline.plan import RUNS, matrix
@@ -255,19 +256,23 @@ def cluster(address: str | None, slots: int | None) -> Iterator[None]:
         ray.shutdown()
 
 
-def reproduce(params: Params, address: str | None, slots: int | None) -> None:
-    """The whole graph. Raises: UserError that names the runs that failed; all else that could be done is done."""
+def reproduce(params: Params, chosen: Sequence[Run], address: str | None, slots: int | None) -> None:
+    """The whole graph where all runs are chosen, else what these need and they themselves.
+
+    Raises: UserError that names the runs that failed; all else that could be done is done.
+    """
     with Repo(_wait_for_lock=True) as repo:  # someone may look at `dvc status` meanwhile
         repo.reproduce("preprocess")
         ledger = Ledger(repo)
         try:
-            failures = run_outdated(ledger, runs(params), address, slots)
+            failures = run_outdated(ledger, chosen, address, slots)
         finally:
             ledger.close()
         if failures:
             reasons = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
-            raise UserError(f"{len(failures)} of {len(runs(params))} runs failed, all others are kept: {reasons}")
-        repo.reproduce()
+            raise UserError(f"{len(failures)} of {len(chosen)} runs failed, all others are kept: {reasons}")
+        if len(chosen) == len(runs(params)):
+            repo.reproduce()
 
 
 def run_outdated(ledger: Ledger, declared: Sequence[Run], address: str | None, slots: int | None) -> dict[str, str]:
@@ -284,12 +289,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, help="how many runs at once (default: one a core)")
     parser.add_argument("--address", help="a Ray cluster, such as auto or 10.0.0.1:6379 (default: one for this call)")
+    parser.add_argument("--runs", nargs="+", metavar="RUN", help="only these runs (default: all, and the reports)")
     arguments = parser.parse_args()
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UserError(f"--jobs: expected at least 1, received {arguments.jobs}")
     if arguments.address:
         check_address(arguments.address)
     params = load_params()
+    chosen = [find_run(params, name) for name in dict.fromkeys(arguments.runs)] if arguments.runs else runs(params)
     # The stages' commands start with `python`: let that be this one.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     logging.getLogger("dvc").setLevel(logging.WARNING)
@@ -297,7 +304,7 @@ def main() -> None:
     with alone():
         write_text(RUNS, matrix(params))
         try:
-            reproduce(params, arguments.address, arguments.jobs)
+            reproduce(params, chosen, arguments.address, arguments.jobs)
         except DvcException as error:
             raise UserError(str(error)) from error
         if subprocess.run([sys.executable, "-m", "pipeline.track"], check=False).returncode:

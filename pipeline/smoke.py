@@ -27,7 +27,8 @@ from digit_vae.params import load_params, runs
 SMALL = {"preprocess": {"train_images": 2000, "test_images": 500, "folds": 2}, "train": {"epochs": 1}}
 DRIVER = ("pipeline.repro",)
 SERIAL = ("dvc", "repro", "--quiet")
-MADE = ("data/", "models/", "reports/", "dvc.lock")  # what the graph makes is not copied
+MADE = ("data/", "models/", "reports/", "dvc.lock")  # what the graph makes is not copied,
+MEASURED = "reports/benchmarks/"  # unlike what it reads
 REPRODUCIBLE = ("data/processed/**/*", "models/*/[!t]*", "reports/metrics/**/*", "reports/figures/*")
 
 
@@ -35,7 +36,7 @@ def copy_project(target: Path, sections: Mapping[str, Mapping]) -> None:
     """Copies what git tracks or would track into `target`, with `sections` changed in its params.yaml."""
     listed = _git("ls-files", "-co", "--exclude-standard", "-z").split("\0")
     for name in listed:
-        if Path(name).is_file() and not name.startswith(MADE):
+        if Path(name).is_file() and (name.startswith(MEASURED) or not name.startswith(MADE)):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(name, target / name)
     _git("init", "--quiet", str(target))  # DVC wants to live in a repository

@@ -1,6 +1,8 @@
-"""Brings runs into MLflow: every declared run whose files are there, or those of a trainer while they train.
+"""Brings runs into MLflow: every declared run whose files are there and every recorded benchmark, or the runs of a
+trainer while they train.
 
     python -m pipeline.track           # what is missing or has changed; a second call changes nothing
+    python -m pipeline.track --verify  # says what is there and what of it the files do not say; changes nothing
     python -m pipeline.track --follow  # from standard input, as digit_vae.mirror sends it: one JSON object a line
 
     {"event": "start", "run": NAME, "history": as in history.json so far, "timings": as in timings.json so far}
@@ -23,13 +25,15 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from digit_vae import figures
+from digit_vae.benchmark import read_benchmarks, repetitions
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_json, read_npy, read_npz
 from digit_vae.params import Params, load_params, runs
-from digit_vae.tracking import Comparison, Record, Tracker
+from digit_vae.tracking import PRESENT, SUPERSEDED, TRAINING, Comparison, Record, Tracker
 
 MODELS = Path("models")
 METRICS = Path("reports/metrics")
+BENCHMARKS = Path("reports/benchmarks")
 TEST_LABELS = Path("data/processed/test_labels.npy")
 TRAINED = ("history.json", "timings.json")
 HISTORY = ("run", "variant", "split", "params", "data", "epochs")
@@ -84,18 +88,58 @@ def comparisons(params: Params) -> dict[str, Comparison]:
     }
 
 
+def trained(params: Params) -> tuple[list[str], list[str]]:
+    """The names of the declared runs that have files of their training, and of the others."""
+    names = [run.name for run in runs(params)]
+    there = [name for name in names if all((MODELS / name / file).is_file() for file in TRAINED)]
+    return there, [name for name in names if name not in there]
+
+
+def repetition_records(name: str, benchmark: Mapping) -> list[Record]:
+    """The runs of a benchmark, whose parent in MLflow is the benchmark itself, with its summary."""
+    keys = ("setup_seconds", "matrix_gflops", "peak_bytes")
+    return [
+        Record(history, timings, {key: run[key] for key in keys})
+        for run, (history, timings) in zip(benchmark["runs"], repetitions(name, benchmark), strict=True)
+    ]
+
+
 def track() -> None:
     """Makes MLflow agree with the files, and says in one line what that took."""
     params = load_params()
-    names = [run.name for run in runs(params)]
-    trained = [name for name in names if all((MODELS / name / file).is_file() for file in TRAINED)]
-    synced = Tracker(Path()).sync([record(name) for name in trained], comparisons(params))
-    parts = [f"MLflow has {len(trained)} of {len(names)} runs, {len(synced.brought)} of them brought in just now"]
+    names, missing = trained(params)
+    benchmarks = read_benchmarks(BENCHMARKS)
+    measured = [each for name, benchmark in benchmarks.items() for each in repetition_records(name, benchmark)]
+    summaries = {name: Comparison(each["summary"], BENCHMARKS / f"{name}.json") for name, each in benchmarks.items()}
+    records = [record(name) for name in names] + measured
+    synced = Tracker(Path()).sync(records, comparisons(params) | summaries)
+    parts = [f"MLflow has {len(names)} of {len(names) + len(missing)} runs and {len(measured)} of benchmarks"]
+    parts[0] += f", {len(synced.brought)} of them brought in just now"
     if synced.killed:
         parts.append(f"closed as killed: {', '.join(synced.killed)}")
-    if missing := [name for name in names if name not in trained]:
+    if missing:
         parts.append(f"not trained yet: {', '.join(missing)}")
     print("; ".join(parts))
+
+
+def verify() -> None:
+    """Says what each run in MLflow is to the present files. Raises: UserError when one claims what these do not say."""
+    params = load_params()
+    names, _ = trained(params)
+    audited = Tracker(Path()).audit([record(name) for name in names], comparisons(params))
+    for state in (PRESENT, SUPERSEDED, TRAINING):
+        of_state = [f"{each.run} ({each.run_id[:8]})" for each in audited if each.state == state]
+        print(f"{len(of_state)} {state}{': ' if of_state else ''}{', '.join(of_state)}")
+    lacking = set(names) - {each.run for each in audited if each.state == PRESENT}
+    print(f"{len(lacking)} not there, `make track` brings them in{': ' if lacking else ''}{', '.join(sorted(lacking))}")
+    false = [each for each in audited if each.false_claims]
+    for each in false:
+        print(*(f"{each.run} ({each.run_id}) claims {claim}" for claim in each.false_claims), sep="\n")
+    if false:
+        raise UserError(
+            f"{len(false)} of {len(audited)} runs in MLflow claim what the files do not say (see above): `make track` "
+            "marks and closes those that are stale; delete the others in MLflow, and it brings them in anew"
+        )
 
 
 class Follower:
@@ -146,12 +190,16 @@ def follow(lines: Iterable[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--verify", action="store_true", help="hold what is there against the files")
     parser.add_argument("--follow", action="store_true", help="log events from standard input until it ends")
-    if not parser.parse_args().follow:
+    arguments = parser.parse_args()
+    if arguments.follow:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer decides when it is over
+        follow(sys.stdin)
+    elif arguments.verify:
+        verify()
+    else:
         track()
-        return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer decides when it is over
-    follow(sys.stdin)
 
 
 if __name__ == "__main__":

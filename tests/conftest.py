@@ -90,7 +90,7 @@ def make_params() -> Callable:
     """The paper's base model on small data, with what a test changes."""
     from digit_vae.params import RunParams
 
-    base = {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "latent_dim": 2, "seed": 0}
+    base = {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "latent_dim": 2, "seed": 0, "resident_bytes": 2**26}
     return lambda **changes: RunParams(**(base | {"device": "cpu", "precision": "float32"} | changes))
 
 

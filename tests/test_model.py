@@ -44,7 +44,7 @@ def test_layers_are_the_papers(make_params):
         ("Reshape", (7, 7, 64)),
         ("Conv2DTranspose", (14, 14, 64)),
         ("Conv2DTranspose", (28, 28, 32)),
-        ("Conv2DTranspose", (28, 28, 1)),
+        ("OnePixelConv2DTranspose", (28, 28, 1)),
     ]
     activations = {layer.name: layer.activation.__name__ for layer in encoder.layers + decoder.layers if layer.weights}
     linear = {name for name, activation in activations.items() if activation == "linear"}

@@ -190,9 +190,9 @@ def test_a_file_that_is_no_mapping_is_refused(load, content):
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", "1", "text"])
 def test_a_section_that_is_no_mapping_is_refused(load, content):
-    last = SHIPPED[SHIPPED.index("plot:\n") :]
-    with pytest.raises(UserError, match=r"^plot: expected a section with keys and values; received "):
-        load(last, f"plot: {content}\n")
+    last = SHIPPED[SHIPPED.index("verify:\n") :]
+    with pytest.raises(UserError, match=r"^verify: expected a section with keys and values; received "):
+        load(last, f"verify: {content}\n")
 
 
 @pytest.mark.parametrize(

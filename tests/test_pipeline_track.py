@@ -84,6 +84,31 @@ def test_an_evaluation_brings_metrics_and_figures(mlflow_project, run_stage):
     }
 
 
+def test_verify_says_what_belongs_and_fails_for_what_the_files_do_not_say(mlflow_project, run_stage, capsys):
+    for name in ("baseline-0", "baseline-1"):
+        write_run(mlflow_project, name)
+        write_evaluation(mlflow_project, name)
+        assert run_stage(track.main) == 0
+    capsys.readouterr()
+    assert run_stage(track.main, "--verify") == 0
+    out = capsys.readouterr().out
+    assert "3 present: " in out
+    assert "0 superseded\n0 training\n0 not there" in out
+
+    write_evaluation(mlflow_project, "baseline-1", elbo=-1.0)
+    write_run(mlflow_project, "baseline-0", started_at=1_800_000_000.0)
+    assert run_stage(track.main, "--verify") == 1
+    out, err = capsys.readouterr()
+    run_id = logged(mlflow_project)["baseline-1"].info.run_id
+    assert f"baseline-1 ({run_id}) claims metric test.elbo -155.0, the files say -1.0\n" in out
+    assert "claims to be the run of the present files, which are another attempt's" in out
+    assert "1 not there, `make track` brings them in: baseline-0\n" in out
+    assert "error: 2 of 3 runs in MLflow claim what the files do not say" in err
+
+    assert run_stage(track.main) == 0
+    assert run_stage(track.main, "--verify") == 0
+
+
 def test_a_damaged_file_is_one_line(mlflow_project, run_stage, capsys):
     write_run(mlflow_project, "baseline-0")
     (mlflow_project / "models/baseline-0/timings.json").write_text("{")

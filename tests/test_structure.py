@@ -10,13 +10,18 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 SOURCES = {"digit_vae": ROOT / "src", "pipeline": ROOT}
-STAGES = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+GRAPHS = ("dvc.yaml", "benchmark/dvc.yaml")
+STAGES = {
+    name: stage for graph in GRAPHS for name, stage in yaml.safe_load((ROOT / graph).read_text())["stages"].items()
+}
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 LOCKS = ("requirements.lock", "requirements-gpu.lock")
+TENSORFLOW = ("evaluation", "layers", "losses", "machine", "model", "stock_keras", "training")
 # Every other dependency may be imported anywhere.
 ALLOWED = {
-    "tensorflow": {f"digit_vae.{name}" for name in ("losses", "model", "machine", "training", "evaluation")},
-    "keras": {f"digit_vae.{name}" for name in ("losses", "model", "machine", "training", "evaluation")},
+    "tensorflow": {f"digit_vae.{name}" for name in TENSORFLOW},
+    "keras": {f"digit_vae.{name}" for name in TENSORFLOW},
+    "torch": {"digit_vae.stock_torch"},
     "mlflow": {"digit_vae.tracking"},
     "sklearn": {"digit_vae.splits"},
     "ray": {"pipeline.repro"},
@@ -86,9 +91,10 @@ def test_a_stage_names_params_that_exist(stage):
             value = value[key]
 
 
-def test_every_section_of_the_params_belongs_to_a_stage():
+def test_every_section_of_the_params_belongs_to_a_stage_or_to_a_command():
     named = {name.split(".")[0] for stage in STAGES.values() for name in body(stage).get("params", [])}
-    assert named == set(PARAMS)
+    assert named | {"repro", "verify"} == set(PARAMS)
+    assert path_of("pipeline.verify").is_file()
 
 
 def test_the_closure_follows_imports_through_other_modules():

@@ -1,9 +1,12 @@
 import fcntl
 import json
+import os
+import re
 import shutil
 import socket
 import sqlite3
 import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -16,7 +19,7 @@ from synthetic import EPOCH_SECONDS, LOSSES, STARTED, history, timings
 from digit_vae import tracking
 from digit_vae.errors import UserError
 from digit_vae.files import write_json
-from digit_vae.tracking import CURRENT, FILES, PARENT, WRITER, Comparison, Record, Tracker, masked
+from digit_vae.tracking import CURRENT, FILES, PARENT, WRITER, Comparison, Record, Tracker
 
 # MLflow's own use of SQLAlchemy
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -285,18 +288,89 @@ def test_a_moved_folder_is_an_error_that_says_what_to_do(mlflow_project):
         Tracker(moved)
 
 
+@pytest.fixture
+def audit(tracker, mlflow_project):
+    """What `Tracker.audit` finds, by state and run name; it leaves the store as it is."""
+
+    def by_state(*records, comparisons=()):
+        before = dump(mlflow_project)
+        audited = tracker.audit(records, dict(comparisons))
+        assert dump(mlflow_project) == before
+        return {(each.state, each.run): each.false_claims for each in audited}
+
+    return by_state
+
+
+def test_an_audit_tells_the_present_runs_from_superseded_ones(tracker, audit, make_record, mlflow_project):
+    earlier = make_record(started_at=STARTED - 1000, seed=7)
+    tracker.sync([earlier], {})
+    write_json(mlflow_project / "baseline.json", {"folds": 2})
+    compared = {"baseline": Comparison({"folds": 2}, mlflow_project / "baseline.json")}
+    records = [make_record(metrics=TEST_METRICS), make_record("baseline-1")]
+    tracker.sync(records, compared)
+    assert audit(*records, comparisons=compared) == {
+        ("present", "baseline-0"): [],
+        ("present", "baseline-1"): [],
+        ("present", "baseline"): [],
+        ("superseded", "baseline-0"): [],
+        ("superseded", "baseline"): [],
+    }
+
+
+def test_a_stale_run_that_says_it_is_current_is_named(tracker, audit, make_record):
+    tracker.sync([make_record()], {})
+    retrained = make_record(started_at=STARTED + 1000)
+    claim = "to be the run of the present files, which are another attempt's"
+    assert audit(retrained) == {("superseded", "baseline-0"): [claim], ("present", "baseline"): []}
+    tracker.sync([retrained], {})
+    assert not any(audit(retrained).values())
+
+
 @pytest.mark.parametrize(
-    ("text", "expected"),
+    ("tamper", "claim"),
     [
-        ("https://me:secret@host:5000/x", "https://me:***@host:5000/x"),
-        ("at postgresql://me:s%40cret@db/runs?sslmode=on", "at postgresql://me:***@db/runs?sslmode=on"),
-        ("mysql://db/runs?user=me&password=secret&ssl=1", "mysql://db/runs?user=me&password=***&ssl=1"),
-        ("sqlite:////home/me/mlflow.db", "sqlite:////home/me/mlflow.db"),
-        ("http://host:5000/a@b", "http://host:5000/a@b"),
+        (
+            lambda client, run, _: client.log_metric(run, "test.elbo", -100.0),
+            "metric test.elbo -100.0, the files say -155.5",
+        ),
+        (
+            lambda client, run, _: client.log_metric(run, "loss", 1.0, step=2),
+            r"metric loss 1.0 after epoch 2, the files say \d+.*",
+        ),
+        (
+            lambda client, run, _: client.log_metric(run, "loss", 1.0, step=9),
+            "metric loss 1.0 after epoch 9, the files say None",
+        ),
+        (lambda client, run, _: client.log_metric(run, "accuracy", 1.0), "metric accuracy 1.0, the files say None"),
+        (lambda client, run, _: client.log_param(run, "layers", 9), "param layers 9, the files say None"),
+        (lambda client, run, _: client.log_text(run, "x", "new.txt"), "artifact new.txt, which the files do not have"),
+        (
+            lambda client, run, _: client.log_text(run, "{}", "history.json"),
+            "artifact history.json with another content than the file has",
+        ),
+        (
+            lambda _client, _run, record: write_json(record.files["metrics.json"], {"test": {"elbo": -1.0}}),
+            "artifact metrics.json with another content than the file has",
+        ),
+        (lambda client, run, _: client.update_run(run, "RUNNING"), "to be running, but its process is gone"),
     ],
 )
-def test_passwords_are_masked(text, expected):
-    assert masked(text) == expected
+def test_what_the_files_do_not_say_is_named(tracker, client, audit, make_record, tamper, claim):
+    record = make_record(metrics=TEST_METRICS)
+    tracker.sync([record], {})
+    (run,) = runs_named(client, record.name)
+    tamper(client, run.info.run_id, record)
+    found = audit(record)
+    assert found["present", "baseline"] == []
+    assert re.fullmatch(claim, *found["present", "baseline-0"])
+
+
+def test_a_run_that_trains_claims_nothing_yet(tracker, audit, make_record):
+    tracker.start(as_started(make_record()))
+    assert audit() == {
+        ("training", "baseline-0"): [],
+        ("superseded", "baseline"): ["to be the run of the present files, which are another attempt's"],
+    }
 
 
 def test_an_unreachable_server_is_an_error_without_its_password(project, monkeypatch):
@@ -310,3 +384,10 @@ def test_a_missing_database_driver_is_an_error(project, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "mssql+pymssql://me:secret@host/runs")
     with pytest.raises(UserError, match="pymssql"):
         Tracker(project)
+
+
+def test_pickles_stay_off_whatever_the_environment_says():
+    look = "import os, digit_vae.tracking; print(os.environ['MLFLOW_ALLOW_PICKLE_DESERIALIZATION'])"
+    environment = os.environ | {"MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "true"}
+    done = subprocess.run([sys.executable, "-c", look], env=environment, capture_output=True, text=True, check=True)
+    assert done.stdout == "false\n"

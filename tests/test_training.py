@@ -39,6 +39,7 @@ def trained(digits, cpu):
         seed=3,
         device=cpu["device"],
         precision="float32",
+        resident_bytes=2**20,
         **VARIANT,
     )
     reported = []
@@ -187,3 +188,14 @@ def test_an_absent_gpu_is_refused(make_params, digits, monkeypatch):
 def test_variables_elsewhere_than_asked_for_are_refused(make_params):
     with pytest.raises(UserError, match=r"train.device: expected every variable on gpu, received .*CPU:0"):
         training._assert_device(build_vae(make_params()), "gpu")
+
+
+def test_streamed_images_train_to_the_same_bits(make_params, digits, tmp_path):
+    """Images on disk that come in parts of two batches, beside the same images on the device."""
+    np.save(tmp_path / "images.npy", digits)
+    mapped = np.load(tmp_path / "images.npy", mmap_mode="r")
+    results = []
+    for images, resident_bytes in ((digits, digits.nbytes), (mapped, 2 * 64 * 784)):
+        params = make_params(epochs=2, batch_size=64, resident_bytes=resident_bytes)
+        results.append(fingerprint(training.train(params, images, LEARN, images[300:], lambda _: None), tmp_path))
+    assert results[0] == results[1]

@@ -1,5 +1,6 @@
-"""The one exception for what a user can mend, and how a command ends when it meets it."""
+"""The one exception for what a user can mend, and how a command ends when it meets it: without its secrets."""
 
+import re
 import sys
 from collections.abc import Callable
 
@@ -13,9 +14,16 @@ def exit_status(command: Callable[[], None]) -> int:
     try:
         command()
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {masked(str(error))}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def masked(text: str) -> str:
+    """`text` without the passwords and tokens of the addresses in it; what only may be one goes, too."""
+    text = re.sub(r"://([^\s/:@]*):\S*@", r"://\1:***@", text)
+    text = re.sub(r"://[^\s/:@]+@", "://***@", text)
+    return re.sub(r"((?:password|token)=)[^&\s]+", r"\1***", text, flags=re.IGNORECASE)

@@ -204,3 +204,24 @@ def rate_distortion(points: Sequence[tuple[float, float, float]]) -> Figure:
     axes.legend()
     axes.grid()
     return figure
+
+
+@styled
+def epoch_seconds(sources: Mapping[str, Sequence[float]]) -> Figure:
+    """Seconds of every epoch by source, a row each, with their median; to a logarithmic scale."""
+    figure = Figure(figsize=(WIDTH, 0.9 + 0.32 * len(sources)), layout="constrained")
+    axes = figure.subplots()
+    for row, seconds in enumerate(sources.values()):
+        axes.plot(seconds, np.full(len(seconds), row), "o", color=GREY, ms=4, mew=0, alpha=0.6)
+        axes.plot(np.median(seconds), row, "D", color=BLUE, ms=6)
+        axes.annotate(f"{np.median(seconds):.3g} s", (np.median(seconds), row), xytext=(0, 7), ha="center",
+                      textcoords="offset points", size=STYLE["legend.fontsize"])  # fmt: skip
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
+    axes.set(xlabel="seconds an epoch: a dot each, the diamond their median", yticks=range(len(sources)))
+    axes.set_yticklabels(list(sources))
+    axes.set_ylim(len(sources) - 0.5, -0.7)
+    axes.margins(x=0.1)
+    axes.grid(axis="x")
+    return figure

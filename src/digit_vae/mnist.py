@@ -32,7 +32,7 @@ from typing import IO
 
 import numpy as np
 
-from digit_vae.errors import UserError
+from digit_vae.errors import UserError, masked
 from digit_vae.files import damaged, existing, sha256, write_bytes
 from digit_vae.params import FetchParams
 
@@ -333,7 +333,7 @@ def _check_scheme(address: str, schemes: Sequence[str]) -> None:
 def _npm_reason(stderr: str) -> str:
     """npm's own words, without its warnings and its pointer to a log."""
     lines = re.findall(r"^npm (?:error|ERR!) (?!A complete log)(.+)$", stderr, flags=re.MULTILINE)
-    return "; ".join(lines)[:300] or "npm pack failed"
+    return masked("; ".join(lines))[:300] or "npm pack failed"
 
 
 def _read_idx(path: Path, item_shape: tuple[int, ...]) -> np.ndarray:

@@ -18,6 +18,8 @@ NAME = re.compile(r"[a-z0-9_]+")
 FULL = "full"
 FOLDS = "folds"
 BASELINE = "baseline"
+DEVICES = ("cpu", "gpu")
+PRECISIONS = ("float32", "mixed_bfloat16")
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,10 @@ def optional(check: Check) -> Check:
     return Check(f"{check.expected}, or null", lambda value: value is None or check.accepts(value))
 
 
+gpu_share = Check(
+    "a number above 0 and at most 1, or a whole number up to 8",
+    lambda value: number(0, 1, above=True).accepts(value) or (number(1, 8).accepts(value) and value == int(value)),
+)
 flag = Check("true or false", lambda value: isinstance(value, bool))
 text = Check("a text that is not empty", lambda value: isinstance(value, str) and bool(value.strip()))
 https_address = Check(
@@ -114,8 +120,9 @@ class TrainParams:
     learning_rate: float = knob(number(0, 10, above=True))
     latent_dim: int = knob(whole(1, 1024))
     seed: int = knob(whole(0))
-    device: str = knob(one_of("cpu", "gpu"))
-    precision: str = knob(one_of("float32", "mixed_bfloat16"))
+    device: str = knob(one_of(*DEVICES))
+    precision: str = knob(one_of(*PRECISIONS))
+    resident_bytes: int = knob(whole(1, 2**40))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,12 +140,13 @@ class ModelParams:
 class VariantParams(ModelParams):
     """What is different from the paper's base model, and the splits that the variant learns from.
 
-    `seed` and `device` replace those of the train section where they are given.
+    `seed`, `device` and `precision` replace those of the train section where they are given.
     """
 
     splits: tuple[str, ...] = knob(list_of(one_of(FULL, FOLDS)))
     seed: int | None = knob(optional(whole(0)), default=None)
-    device: str | None = knob(optional(one_of("cpu", "gpu")), default=None)
+    device: str | None = knob(optional(one_of(*DEVICES)), default=None)
+    precision: str | None = knob(optional(one_of(*PRECISIONS)), default=None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,8 +175,37 @@ class PlotParams:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BenchmarkParams:
+    """What is measured of this machine, and how often."""
+
+    devices: tuple[str, ...] = knob(list_of(one_of(*DEVICES)))
+    precisions: tuple[str, ...] = knob(list_of(one_of(*PRECISIONS)))
+    seeds: int = knob(whole(1, 1000))
+    rounds: int = knob(whole(1, 1000))
+    epochs_compared: int = knob(whole(2, 100_000))  # the first holds the set-up, so one alone tells nothing
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReproParams:
+    """How `make repro` shares out the machines; no result depends on it."""
+
+    gpus_per_run: float = knob(gpu_share)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyParams:
+    """How far numbers may be from the published ones on a machine with another fingerprint, in nats per image."""
+
+    epoch_nats: float = knob(number(0))
+    loss_nats: float = knob(number(0))
+    kl_nats: float = knob(number(0))
+    smoke_nats: float = knob(number(0))
+    weights_nats: float = knob(number(0))
+
+
+@dataclass(frozen=True, kw_only=True)
 class Params:
-    """All of params.yaml; one section a stage, and the variants by name."""
+    """All of params.yaml; one section a stage, the variants by name, and one for each of the drivers."""
 
     fetch: FetchParams
     preprocess: PreprocessParams
@@ -176,6 +213,9 @@ class Params:
     variants: dict[str, VariantParams]
     evaluate: EvaluateParams
     plot: PlotParams
+    repro: ReproParams
+    benchmark: BenchmarkParams
+    verify: VerifyParams
 
 
 @dataclass(frozen=True)

@@ -17,13 +17,17 @@ from digit_vae.tables import Table, signed
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """Contents of the runs' JSON files by run name; `histories` of the two shown runs alone; `variants` by variant."""
+    """Contents of the runs' JSON files by run name; `histories` of the two shown runs alone; `variants` by variant;
+    `benchmarks` and `comparisons` by file name.
+    """
 
     params: Params
     histories: Mapping[str, Mapping]
     timings: Mapping[str, Mapping]
     metrics: Mapping[str, Mapping]
     variants: Mapping[str, Mapping]
+    benchmarks: Mapping[str, Mapping]
+    comparisons: Mapping[str, Mapping]
 
     @property
     def shown(self) -> tuple[str, str]:
@@ -59,8 +63,13 @@ class Results:
 
     def tables(self) -> dict[str, Table]:
         """The tables by file name."""
-        table_1 = tables.table_1(self.histories, self.timings)
-        made = {"table_1": table_1, "table_1_last": tables.last_epochs(table_1)}
+        here = self.timings[self.params.plot.first_run]["machine"]
+        sources = tables.sources(self.histories, self.benchmarks, here)
+        made = {"table_1": tables.table_1(sources), "table_1_last": tables.last_epochs(sources)}
+        if self.benchmarks:
+            made["benchmarks"] = tables.benchmarks_table(self.benchmarks, here)
+        if self.comparisons:
+            made["side_by_side"] = tables.side_by_side(self.comparisons)
         if self.variants:
             made["ablation"] = tables.ablation(self.variants)
         if self.compared:
@@ -74,6 +83,7 @@ def report(results: Results, made: Mapping[str, Table], figures: Iterable[str]) 
     sections = (
         _opening(),
         _table_1(results, made),
+        _speed(results, made),
         _paper_figures(results),
         _latent_plane(results, "latent_plane" in figures),
         _ablation(results, made),
@@ -100,21 +110,52 @@ def _table_1(results: Results, made: Mapping[str, Table]) -> list[str]:
         " ".join(_against_paper(results, name, source) for name, source in zip(results.shown, TABLE_1, strict=True)),
         _second_run(results),
         _fewer_images(results.params),
-        f"Ours: {_files(results.shown, 'history.json')} and `timings.json` beside it. The paper's: its Table I; it "
-        "does not say whether its seconds include validation, which ours do not. "
+        "Our two runs shared the machine with others and are not timed; benchmarks had it for themselves: median "
+        "[least, greatest] over seeds.",
+        f"Ours: {_files(results.shown, 'history.json')}; benchmarks: [their files](benchmarks/README.md). The paper's: "
+        "its Table I; it does not say whether its seconds include validation, which ours do not. "
         "All epochs: [table_1.csv](tables/table_1.csv), or:",
         f"<details><summary>Table I, epoch by epoch</summary>\n\n{made['table_1'].markdown()}\n</details>",
     ]
 
 
+def _speed(results: Results, made: Mapping[str, Table]) -> list[str]:
+    parts = ["## Speed"]
+    if results.benchmarks:
+        parts += [
+            made["benchmarks"].markdown(),
+            _image("epoch_seconds", "Seconds an epoch by device and precision, beside the paper's"),
+            "The paper's run, with nothing beside it: median [least, greatest] over the seeds. Seconds are those of "
+            "the training steps; validation and set-up (tracing and compilation) stand beside. "
+            "The share of the matrix product is the arithmetic of the steps over what the same device did in the same "
+            "minutes on a plain product of matrices, in the same precision. As a table: "
+            "[benchmarks.csv](tables/benchmarks.csv).",
+        ]
+    if results.comparisons:
+        parts += [
+            made["side_by_side"].markdown(),
+            "The baseline's cross-validation, all folds, by each in turn in one call, on all cores: median [least, "
+            "greatest] over the rounds. The time is from the start of the first process to the end of the last, with "
+            "imports, tracing and validation, for as many epochs as stand there. Extrapolated: with the further epochs "
+            f"up to {_full_epochs(results)}, each as long as the last that was run. A step is that last epoch, its "
+            "validation in, over its training steps. Times as fast: as Keras' own fit on the extrapolated times, round "
+            "by round. As a table: [side_by_side.csv](tables/side_by_side.csv).",
+        ]
+    if len(parts) == 1:
+        parts.append("Nothing was measured: `make bench` does, and files of other machines can be put beside it.")
+    return parts
+
+
+def _full_epochs(results: Results) -> str:
+    return " or ".join(sorted({str(each["full_epochs"]) for each in results.comparisons.values()}))
+
+
 def _against_paper(results: Results, name: str, source: str) -> str:
-    epochs, paper, timing = results.histories[name]["epochs"], TABLE_1[source], results.timings[name]
+    epochs, paper = results.histories[name]["epochs"], TABLE_1[source]
     ours, theirs = epochs[-1]["val_loss"], paper[-1].val_loss
     return (
         f"After {_count(len(epochs), 'epoch')} `{name}` has a validation loss of {ours:.2f}, {_beside(ours, theirs)} "
-        f"the {theirs:.2f} of the paper's {source} run after {len(paper)}; its training took "
-        f"{tables.seconds(timing):,.0f} s on {_machine(timing)}, the paper's "
-        f"{sum(epoch.seconds for epoch in paper):,.0f} s."
+        f"the {theirs:.2f} of the paper's {source} run after {len(paper)}."
     )
 
 
@@ -124,12 +165,12 @@ def _second_run(results: Results) -> str:
     old, new = (results.histories[name]["params"] for name in results.shown)
     changes = [f"{key} {new[key]} instead of {old[key]}" for key in old if new[key] != old[key]]
     changed = f"`{second}` differs from `{first}` in: {', '.join(changes) or 'nothing'}."
-    devices = [tables.device(results.timings[name]) for name in results.shown]
+    devices = [results.histories[name]["params"]["device"].upper() for name in results.shown]
     if "GPU" in devices:
         where = " and ".join(f"`{name}` on a {device}" for name, device in zip(results.shown, devices, strict=True))
         return f"The paper's second run was on a GPU; here {where}. {changed}"
     return (
-        f"The paper's second run was on a GPU; here both were on the CPU and no GPU figure was measured. {changed} "
+        f"The paper's second run was on a GPU; here both were on the CPU. {changed} "
         f"Read `{second}` beside the paper's GPU run as another run's losses, not as a GPU's speed."
     )
 
@@ -300,11 +341,6 @@ def _metrics_files(names: Iterable[str]) -> str:
 
 def _files(names: Iterable[str], file: str) -> str:
     return ", ".join(f"`models/{name}/{file}`" for name in dict.fromkeys(names))
-
-
-def _machine(timing: Mapping) -> str:
-    machine = timing["machine"]
-    return machine["gpu"] or f"{machine['cpu']} ({_count(machine['threads'], 'thread')})"
 
 
 def _beside(value: float, reference: float) -> str:

@@ -1,15 +1,20 @@
 """The tables of the report: what the stages wrote in, CSV and GitHub Markdown out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
+from digit_vae.benchmark import Range, machine_name, median_epochs, of_same_machine
 from digit_vae.files import csv_bytes
 from digit_vae.paper import TABLE_1
+from digit_vae.params import DEVICES
 from digit_vae.statistics import Difference, Spread
 
-Cell = str | int | float | Spread | Difference | None
+PAPER_IMAGES = 60_000
+LIBRARIES = {"keras": "Keras' own fit", "digit_vae": "this project", "torch": "PyTorch"}
+Cell = str | int | float | Spread | Difference | Range | None
 
 
 @dataclass(frozen=True)
@@ -35,31 +40,95 @@ class Table:
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-def table_1(histories: Mapping[str, Mapping], timings: Mapping[str, Mapping]) -> Table:
-    """The paper's Table I with our runs (`histories` by run name) above the paper's: epoch by epoch.
+class Source(NamedTuple):
+    """Where a row of Table I is from. `epochs`: time and losses of each; `seconds`: of all, None where not timed."""
 
-    Losses are nats per image; seconds are those of the training steps alone.
+    run: str
+    device: str
+    precision: str
+    epochs: Sequence[tuple[Cell, ...]]
+    seconds: Cell
+
+
+def sources(histories: Mapping[str, Mapping], benchmarks: Mapping[str, Mapping], here: Mapping) -> list[Source]:
+    """Our runs (`histories` by run name), the benchmarks by file name, the paper's two.
+
+    here: the fingerprint of our runs' machine; a benchmark of another says so. Our runs are not timed, since they share
+    the machine with others.
     """
-    ours = [(name, device(timings[name]), _epochs(histories[name], timings[name])) for name in histories]
-    paper = [("paper", label, [tuple(epoch) for epoch in epochs]) for label, epochs in TABLE_1.items()]
-    sources = ours + paper
-    rows = [
-        (epoch + 1, name, label, *epochs[epoch])
-        for epoch in range(max(len(epochs) for _, _, epochs in sources))
-        for name, label, epochs in sources
-        if epoch < len(epochs)
+    ours = [
+        Source(name, history["params"]["device"].upper(), history["params"]["precision"], _losses(history), None)
+        for name, history in histories.items()
     ]
-    return Table(("Epoch", "Run", "Device", "Time (s)", "Loss", "Recon. loss", "Val loss"), tuple(rows))
+    paper = [
+        Source("paper", label, "float32", epochs, sum(epoch.seconds for epoch in epochs))
+        for label, epochs in TABLE_1.items()
+    ]
+    return [*ours, *(_benchmark(each, here) for each in benchmarks.values()), *paper]
 
 
-def last_epochs(table: Table) -> Table:
-    """Each run of a `table_1` after its last epoch, with the seconds of all its epochs."""
-    last, total = {}, {}
-    for epoch, name, label, time, *losses in table.rows:
-        total[name, label] = total.get((name, label), 0) + time
-        last[name, label] = (epoch, losses)
-    rows = tuple((*source, epoch, total[source], *losses) for source, (epoch, losses) in last.items())
-    return Table(("Run", "Device", "Epochs", "Time (s)", "Loss", "Recon. loss", "Val loss"), rows)
+def table_1(known: Iterable[Source]) -> Table:
+    """The paper's Table I, epoch by epoch. Seconds are those of the training steps alone, losses nats per image."""
+    rows = [
+        (number, source.run, source.device, source.precision, *epoch)
+        for source in known
+        for number, epoch in enumerate(source.epochs, start=1)
+    ]
+    header = ("Epoch", "Run", "Device", "Precision", "Time (s)", "Loss", "Recon. loss", "Val loss")
+    return Table(header, tuple(sorted(rows, key=lambda row: row[0])))
+
+
+def last_epochs(known: Sequence[Source]) -> Table:
+    """Table I after the last epoch, with the seconds of all; a device that nobody measured says so."""
+    rows = [
+        (source.run, source.device, source.precision, len(source.epochs), source.seconds, *source.epochs[-1][1:])
+        for source in known
+    ]
+    timed = {source.device for source in known if isinstance(source.seconds, Range)}
+    unknown = [device.upper() for device in DEVICES if device.upper() not in timed]
+    rows += [(f"benchmark on a {device}: not measured", device, "", *(None,) * 5) for device in unknown]
+    return Table(("Run", "Device", "Precision", "Epochs", "Time (s)", "Loss", "Recon. loss", "Val loss"), tuple(rows))
+
+
+def benchmarks_table(benchmarks: Mapping[str, Mapping], here: Mapping) -> Table:
+    """A row for each benchmark: what an epoch takes, and how that stands to the machine's and the paper's speed."""
+    rows = []
+    for each in benchmarks.values():
+        machine, values = each["machine"], {key: Range(**value) for key, value in each["summary"].items()}
+        like_paper = (each["params"]["epochs"], each["images"]) == (len(TABLE_1["CPU"]), PAPER_IMAGES)
+        published = sum(epoch.seconds for epoch in TABLE_1[machine["device"].upper()])
+        rows.append(
+            (
+                machine_name(machine) + _elsewhere(machine, here),
+                machine["device"].upper(),
+                machine["precision"],
+                len(each["runs"]),
+                each["images"],
+                *(values[key] for key in ("epoch_seconds", "validation_seconds", "setup_seconds")),
+                round(values["images_a_second"].median),
+                100 * values["matrix_share"].median,
+                values["peak_bytes"].high / 2**20,
+                published / values["seconds"].median if like_paper else None,
+            )
+        )
+    header = ("Machine", "Device", "Precision", "Runs", "Images", "Epoch (s)", "Validation (s)", "Set-up (s)")
+    further = ("Images a second", "Of matrix product (%)", "Memory (MiB)", "Times the paper's speed")
+    return Table(header + further, tuple(rows))
+
+
+def side_by_side(comparisons: Mapping[str, Mapping]) -> Table:
+    """A row for each contestant of each machine: a whole cross-validation, as measured and for all epochs."""
+    rows = []
+    for each in comparisons.values():
+        for name, values in each["summary"].items():
+            library, precision = name.rsplit("-", 1)
+            of = {key: Range(**value) for key, value in values.items()}
+            shown = [of[key] for key in ("seconds", "full_seconds", "step_milliseconds", "times_as_fast", "val_loss")]
+            rows.append((machine_name(each["machine"]), LIBRARIES[library], precision, each["epochs"], *shown))
+        if not any(name.startswith("torch-") for name in each["summary"]):
+            rows.append((machine_name(each["machine"]), "PyTorch: not installed", "", *(None,) * 6))
+    header = ("Machine", "Cross-validation by", "Precision", "Epochs", "Time (s)", "Extrapolated (s)", "Step (ms)")
+    return Table((*header, "Times as fast", "Val loss"), tuple(rows))
 
 
 def ablation(variants: Mapping[str, Mapping]) -> Table:
@@ -98,10 +167,6 @@ def all_runs(metrics: Mapping[str, Mapping], timings: Mapping[str, Mapping]) -> 
     return Table(("Run", *header, "Training (s)"), rows)
 
 
-def device(timing: Mapping) -> str:
-    return timing["machine"]["device"].upper()
-
-
 def seconds(timing: Mapping) -> float:
     """Seconds of all training steps, without set-up and validation."""
     return sum(epoch["train_seconds"] for epoch in timing["epochs"])
@@ -119,11 +184,20 @@ def signed(value: float) -> str:
     return _typeset(value, "+")
 
 
-def _epochs(history: Mapping, timing: Mapping) -> list[tuple[float, ...]]:
-    return [
-        (clock["train_seconds"], epoch["loss"], epoch["reconstruction_loss"], epoch["val_loss"])
-        for epoch, clock in zip(history["epochs"], timing["epochs"], strict=True)
-    ]
+def _losses(history: Mapping) -> list[tuple[Cell, ...]]:
+    return [(None, epoch["loss"], epoch["reconstruction_loss"], epoch["val_loss"]) for epoch in history["epochs"]]
+
+
+def _benchmark(benchmark: Mapping, here: Mapping) -> Source:
+    machine, count = benchmark["machine"], len(benchmark["runs"])
+    run = f"benchmark, {count} seed{'s' * (count > 1)}, {machine_name(machine)}{_elsewhere(machine, here)}"
+    epochs = [tuple(epoch.values()) for epoch in median_epochs(benchmark)]
+    total = Range(**benchmark["summary"]["seconds"])
+    return Source(run, machine["device"].upper(), machine["precision"], epochs, total)
+
+
+def _elsewhere(machine: Mapping, here: Mapping) -> str:
+    return "" if of_same_machine(machine, here) else " (not measured here)"
 
 
 def _spread(metric: Mapping) -> Spread:
@@ -144,6 +218,8 @@ def _shown(cell: Cell) -> str:
             return f"{_typeset(cell.mean)} ± {_typeset(cell.std)}"
         case Difference():
             return f"{signed(cell.mean)} [{signed(cell.low)}, {signed(cell.high)}]"
+        case Range():
+            return f"{_typeset(cell.median)} [{_typeset(cell.low)}, {_typeset(cell.high)}]"
         case float():
             return _typeset(cell)
         case _:

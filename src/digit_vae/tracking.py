@@ -9,7 +9,6 @@ one parent run.
 import fcntl
 import json
 import os
-import re
 import shutil
 import socket
 import tempfile
@@ -23,13 +22,14 @@ from typing import NamedTuple
 
 import psutil
 
-from digit_vae.errors import UserError
+from digit_vae.benchmark import machine_name
+from digit_vae.errors import UserError, masked
 from digit_vae.files import replacing, sha256, sha256_of
 from digit_vae.params import FULL
+from digit_vae.verification import flat
 
 SETTINGS = {
     "DO_NOT_TRACK": "true",
-    "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
     "MLFLOW_DISABLE_AGENT_HINT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
@@ -39,6 +39,7 @@ SETTINGS = {
 }
 for _name, _value in SETTINGS.items():
     os.environ.setdefault(_name, _value)
+os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"  # whatever the user's environment says
 
 # MLflow reads these settings when it is imported.
 from mlflow import MlflowClient  # noqa: E402 - after the settings
@@ -54,6 +55,9 @@ CURRENT = "digit_vae.current"  # "true" for the attempt that the present files c
 FILES = "digit_vae.files"  # the hashes of the files that were brought in
 WRITER = "digit_vae.writer"  # the process that logs a run while it trains
 PARENT = "mlflow.parentRunId"
+
+# What a run is to the present files: of them, of earlier ones, or still at work on them.
+PRESENT, SUPERSEDED, TRAINING = "present", "superseded", "training"
 
 METRICS_A_BATCH = 1000  # MLflow's own limit
 SAME_START_SECONDS = 5  # a process's start time is read off clocks that may be adjusted
@@ -104,6 +108,24 @@ class Synced(NamedTuple):
     brought: list[str]
     unchanged: list[str]
     killed: list[str]
+
+
+class Claims(NamedTuple):
+    """What the files have a run say. points: the metrics of each epoch, by name and epoch; finals: the others."""
+
+    params: Mapping[str, str]
+    points: Mapping[tuple[str, int], float]
+    finals: Mapping[str, float]
+    files: Mapping[str, Path]
+
+
+class Audited(NamedTuple):
+    """A run that MLflow has: PRESENT, SUPERSEDED or TRAINING, and in words what it says and the files do not."""
+
+    run: str
+    run_id: str
+    state: str
+    false_claims: list[str]
 
 
 class Tracker:
@@ -171,30 +193,69 @@ class Tracker:
             self._mark(known, current)
         return Synced(brought, [record.name for record in records if record.name not in brought], killed)
 
+    def audit(self, records: Sequence[Record], comparisons: Mapping[str, Comparison]) -> list[Audited]:
+        """Holds what MLflow has against the files (figures aside, which follow from them), and changes nothing."""
+        expected = list(_expected(records, comparisons))
+        with self._exclusive():
+            own = [run for run in self._known() if {"run", "parent_of"} & run.data.tags.keys()]
+            return [self._audited(run, expected) for run in own]
+
+    def _audited(self, run: Run, expected: Sequence[tuple[Mapping, Claims]]) -> Audited:
+        tags, name, run_id = run.data.tags, run.info.run_name, run.info.run_id
+        if run.info.status == "RUNNING" and _is_alive(tags.get(WRITER)):
+            return Audited(name, run_id, TRAINING, [])
+        found = ["to be running, but its process is gone"] if run.info.status == "RUNNING" else []
+        for identity, claims in expected:
+            if identity.items() <= tags.items():
+                return Audited(name, run_id, PRESENT, [*found, *self._false_claims(run, claims)])
+        if tags.get(CURRENT) == "true":
+            found.append("to be the run of the present files, which are another attempt's")
+        return Audited(name, run_id, SUPERSEDED, found)
+
+    def _false_claims(self, run: Run, claims: Claims) -> Iterator[str]:
+        for name, value in run.data.params.items():
+            if claims.params.get(name) != value:
+                yield f"param {name} {value}, the files say {claims.params.get(name)}"
+        by_epoch = {name for name, _ in claims.points}
+        for name, value in run.data.metrics.items():
+            if name not in by_epoch and claims.finals.get(name) != value:
+                yield f"metric {name} {value}, the files say {claims.finals.get(name)}"
+        for name in sorted(by_epoch & run.data.metrics.keys()):
+            for point in self._client.get_metric_history(run.info.run_id, name):
+                if (said := claims.points.get((name, point.step))) != point.value:
+                    yield f"metric {name} {point.value} after epoch {point.step}, the files say {said}"
+        yield from self._false_artifacts(run.info.run_id, claims.files)
+
+    def _false_artifacts(self, run_id: str, files: Mapping[str, Path]) -> Iterator[str]:
+        with tempfile.TemporaryDirectory() as folder:
+            for artifact in self._client.list_artifacts(run_id):
+                if artifact.is_dir:
+                    continue
+                if artifact.path not in files:
+                    yield f"artifact {artifact.path}, which the files do not have"
+                elif sha256(Path(self._client.download_artifacts(run_id, artifact.path, folder))) != sha256(
+                    files[artifact.path]
+                ):
+                    yield f"artifact {artifact.path} with another content than the file has"
+
     def _bring_run(self, run: Run, record: Record) -> bool:
         """Brings the files of a run in, and says whether there was anything to do."""
         if self._is_complete(run, record.files):
             return False
         self._log(run.info.run_id, record)
-        self._complete(run, record, _flat(record.metrics), record.files, record.figures)
+        self._complete(run, record, flat(record.metrics), record.files, record.figures)
         return True
 
     def _bring_parents(
         self, records: Sequence[Record], comparisons: Mapping[str, Comparison], known: list[Run]
     ) -> None:
-        """The parent run of each variant; where a variant's runs differ in their params, none of them is compared."""
-        families: dict[str, tuple[Run, list[Record]]] = {}
-        for record in records:
-            parent = self._ensure_parent(record, known)
-            families.setdefault(parent.info.run_id, (parent, []))[1].append(record)
-        variants = Counter(children[0].variant for _, children in families.values())
-        for parent, children in families.values():
-            variant = children[0].variant
-            compared = comparisons.get(variant) if variants[variant] == 1 else None
+        """Brings the parent runs of `records` in."""
+        for children, compared in _families(records, comparisons):
+            parent = self._ensure_parent(children[0], known)
             files = {"comparison.json": compared.file} if compared else {}
             if not self._is_complete(parent, files):
                 last = max(children, key=lambda child: child.timings["finished_at"])
-                self._complete(parent, last, _flat(compared.content) if compared else {}, files)
+                self._complete(parent, last, flat(compared.content) if compared else {}, files)
 
     def _settle_running(self, known: list[Run], current: set[str]) -> Iterator[str]:
         """Adds the runs that a living process logs to `current`; closes the others left open and yields their names."""
@@ -334,10 +395,33 @@ class Tracker:
             raise UserError(f"MLflow at {masked(self.uri)} failed: {reason}") from error
 
 
-def masked(text: str) -> str:
-    """`text` without the passwords of the addresses in it."""
-    text = re.sub(r"(://[^/\s:@]*):[^/\s@]*@", r"\1:***@", text)
-    return re.sub(r"((?:password|token)=)[^&\s]+", r"\1***", text, flags=re.IGNORECASE)
+def _families(
+    records: Sequence[Record], comparisons: Mapping[str, Comparison]
+) -> Iterator[tuple[list[Record], Comparison | None]]:
+    """The records that share a parent run; where a variant's runs differ in their params, none of them is compared."""
+    families: dict[str, list[Record]] = {}
+    for record in records:
+        families.setdefault(sha256_of(record.parent_identity), []).append(record)
+    variants = Counter(children[0].variant for children in families.values())
+    for children in families.values():
+        variant = children[0].variant
+        yield children, comparisons.get(variant) if variants[variant] == 1 else None
+
+
+def _expected(
+    records: Sequence[Record], comparisons: Mapping[str, Comparison]
+) -> Iterator[tuple[Mapping[str, str], Claims]]:
+    """The identity of each run and parent run that the files make, with what they have it say."""
+    for record in records:
+        epochs = zip(record.history["epochs"], record.timings["epochs"], strict=True)
+        metrics = [metric for losses, timing in epochs for metric in _epoch_metrics(losses, timing)]
+        points = {(metric.key, metric.step): metric.value for metric in metrics}
+        params = {param.key: param.value for param in _params(record)}
+        yield record.identity, Claims(params, points, flat(record.metrics), record.files)
+    for children, compared in _families(records, comparisons):
+        params = {param.key: param.value for param in _params(children[0])}
+        content, files = (compared.content, {"comparison.json": compared.file}) if compared else ({}, {})
+        yield children[0].parent_identity, Claims(params, {}, flat(content), files)
 
 
 def _create_database(path: Path) -> None:
@@ -358,14 +442,6 @@ def _epoch_metrics(losses: Mapping, timing: Mapping) -> list[Metric]:
     ]
 
 
-def _flat(values: Mapping, prefix: str = "") -> dict[str, float]:
-    """{"test": {"elbo": -150.2}} -> {"test.elbo": -150.2}"""
-    flat = {}
-    for name, value in values.items():
-        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": float(value)}
-    return flat
-
-
 def _params(record: Record) -> list[Param]:
     return [Param(name, str(value)) for name, value in record.history["params"].items()]
 
@@ -375,6 +451,7 @@ def _tags(record: Record) -> dict[str, str]:
     machine = record.timings["machine"]
     tags = {"variant": record.variant, "split": record.history["split"]}
     tags |= {name: str(machine[name] or "none") for name in ("cpu", "gpu", "device", "precision")}
+    tags["machine"] = machine_name(machine)
     if commit := record.timings["git_commit"]:
         tags |= {"git_commit": commit, "mlflow.source.git.commit": commit.removesuffix("-dirty")}
     return tags

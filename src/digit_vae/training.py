@@ -62,11 +62,11 @@ def train(
     started = time.perf_counter()
     with tf.device(f"/{params.device}:0"):
         vae = _new_vae(params)
-        images, validation_images = tf.constant(images), tf.constant(validation_images)
-        train_epoch, validate = (_compiled(step, vae, params) for step in (vae.train_step, vae.test_step))
+        train_epoch = _compiled(vae.train_step, images, vae, params)
+        validate = _compiled(vae.test_step, validation_images, vae, params)
         in_order = np.arange(len(validation_images))
-        _warm_up(vae, lambda: train_epoch(images, _every_size(learn, params.batch_size)))
-        _warm_up(vae, lambda: validate(validation_images, _every_size(in_order, params.batch_size)))
+        _warm_up(vae, lambda: train_epoch(_every_size(learn, params.batch_size)))
+        _warm_up(vae, lambda: validate(_every_size(in_order, params.batch_size)))
         setup_seconds = time.perf_counter() - started
 
         epochs = list(start.epochs)
@@ -74,8 +74,8 @@ def train(
             _assign(vae, start.variables)
         for number in range(len(epochs) + 1, params.epochs + 1):
             order = np.random.default_rng((params.seed, number)).permutation(learn)
-            losses, train_seconds = _timed(lambda order=order: train_epoch(images, order))
-            val_losses, validation_seconds = _timed(lambda: validate(validation_images, in_order))
+            losses, train_seconds = _timed(lambda order=order: train_epoch(order))
+            val_losses, validation_seconds = _timed(lambda: validate(in_order))
             history = {"epoch": number} | losses | {f"val_{name}": value for name, value in val_losses.items()}
             _assert_finite(history)
             timing = {"epoch": number, "train_seconds": train_seconds, "validation_seconds": validation_seconds}
@@ -95,8 +95,13 @@ def _new_vae(params: RunParams) -> VAE:
     return vae
 
 
-def _compiled(step: Callable, vae: VAE, params: RunParams) -> Callable[[tf.Tensor, np.ndarray], dict[str, float]]:
+def _compiled(
+    step: Callable, images: np.ndarray, vae: VAE, params: RunParams
+) -> Callable[[np.ndarray], dict[str, float]]:
     """A whole epoch of `step` as one call: batches are gathered and scaled on the device, Python is not in the loop.
+
+    Where `images` take more memory than params.resident_bytes, they come to the device in parts of as many batches as
+    that holds, read from the file that they are mapped from: the batches are the same, and so are the bits.
 
     XLA is chosen explicitly: it pays on a GPU and costs half as much again on a CPU, where oneDNN is faster.
     """
@@ -108,9 +113,18 @@ def _compiled(step: Callable, vae: VAE, params: RunParams) -> Callable[[tf.Tenso
             batch = tf.gather(images, order[start : start + params.batch_size])
             step(tf.cast(batch, tf.float32) / 255.0)
 
-    def run(images: tf.Tensor, order: np.ndarray) -> dict[str, float]:
+    resident = tf.constant(images) if images.nbytes <= params.resident_bytes else None
+    batch_bytes = params.batch_size * images[0].nbytes
+    part = params.batch_size * max(1, params.resident_bytes // batch_bytes)
+
+    def run(order: np.ndarray) -> dict[str, float]:
         vae.reset_metrics()
-        epoch(images, tf.constant(order, tf.int64))
+        if resident is not None:
+            epoch(resident, order)
+        else:
+            for start in range(0, len(order), part):
+                rows = order[start : start + part]
+                epoch(images[rows], np.arange(len(rows)))
         return {tracker.name: _shortest(tracker.result().numpy()) for tracker in vae.metrics}
 
     return run

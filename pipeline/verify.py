@@ -1,0 +1,221 @@
+"""`make verify`: trains runs anew in a temporary copy of this folder, and holds them against what is published.
+
+    python -m pipeline.verify                              # plot.first_run, and the first fold of each variant
+    python -m pipeline.verify --runs dropout-2 beta_4-full
+    python -m pipeline.verify --runs all
+    python -m pipeline.verify --quick                      # all runs at smoke size, against reports/smoke.json
+    python -m pipeline.verify --quick --record             # writes reports/smoke.json anew
+
+Published are dvc.lock and the files below reports/: these two are held against each other, too, and the published
+weights are measured once more. Writes reports/certificate.json and .md (`--quick` only prints it); the exit status is 0
+only when all holds. digit_vae.verification says what is compared, params.yaml how far another machine may be off.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import yaml
+
+from digit_vae import mnist
+from digit_vae.errors import UserError, exit_status
+from digit_vae.evaluation import encode, load_vae, measure
+from digit_vae.files import existing, read_json, write_json, write_text
+from digit_vae.machine import git_commit, select_device
+from digit_vae.params import Params, Run, find_run, load_params, read_run_params, runs
+from digit_vae.progress import clock
+from digit_vae.verification import (
+    EXACT,
+    FILES,
+    Compared,
+    Evidence,
+    Tolerance,
+    certificate,
+    certificate_text,
+    compare,
+    compare_arrays,
+    compare_committed,
+    compare_metrics,
+    md5,
+)
+from pipeline.publish import MANIFEST, MODELS, PUBLISHED, originals
+from pipeline.smoke import DRIVER, SMALL, copy_project, reproduce
+
+LOCK = Path("dvc.lock")
+METRICS = Path("reports/metrics/runs")
+CERTIFICATE = Path("reports/certificate.json")
+SMOKE = Path("reports/smoke.json")
+TEST_IMAGES = Path("data/raw") / mnist.TEST_IMAGES.name
+
+
+def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
+    """The runs called `names`, or all; where none is named, plot.first_run and the first fold of each variant."""
+    if list(names) == ["all"]:
+        return list(runs(params))
+    if names:
+        return [find_run(params, name) for name in dict.fromkeys(names)]
+    return [run for run in runs(params) if run.name == params.plot.first_run or run.split == "0"]
+
+
+def outputs(params: Params) -> dict[str, str]:
+    """The MD5 of each output by its path, as dvc.lock has them; it may also have runs that there are no longer."""
+    declared = {run.name for run in runs(params)}
+    stages = yaml.safe_load(existing(LOCK, made_by="").read_text())["stages"]
+    current = [stage for name, stage in stages.items() if "@" not in name or name.partition("@")[2] in declared]
+    return {out["path"]: out["md5"] for stage in current for out in stage.get("outs", ())}
+
+
+def committed(params: Params, locked: Mapping[str, str]) -> dict[str, str]:
+    """The MD5 that each committed file or folder has to have: that of dvc.lock, or of what it is a copy of."""
+    copies = {str(PUBLISHED / name): locked.get(str(path), "") for name, (path, _) in originals(params).items()}
+    return {path: digest for path, digest in locked.items() if path.startswith("reports/")} | copies
+
+
+def files_of(run: str) -> dict[str, Path]:
+    return {name: METRICS / f"{run}.json" if name == "metrics.json" else MODELS / run / name for name in FILES}
+
+
+def published(run: str, locked: Mapping[str, str]) -> Evidence:
+    """What dvc.lock and the committed reports say of `run`; its weights where they are at hand."""
+    digests = {name: locked.get(str(path), "") for name, path in files_of(run).items()}
+    weights, local = PUBLISHED / f"{run}.model.weights.h5", MODELS / run / "model.weights.h5"
+    if not weights.is_file():
+        weights = local if local.is_file() and md5(local) == digests[local.name] else None
+    return Evidence(
+        history=read_json(PUBLISHED / f"{run}.history.json", made_by="publish", keys=("params", "data", "epochs")),
+        metrics=read_json(METRICS / f"{run}.json", made_by=f"evaluate@{run}"),
+        machine=read_json(PUBLISHED / f"{run}.timings.json", made_by="publish", keys=("machine",))["machine"],
+        md5=digests,
+        bytes=0,
+        weights=weights,
+    )
+
+
+def trained(folder: Path, run: str) -> Evidence:
+    """What the copy in `folder` made of `run`."""
+    paths = {name: folder / path for name, path in files_of(run).items()}
+    timings = read_json(folder / MODELS / run / "timings.json", made_by=f"train@{run}", keys=("machine",))
+    return Evidence(
+        history=read_json(paths["history.json"], made_by=f"train@{run}", keys=("params", "data", "epochs")),
+        metrics=read_json(paths["metrics.json"], made_by=f"evaluate@{run}"),
+        machine=timings["machine"],
+        md5={name: md5(path) for name, path in paths.items()},
+        bytes=sum(path.stat().st_size for path in paths.values()),
+        weights=paths["model.weights.h5"],
+    )
+
+
+def arrays(manifest: Path) -> dict[str, str]:
+    return read_json(manifest, made_by="preprocess", keys=("sha256",))["sha256"]
+
+
+def smoke_record(folder: Path, params: Params) -> dict:
+    """What reports/smoke.json keeps of the smoke-size graph in `folder`."""
+    made = {run.name: trained(folder, run.name) for run in runs(params)}
+    kept = {run: {key: getattr(each, key) for key in ("history", "metrics", "md5")} for run, each in made.items()}
+    return {"machine": next(iter(made.values())).machine, "arrays": arrays(folder / MANIFEST), "runs": kept}
+
+
+def recorded() -> tuple[dict[str, str], dict[str, Evidence]]:
+    """The arrays and the runs of reports/smoke.json."""
+    if not SMOKE.is_file():
+        raise UserError(f"{SMOKE} is missing: `make verify QUICK=1 RECORD=1` makes it")
+    content = read_json(SMOKE, made_by="", keys=("machine", "arrays", "runs"))
+    entries = content["runs"].items()
+    return content["arrays"], {run: Evidence(machine=content["machine"], bytes=0, **entry) for run, entry in entries}
+
+
+def compare_weights(params: Params, images_file: Path) -> Compared:
+    """Measures the published weights on all test images once more."""
+    run = params.plot.first_run
+    history = read_json(PUBLISHED / f"{run}.history.json", made_by="publish", keys=("params",))
+    select_device("cpu")
+    weights = PUBLISHED / f"{run}.model.weights.h5"
+    vae = load_vae(read_run_params(history["params"], f"params of {run}"), weights, made_by="publish")
+    encoded = encode(vae, mnist.read_images(images_file), params.evaluate)
+    metrics = read_json(METRICS / f"{run}.json", made_by=f"evaluate@{run}", keys=("test",))["test"]
+    limit = params.verify.weights_nats
+    allowed = EXACT._replace(loss=limit, kl=limit, rest=limit)
+    measured = measure(encoded, params.evaluate.active_unit_variance)
+    name = f"published weights of {run}"
+    how = f"measured on {len(encoded.kl):,} test images, to {limit} nats"
+    return Compared(name, how, list(compare_metrics(name, metrics, measured, allowed)))
+
+
+def compare_runs(
+    folder: Path, expected: Mapping[str, Evidence], expected_arrays: Mapping[str, str], tolerance: Tolerance
+) -> Iterator[Compared]:
+    """Everything that the copy in `folder` made, against what was expected of it."""
+    made = arrays(folder / MANIFEST)
+    yield Compared("arrays and folds", f"SHA-256 of {len(made)}", list(compare_arrays(expected_arrays, made)))
+    for run, evidence in expected.items():
+        yield compare(run, evidence, trained(folder, run), tolerance)
+
+
+def verify_committed(params: Params) -> Compared:
+    """dvc.lock and the committed files, against each other."""
+    digests = committed(params, outputs(params))
+    return Compared("committed files", f"MD5 of {len(digests)} in dvc.lock", list(compare_committed(Path(), digests)))
+
+
+def verify_quick(params: Params, folder: Path, record: bool) -> list[Compared]:
+    copy_project(folder, SMALL)
+    reproduce(folder, DRIVER)
+    if record:
+        write_json(SMOKE, smoke_record(folder, load_params(folder / "params.yaml")))
+    expected_arrays, expected = recorded()
+    return list(compare_runs(folder, expected, expected_arrays, Tolerance(*[params.verify.smoke_nats] * 3)))
+
+
+def verify_full(params: Params, folder: Path, chosen: Sequence[Run]) -> list[Compared]:
+    locked = outputs(params)
+    expected = {run.name: published(run.name, locked) for run in chosen}
+    copy_project(folder, {})
+    reproduce(folder, (*DRIVER, "--runs", *expected))
+    limits = params.verify
+    tolerance = Tolerance(limits.epoch_nats, limits.loss_nats, limits.kl_nats)
+    return list(compare_runs(folder, expected, arrays(PUBLISHED / MANIFEST.name), tolerance))
+
+
+def facts(params: Params, what: str, seconds: float) -> dict:
+    return {
+        "what": what,
+        "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
+        "took": clock(seconds),
+        "commit": git_commit(),
+        "machine": select_device("cpu"),
+        "tolerances on another machine": vars(params.verify),
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", nargs="+", default=(), metavar="RUN", help="runs to train anew, or all")
+    parser.add_argument("--quick", action="store_true", help="all runs at smoke size")
+    parser.add_argument("--record", action="store_true", help="with --quick: expect from now on what it makes")
+    arguments = parser.parse_args()
+    params, started = load_params(), time.monotonic()
+    chosen = chosen_runs(params, arguments.runs)
+    with tempfile.TemporaryDirectory(prefix="digit-vae-verify-") as name:
+        folder = Path(name).resolve()
+        compared = [verify_committed(params)]
+        if arguments.quick:
+            compared += verify_quick(params, folder, arguments.record)
+        else:
+            compared += verify_full(params, folder, chosen)
+        compared.append(compare_weights(params, folder / TEST_IMAGES))
+    what = "every run at smoke size" if arguments.quick else f"trained anew: {', '.join(run.name for run in chosen)}"
+    said = facts(params, what, time.monotonic() - started)
+    print(certificate_text(compared, said))
+    if not arguments.quick:
+        write_json(CERTIFICATE, certificate(compared, said))
+        write_text(CERTIFICATE.with_suffix(".md"), certificate_text(compared, said))
+    if deviating := [each.of for each in compared if each.deviations]:
+        raise UserError(f"not as published (see above): {', '.join(deviating)}")
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

@@ -1,0 +1,114 @@
+"""Three Keras layers again, with the same weights and the same mathematics in fewer passes over memory.
+
+On a CPU a training step spends a third of its time in passes over the decoder's largest array, 28x28x32 an image: it
+pays to fuse them. On a GPU XLA fuses what it finds, and Keras' own layers do.
+"""
+
+import keras
+import tensorflow as tf
+from keras import layers, ops
+
+
+@keras.saving.register_keras_serializable(package="digit_vae")
+class OnePixelConv2DTranspose(layers.Conv2DTranspose):
+    """A transposed convolution of stride 1 to one channel, as a matrix product: `taps` numbers for each input pixel.
+
+    oneDNN computes 16 output channels at least, and throws 15 of them away here: 6.2 ms of a step instead of 2.0.
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """inputs: (B, H, W, C). Returns: (B, H, W, 1)."""
+        return _one_pixel_conv_transpose(inputs, tf.cast(self.kernel, inputs.dtype)) + tf.cast(self.bias, inputs.dtype)
+
+
+@keras.saving.register_keras_serializable(package="digit_vae")
+class ReluConv2DTranspose(layers.Conv2DTranspose):
+    """A transposed convolution whose bias and ReLU are one pass, and their gradients two, compiled by XLA.
+
+    Pays in bfloat16 (29 instead of 36 ms a step), where TensorFlow's own kernels for them are slow; not in float32.
+    """
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        kernel = ops.cast(self.kernel, inputs.dtype)
+        convolved = ops.conv_transpose(inputs, kernel, strides=self.strides, padding=self.padding)
+        return _bias_relu(convolved, ops.cast(self.bias, inputs.dtype))
+
+
+@keras.saving.register_keras_serializable(package="digit_vae")
+class FusedBatchNormalization(layers.BatchNormalization):
+    """Batch normalisation over (B, H, W) in TensorFlow's fused kernel: a step of 75 ms instead of 103 in float32."""
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
+        if not training:
+            return super().call(inputs, training=False)
+        outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
+            x=inputs,
+            scale=tf.convert_to_tensor(self.gamma),
+            offset=tf.convert_to_tensor(self.beta),
+            mean=tf.zeros((0,)),
+            variance=tf.zeros((0,)),
+            epsilon=self.epsilon,
+            is_training=True,
+        )
+        # The kernel returns the unbiased estimate; Keras' moving variance is made of the biased one.
+        count = tf.cast(tf.reduce_prod(tf.shape(inputs)[:3]), tf.float32)
+        self._move(self.moving_mean, mean)
+        self._move(self.moving_variance, variance * (count - 1) / count)
+        return outputs
+
+    def _move(self, average: keras.Variable, value: tf.Tensor) -> None:
+        average.assign(average * self.momentum + value * (1 - self.momentum))
+
+
+@tf.custom_gradient
+def _one_pixel_conv_transpose(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, object]:
+    """inputs: (B, H, W, C); kernel: (3, 3, 1, C). Its gradients are those of the convolution, which oneDNN has fast."""
+    taps = tf.reshape(kernel[::-1, ::-1], (9, -1))
+    products = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), taps, transpose_b=True)
+    outputs = _sum_of_taps(tf.reshape(products, tf.concat([tf.shape(inputs)[:3], [9]], 0)))
+
+    def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        kernel_gradient = tf.raw_ops.Conv2DBackpropFilter(
+            input=upstream,
+            filter_sizes=kernel.shape,
+            out_backprop=inputs,
+            strides=[1, 1, 1, 1],
+            padding="SAME",
+        )
+        return tf.nn.conv2d(upstream, kernel, 1, "SAME"), kernel_gradient
+
+    return outputs, gradients
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _sum_of_taps(products: tf.Tensor) -> tf.Tensor:
+    """products: (B, H, W, 9), each input pixel times each tap of a 3x3 kernel. Returns: (B, H, W, 1)."""
+    height, width = products.shape[1:3]
+    padded = tf.pad(products, [[0, 0], [1, 1], [1, 1], [0, 0]])
+    shifted = [padded[:, i : i + height, j : j + width, 3 * i + j] for i in range(3) for j in range(3)]
+    return sum(shifted)[..., tf.newaxis]
+
+
+@tf.custom_gradient
+def _bias_relu(inputs: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, object]:
+    """relu(inputs + bias). inputs: (B, H, W, C); bias: (C,)."""
+    outputs = _relu_of_sum(inputs, bias)
+
+    def gradients(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        passed = _where_positive(outputs, upstream)
+        rows = tf.reshape(passed, (-1, bias.shape[0]))
+        # A matrix product sums bfloat16 in float32, and faster than a reduction.
+        summed = tf.matmul(tf.ones((1, tf.shape(rows)[0]), rows.dtype), rows)
+        return passed, tf.reshape(summed, bias.shape)
+
+    return outputs, gradients
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _relu_of_sum(inputs: tf.Tensor, bias: tf.Tensor) -> tf.Tensor:
+    return tf.nn.relu(inputs + bias)
+
+
+@tf.function(jit_compile=True, autograph=False)
+def _where_positive(outputs: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+    return tf.where(outputs > 0, upstream, tf.zeros_like(upstream))

@@ -1,0 +1,229 @@
+"""Whether a run that was trained anew is the one that was published.
+
+On a machine with the same fingerprint every byte has to be the same. On another one the order of sums differs, and with
+it the last bits of every step, until the run is as far from the published one as another seed's would be: losses have
+to lie within tolerances. What a run was asked to do (params, data, folds) has to be the same everywhere.
+"""
+
+import hashlib
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import h5py
+import numpy as np
+
+FILES = ("history.json", "metrics.json", "model.weights.h5", "samples.npz")  # of a run, where its bytes repeat
+
+
+class Tolerance(NamedTuple):
+    """How far a number may be from the published one.
+
+    In nats per image: `epoch` for a loss of any epoch but the last, `loss` for one of the last and in the metrics,
+    `kl` for a KL loss of these. `rest` for all other metrics, such as counts of units.
+    """
+
+    epoch: float
+    loss: float
+    kl: float
+    rest: float = math.inf
+
+
+EXACT = Tolerance(0, 0, 0, 0)
+
+
+class Evidence(NamedTuple):
+    """What there is of one run: contents of its JSON files, its machine's fingerprint, and of `FILES` the MD5 of each.
+
+    MD5 is what DVC records: it finds accidents, not forgers. bytes: the size of these files together. weights: None
+    where they are not at hand.
+    """
+
+    history: Mapping
+    metrics: Mapping
+    machine: Mapping
+    md5: Mapping[str, str]
+    bytes: int
+    weights: Path | None = None
+
+
+class Deviation(NamedTuple):
+    """One thing that is not as published: of which run or file, what, and by how much (None: it is no number)."""
+
+    of: str
+    what: str
+    expected: object
+    received: object
+    size: float | None = None
+
+    def __str__(self) -> str:
+        size = "" if self.size is None else f", {self.size:.3g} apart"
+        return f"{self.of}: {self.what}: expected {self.expected}, received {self.received}{size}"
+
+
+class Compared(NamedTuple):
+    """The outcome for one run, or for one other thing: how it was compared, and what is not as published."""
+
+    of: str
+    how: str
+    deviations: list[Deviation]
+
+
+def repeats(published: Mapping, anew: Mapping) -> bool:
+    """Whether the two fingerprints promise the same bits: all but the number of cores is the same."""
+    return published | {"cores": None} == anew | {"cores": None}
+
+
+def compare(run: str, published: Evidence, anew: Evidence, tolerance: Tolerance) -> Compared:
+    """Holds what was trained anew against what was published."""
+    exact = repeats(published.machine, anew.machine)
+    allowed = EXACT if exact else tolerance
+    deviations = [
+        *_settings(run, published.history, anew.history),
+        *_first_epoch(run, published.history["epochs"], anew.history["epochs"], allowed),
+        *compare_metrics(run, published.metrics, anew.metrics, allowed),
+    ]
+    if exact:
+        deviations += _tensors(run, published.weights, anew.weights)
+        deviations += _hashes(run, published.md5, anew.md5)
+    counted = f"{len(anew.history['epochs'])} epochs and {len(flat(anew.metrics))} metrics"
+    how = f"{len(FILES)} files byte for byte, {anew.bytes:,} bytes" if exact else f"{counted} within tolerances"
+    return Compared(run, how, deviations)
+
+
+def compare_metrics(of: str, published: Mapping, anew: Mapping, allowed: Tolerance) -> Iterator[Deviation]:
+    """The numbers of a metrics.json, nested as there; the count of images has to be equal everywhere."""
+    expected, received = flat(published), flat(anew)
+    limits = {"elbo": allowed.loss, "reconstruction_loss": allowed.loss, "kl_loss": allowed.kl, "images": 0}
+    for name in sorted(expected.keys() | received.keys()):
+        limit = limits.get(name.rpartition(".")[2], allowed.rest)
+        yield from _apart(of, f"metric {name}", expected.get(name), received.get(name), limit)
+
+
+def compare_arrays(published: Mapping[str, str], anew: Mapping[str, str]) -> Iterator[Deviation]:
+    """The SHA-256 of each array of stage `preprocess` by name: the same on every machine."""
+    for name in sorted(published.keys() | anew.keys()):
+        yield from _apart("preprocess", f"SHA-256 of {name}", published.get(name), anew.get(name), 0)
+
+
+def compare_committed(root: Path, outputs: Mapping[str, str]) -> Iterator[Deviation]:
+    """Holds files and folders below `root` against the MD5 that dvc.lock has of each."""
+    for name, expected in outputs.items():
+        received = md5(root / name) if (root / name).exists() else None
+        yield from _apart(name, "MD5 in dvc.lock", expected, received, 0)
+
+
+def md5(path: Path) -> str:
+    """The MD5 of a file or a folder, as DVC computes it: a folder's is that of the list of its files."""
+    if path.is_file():
+        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file())
+    entries = [{"md5": md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def tensors(weights: Path) -> dict[str, np.ndarray]:
+    """Every tensor of a `.weights.h5` file by its path in it."""
+    found = {}
+
+    def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
+        if isinstance(item, h5py.Dataset):
+            found[name] = item[()]
+
+    with h5py.File(weights) as opened:
+        opened.visititems(collect)
+    return found
+
+
+def flat(values: Mapping, prefix: str = "") -> dict[str, object]:
+    """{"test": {"elbo": -150.2}} -> {"test.elbo": -150.2}"""
+    result = {}
+    for name, value in values.items():
+        result |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return result
+
+
+def certificate(compared: Sequence[Compared], facts: Mapping[str, object]) -> dict:
+    """What was compared and on what, for a machine to read. facts: what else it says."""
+    found = [deviation for each in compared for deviation in each.deviations]
+    outcomes = [
+        {"of": each.of, "how": each.how, "deviations": [deviation._asdict() for deviation in each.deviations]}
+        for each in compared
+    ]
+    return dict(facts) | {"holds": not found, "deviations": len(found), "compared": outcomes}
+
+
+def certificate_text(compared: Sequence[Compared], facts: Mapping[str, object]) -> str:
+    """The same for a person, in Markdown."""
+    found = [deviation for each in compared for deviation in each.deviations]
+    lines = [
+        "# Certificate of reproduction",
+        f"**{'Everything holds.' if not found else f'Does not hold: {len(found)} deviations.'}**",
+        "\n".join(f"- {name}: {value}" for name, value in flat(facts).items()),
+        "\n".join(["| Compared | How | Outcome |", "| --- | --- | --- |", *map(_row, compared)]),
+        "\n".join(f"- {deviation}" for deviation in found),
+    ]
+    return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def _row(compared: Compared) -> str:
+    outcome = f"**{len(compared.deviations)} deviations**" if compared.deviations else "holds"
+    return f"| {compared.of} | {compared.how} | {outcome} |"
+
+
+def _settings(run: str, published: Mapping, anew: Mapping) -> Iterator[Deviation]:
+    for part in ("params", "data"):
+        for key in sorted(published[part].keys() | anew[part].keys()):
+            yield from _apart(run, f"{part} {key}", published[part].get(key), anew[part].get(key), 0, sized=False)
+
+
+def _first_epoch(
+    run: str, published: Sequence[Mapping], anew: Sequence[Mapping], allowed: Tolerance
+) -> Iterator[Deviation]:
+    """The first epoch that deviates, with the loss of it that deviates most."""
+    yield from _apart(run, "number of epochs", len(published), len(anew), 0)
+    for expected, received in zip(published, anew, strict=False):
+        number = expected["epoch"]
+        limit = allowed.loss if number == len(published) else allowed.epoch
+        found = [
+            deviation
+            for name in sorted(expected.keys() | received.keys())
+            for deviation in _apart(run, f"epoch {number}, {name}", expected.get(name), received.get(name), limit)
+        ]
+        if found:
+            yield max(found, key=lambda deviation: deviation.size or 0)
+            return
+
+
+def _tensors(run: str, published: Path | None, anew: Path | None) -> Iterator[Deviation]:
+    """The tensors that deviate, each with its largest difference, where both files are at hand."""
+    if published is None or anew is None:
+        return
+    expected, received = tensors(published), tensors(anew)
+    for name in sorted(expected.keys() | received.keys()):
+        old, new = expected.get(name), received.get(name)
+        if old is None or new is None or old.shape != new.shape:
+            shapes = ("nothing" if array is None else array.shape for array in (old, new))
+            yield Deviation(run, f"tensor {name}", *shapes)
+        elif not np.array_equal(old, new):
+            place = np.unravel_index(np.abs(new - old).argmax(), old.shape)
+            size = float(abs(new[place] - old[place]))
+            yield Deviation(run, f"tensor {name}{[int(i) for i in place]}", float(old[place]), float(new[place]), size)
+
+
+def _hashes(run: str, published: Mapping[str, str], anew: Mapping[str, str]) -> Iterator[Deviation]:
+    for name in FILES:
+        yield from _apart(run, f"MD5 of {name}", published[name], anew[name], 0)
+
+
+def _apart(
+    of: str, what: str, expected: object, received: object, limit: float, *, sized: bool = True
+) -> Iterator[Deviation]:
+    """The deviation, where there is one: numbers further apart than `limit`, or other values that are not equal."""
+    if sized and all(isinstance(value, int | float) for value in (expected, received)):
+        if not abs(received - expected) <= limit:  # NaN is within no limit
+            yield Deviation(of, what, expected, received, abs(received - expected))
+    elif expected != received:
+        yield Deviation(of, what, expected, received)
