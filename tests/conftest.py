@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import write_manifest
+from synthetic import write_processed
 
 from digit_vae.errors import exit_status
 
@@ -97,10 +97,5 @@ def make_params() -> Callable:
 @pytest.fixture
 def processed(project, digits) -> Path:
     """`project` with outputs of `preprocess`: 300 training images, a fold of 60 of them, 100 test images."""
-    folder = project / "data/processed"
-    (folder / "folds").mkdir(parents=True)
-    np.save(folder / "train_images.npy", digits[:300])
-    np.save(folder / "test_images.npy", digits[300:])
-    np.save(folder / "folds/0.npy", np.arange(0, 300, 5))
-    write_manifest(folder)
+    write_processed(project, digits)
     return project
