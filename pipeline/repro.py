@@ -202,7 +202,7 @@ class Driver:
         try:
             self._ledger.record(job, ray.get(reference))
             following = self._ledger.next_job(job.run) if job.trains else None
-        except (RayError, UserError) as error:
+        except (DvcException, OSError, RayError, UserError) as error:
             cause = getattr(error, "cause", error)
             self._failures[job.run.name] = str(cause if isinstance(cause, UserError) else error)
             self._progress.reached.pop(job.run.name, None)

@@ -1,9 +1,11 @@
 """Fixtures that several test files share."""
 
+import resource
 import shutil
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +40,22 @@ def run_stage(monkeypatch) -> Callable[..., int]:
 def no_arguments(monkeypatch) -> None:
     """The `main` of a stage that takes no arguments sees none, instead of pytest's."""
     monkeypatch.setattr(sys, "argv", ["stage"])
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], AbstractContextManager]:
+    """Within the block no file grows beyond so many bytes. Python ignores the signal, so that a write is an OSError."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture

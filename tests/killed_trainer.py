@@ -1,8 +1,8 @@
 """Trainings that are killed at chosen moments: a helper process of test_faults.py.
 
-Each line of standard input is a JSON object: {"folder": FOLDER, "run": RUN, "moment": MOMENT or null}. A fork trains the
-run in the folder, its output goes to FOLDER/said, and a line tells how it ended: its exit status, or minus the signal.
-TensorFlow is imported once, ahead of the forks, and first used in them.
+Each line of standard input is a JSON object: {"folder": FOLDER, "run": RUN, "moment": MOMENT or null}. A fork trains
+the run in the folder, with its output in FOLDER/said, and a line tells how that ended: the exit status, or minus the
+signal. TensorFlow is imported once, ahead of the forks, and first used in them.
 """
 
 import json

@@ -110,7 +110,7 @@ def copy(folder):
 
 
 def kill_at(folder, module, text):
-    """Starts `python -m module...`, kills it at the first line with `text`, and waits for the end of all its children."""
+    """Starts `python -m module...`, kills it at the first line with `text`, and waits for all its children to end."""
     with smoke.start(folder, module, stdout=subprocess.PIPE, text=True) as process:
         assert any(text in line for line in process.stdout)
         children = psutil.Process(process.pid).children(recursive=True)

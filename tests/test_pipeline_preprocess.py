@@ -54,6 +54,20 @@ def test_the_arrays_are_the_raw_values_and_can_be_mapped(project, raw, run_stage
 
 
 @pytest.mark.usefixtures("raw")
+def test_a_full_disk_is_one_line_and_leaves_the_last_good_files(project, run_stage, full_disk, capsys):
+    assert run_stage(preprocess.main) == 0
+    before = outputs(project)
+    set_knob(project, "train_images", 200)
+    with full_disk(100_000):
+        assert run_stage(preprocess.main) == 1
+    expected = "error: data/processed/train_images.npy could not be written: File too large\n"
+    assert capsys.readouterr().err == expected
+    assert outputs(project) == before
+    assert run_stage(preprocess.main) == 0
+    assert len(np.load(project / "data/processed/train_images.npy")) == 200
+
+
+@pytest.mark.usefixtures("raw")
 def test_the_manifest_tells_what_the_files_hold(project, run_stage):
     assert run_stage(preprocess.main) == 0
     files = outputs(project)
