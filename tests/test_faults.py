@@ -161,3 +161,25 @@ def test_a_killed_driver_leaves_no_worker_and_loses_no_epoch(reproduced, tmp_pat
     logged = attempts(tmp_path)
     assert [each for each in logged if each[1] == "FINISHED"] == attempts(reproduced)
     assert {status for _, status, _ in logged} <= {"FINISHED", "KILLED"}
+
+
+def kill_worker(driver, run):
+    """Kills the process that trains the run, and says whether there was one."""
+    workers = psutil.Process(driver.pid).children(recursive=True)
+    trainers = [worker for worker in workers if f"ray::train@{run}" in " ".join(worker.cmdline())]
+    for trainer in trainers:
+        trainer.kill()
+    return bool(trainers)
+
+
+@pytest.mark.slow
+def test_a_killed_worker_is_followed_by_one_that_goes_on(reproduced, tmp_path):
+    copy(tmp_path)
+    with smoke.start(tmp_path, DRIVER, stdout=subprocess.PIPE, text=True) as driver:
+        reported = (line.split()[2] for line in driver.stdout if " epoch " in line)
+        killed = next(run for run in reported if kill_worker(driver, run))
+        rest = driver.stdout.read()
+    assert driver.returncode == 0
+    assert f"{killed}: goes on after epoch " in rest
+    assert smoke.hashes(tmp_path) == smoke.hashes(reproduced)
+    assert attempts(tmp_path) == attempts(reproduced)
