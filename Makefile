@@ -26,7 +26,8 @@ repro: $(INSTALLED) ## the whole graph, on every core (JOBS=2: two runs at once;
 	@$(RUN) pipeline.repro $(if $(JOBS),--jobs $(JOBS)) $(if $(ADDRESS),--address $(ADDRESS))
 
 bench: $(INSTALLED) ## measure this machine's speed into reports/benchmarks/: an hour, with nothing beside it
-	@$(RUN) dvc repro benchmark/dvc.yaml
+	@$(RUN) dvc repro --quiet preprocess
+	@$(RUN) dvc repro --force --single-item benchmark/dvc.yaml
 	@$(RUN) pipeline.track
 
 smoke: $(INSTALLED) ## the whole graph on a small part of the data, in a temporary copy

@@ -1,6 +1,6 @@
 """Stage `benchmark`: the paper's run on each device in each precision, repeated with nothing beside it.
 
-    dvc repro benchmark/dvc.yaml:benchmark
+    dvc repro --force --single-item benchmark/dvc.yaml:benchmark
 
 The paper's run is its base model on all training images, validated on the test images. Each repetition, with another
 seed, is a process of its own, after the rate of the machine's matrix product. Writes one file a device and precision

@@ -1,11 +1,11 @@
 """Stage `compare_speed`: the baseline's cross-validation by this project, beside Keras' own `fit` and PyTorch.
 
-    dvc repro benchmark/dvc.yaml:compare_speed
+    dvc repro --force --single-item benchmark/dvc.yaml:compare_speed
 
 Contestants take turns, round after round, and each has the whole machine: Keras and PyTorch train the folds one after
-the other on all threads, this project in processes of one thread. The time is taken from the start of the first
-process to the end of the last: imports, tracing and validation are in it. Epochs beyond the few that are run are
-extrapolated. Writes reports/benchmarks/side_by_side/<machine>.json.
+the other on all threads, this project in processes of one thread, which keep all cores busy. The time is taken from the
+start of the first process to the end of the last: imports, tracing and validation are in it. Epochs beyond the few that
+are run are extrapolated. Writes reports/benchmarks/side_by_side/<machine>.json.
 """
 
 import argparse
@@ -53,11 +53,12 @@ def by_library(params: Params, work: str, precision: str) -> dict:
 
 
 def shared_out(validations: list[str], cores: int) -> list[list[str]]:
-    """The folds for each process, so that no core is idle before the end: what does not divide by the cores goes first,
-    when the system shares the cores among more processes than there are; then there is one for each core.
+    """The folds for each process, so that no core is idle before the end: one process a core, and beside their first
+    folds, while the system shares the cores among them, one more for each fold by which the cores do not divide all.
     """
-    processes = min(len(validations), cores + len(validations) % cores)
-    return [validations[first::processes] for first in range(processes)]
+    odd = len(validations) % cores
+    even = [validations[first::cores] for first in range(odd, odd + cores)]
+    return [its for its in even if its] + [[fold] for fold in validations[:odd]]
 
 
 def by_this_project(params: Params, precision: str) -> dict:

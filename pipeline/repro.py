@@ -14,6 +14,7 @@ import argparse
 import fcntl
 import logging
 import os
+import platform
 import socket
 import statistics
 import subprocess
@@ -23,20 +24,24 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import ray
 from dvc.exceptions import DvcException
 from dvc.repo import Repo
-from ray.exceptions import RayError
+from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+import digit_vae
+import pipeline
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_listed_npy, write_bytes, write_text
 from digit_vae.mirror import Mirror
-from digit_vae.params import Params, Run, find_run, load_params, run_params, runs
+from digit_vae.params import FULL, Params, Run, find_run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
-from pipeline.ledger import Job, Ledger
+from pipeline.ledger import Job, Ledger, params_parsed_once
 from pipeline.plan import RUNS, matrix
 
 PROCESSED = Path("data/processed")
@@ -44,6 +49,7 @@ MODELS = Path("models")
 CHECKPOINTS = Path("checkpoints")
 RETRIES = 3  # of a task whose worker or machine died
 POLL_SECONDS = 0.5
+VERSIONED = ("tensorflow", "keras", "numpy", "h5py")  # what the bytes of a run depend on
 
 
 @ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
@@ -130,14 +136,16 @@ class Progress:
 class Driver:
     """Runs jobs on Ray until none is left; a run that fails is named, and the others go on."""
 
-    def __init__(self, ledger: Ledger, jobs: list[Job], slots: int | None) -> None:
-        self._ledger, self._slots = ledger, slots
-        self._waiting = deque(jobs)
+    def __init__(self, ledger: Ledger, jobs: list[Job], slots: int | None, *, shared: bool) -> None:
+        self._ledger, self._slots, self._shared = ledger, slots, shared
+        # The long runs first: what ends last, and may share a core, is short.
+        self._waiting = deque(sorted(jobs, key=lambda job: job.run.split != FULL))
         self._running: dict[ray.ObjectRef, Job] = {}
         self._failures: dict[str, str] = {}
         epochs = jobs[0].params.train.epochs
         self._progress = Progress(epochs, self._capacity, {job.run.name: 0 for job in jobs if job.trains})
-        self._events = Events.remote()
+        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+        self._events = Events.options(scheduling_strategy=here).remote()  # not on a machine that may be lost
         files = {"train_images.npy", "test_images.npy"} | {job.run.validation_file for job in jobs}
         listed = {name: read_listed_npy(PROCESSED, name, made_by="preprocess") for name in files}
         self._arrays = {name: ray.put(np.asarray(array)) for name, (array, _) in listed.items()}
@@ -148,7 +156,7 @@ class Driver:
         with Mirror() as mirror:
             try:
                 while self._waiting or self._running:
-                    while self._waiting and len(self._running) < self._capacity():
+                    while self._waiting and len(self._running) < self._places():
                         self._submit(self._waiting.popleft())
                     self._collect(mirror, POLL_SECONDS)
             except KeyboardInterrupt:
@@ -160,13 +168,21 @@ class Driver:
         """How many tasks may run at once: as many as asked for, or one a core of the cluster as it is now."""
         return self._slots or max(1, int(ray.cluster_resources().get("CPU", 1)))
 
+    def _places(self) -> int:
+        """The capacity, but for the last tasks: where they are too few for all cores, they share these from the start.
+
+        Five equal runs on two cores so take the time of two and a half runs instead of three.
+        """
+        capacity = self._capacity()
+        return capacity + len(self._waiting) if self._shared and len(self._waiting) < capacity else capacity
+
     def _submit(self, job: Job) -> None:
         validation = job.run.validation_file
         arrays = [self._arrays["train_images.npy"], self._arrays[validation]]
         if job.trains:
-            gpu = run_params(job.params, job.run).device == "gpu" and "GPU" in ray.cluster_resources()
+            gpus = gpus_of(job)
             # A process binds itself to one device: a GPU run gets a fresh one.
-            task = ray.remote(num_gpus=1, max_calls=1)(train_task) if gpu else ray.remote(train_task)
+            task = ray.remote(num_gpus=gpus, max_calls=1)(train_task) if gpus else ray.remote(train_task)
             data = {"train_images": self._hashes["train_images.npy"], "validation": self._hashes[validation]}
             checkpoint = CHECKPOINTS / job.run.name
             rest = [data, self._events, checkpoint.read_bytes() if checkpoint.is_file() else None]
@@ -175,7 +191,8 @@ class Driver:
             folder = MODELS / job.run.name
             trained = {name: (folder / name).read_bytes() for name in ("model.weights.h5", "history.json")}
             rest = [self._arrays["test_images.npy"], trained]
-        task = task.options(name=job.stage.name, max_retries=RETRIES)
+        cores = 1 if len(self._running) < self._capacity() else 0  # which is free for Ray to place
+        task = task.options(name=job.stage.name, max_retries=RETRIES, num_cpus=cores)
         self._running[task.remote(job.params, job.run, *arrays, *rest)] = job
 
     def _collect(self, mirror: Mirror, timeout: float) -> None:
@@ -201,10 +218,9 @@ class Driver:
         """Keeps what a task returned; a training is followed by its evaluation, where that is out of date."""
         try:
             self._ledger.record(job, ray.get(reference))
-            following = self._ledger.next_job(job.run) if job.trains else None
+            following = self._ledger.next_job(job.run, kinds=["evaluate"]) if job.trains else None
         except (DvcException, OSError, RayError, UserError) as error:
-            cause = getattr(error, "cause", error)
-            self._failures[job.run.name] = str(cause if isinstance(cause, UserError) else error)
+            self._failures[job.run.name] = reason(error)
             self._progress.reached.pop(job.run.name, None)
             print(f"\n{job.stage.name} failed: {self._failures[job.run.name]}", file=sys.stderr, flush=True)
             return
@@ -214,6 +230,30 @@ class Driver:
             mirror.send({"event": "end", "run": job.run.name})
         if following:
             self._waiting.appendleft(following)
+
+
+def gpus_of(job: Job) -> float:
+    """The share of GPUs that a training is given; none where the cluster has none, which the training then reports.
+
+    Raises: UserError when no machine has as many: Ray would wait for one forever.
+    """
+    if run_params(job.params, job.run).device != "gpu":
+        return 0
+    wanted = job.params.repro.gpus_per_run
+    most = max(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"])
+    if 0 < most < wanted:
+        raise UserError(f"repro.gpus_per_run: expected at most {most:g}, which a machine has, received {wanted:g}")
+    return wanted if most else 0
+
+
+def reason(error: Exception) -> str:
+    """Why a run failed: on its merits, at once, or because what ran it died, and that after all retries."""
+    error = error.cause if isinstance(error, RayTaskError) else error
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, RayError):
+        return f"its process or machine died, and so in {RETRIES} retries: {str(error).splitlines()[0]}"
+    return f"{type(error).__name__}: {error}"
 
 
 @contextmanager
@@ -245,15 +285,49 @@ def cluster(address: str | None, slots: int | None) -> Iterator[None]:
     """The Ray cluster at `address`, or else one of this machine alone that ends with the block."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    local = {} if address else {"num_cpus": slots, "include_dashboard": False, "object_store_memory": 256 * 2**20}
+    if address:  # its machines need not have this code, nor the same state of it
+        options = {"runtime_env": {"py_modules": [digit_vae, pipeline], "excludes": ["__pycache__"]}}
+    else:
+        options = {"num_cpus": slots, "include_dashboard": False, "object_store_memory": 256 * 2**20}
     try:
-        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **local)
-    except ConnectionError as error:
-        raise UserError(f"--address: expected a Ray cluster that answers, received {address!r}: {error}") from error
+        ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **options)
+    except (ConnectionError, RuntimeError) as error:  # RuntimeError: another version of Python or Ray
+        text = " ".join(str(error).split())
+        raise UserError(f"--address: expected a Ray cluster that answers, received {address!r}: {text}") from error
     try:
+        if address:
+            check_versions(versions(), versions_of_nodes())
         yield
     finally:
         ray.shutdown()
+
+
+def versions() -> dict[str, str]:
+    """The versions, here, of all that the bytes of a run depend on."""
+    return {"python": platform.python_version()} | {package: version(package) for package in VERSIONED}
+
+
+def versions_of_nodes() -> dict[str, dict[str, str]]:
+    """`versions` of each machine of the cluster, by its address."""
+    nodes = {node["NodeManagerAddress"]: node["NodeID"] for node in ray.nodes() if node["Alive"]}
+    task = ray.remote(num_cpus=0)(versions)
+    strategies = (NodeAffinitySchedulingStrategy(node, soft=False) for node in nodes.values())
+    answers = [task.options(scheduling_strategy=strategy).remote() for strategy in strategies]
+    try:
+        return dict(zip(nodes, ray.get(answers), strict=True))
+    except RayError as error:  # such as a package that is not installed there
+        raise UserError(f"--address: expected machines set up as this one, received {reason(error)}") from error
+
+
+def check_versions(here: dict[str, str], nodes: dict[str, dict[str, str]]) -> None:
+    """Raises: UserError that names each machine whose versions are others than `here`."""
+    differing = {
+        address: [f"{name} {there[name]}" for name in here if there[name] != here[name]]
+        for address, there in nodes.items()
+    }
+    if wrong := [f"{address} ({', '.join(names)})" for address, names in differing.items() if names]:
+        expected = ", ".join(f"{name} {each}" for name, each in here.items())
+        raise UserError(f"--address: expected machines with {expected}; received {'; '.join(wrong)}")
 
 
 def reproduce(params: Params, chosen: Sequence[Run], address: str | None, slots: int | None) -> None:
@@ -261,7 +335,10 @@ def reproduce(params: Params, chosen: Sequence[Run], address: str | None, slots:
 
     Raises: UserError that names the runs that failed; all else that could be done is done.
     """
-    with Repo(_wait_for_lock=True) as repo:  # someone may look at `dvc status` meanwhile
+    with Repo(_wait_for_lock=True) as repo, params_parsed_once():  # someone may look at `dvc status` meanwhile
+        if Ledger(repo).is_settled():
+            print(f"{len(chosen)} of {len(chosen)} runs are up to date", flush=True)
+            return
         repo.reproduce("preprocess")
         ledger = Ledger(repo)
         try:
@@ -282,7 +359,7 @@ def run_outdated(ledger: Ledger, declared: Sequence[Run], address: str | None, s
     if not jobs:
         return {}
     with cluster(address, slots):
-        return Driver(ledger, jobs, slots).run()
+        return Driver(ledger, jobs, slots, shared=not (address or slots)).run()
 
 
 def main() -> None:

@@ -88,11 +88,13 @@ def comparisons(params: Params) -> dict[str, Comparison]:
     }
 
 
-def trained(params: Params) -> tuple[list[str], list[str]]:
-    """The names of the declared runs that have files of their training, and of the others."""
-    names = [run.name for run in runs(params)]
-    there = [name for name in names if all((MODELS / name / file).is_file() for file in TRAINED)]
-    return there, [name for name in names if name not in there]
+def recorded() -> tuple[list[Record], dict[str, Comparison]]:
+    """The runs of the recorded benchmarks, and what each of these says of its runs, by name."""
+    benchmarks = read_benchmarks(BENCHMARKS)
+    return (
+        [each for name, benchmark in benchmarks.items() for each in repetition_records(name, benchmark)],
+        {name: Comparison(each["summary"], BENCHMARKS / f"{name}.json") for name, each in benchmarks.items()},
+    )
 
 
 def repetition_records(name: str, benchmark: Mapping) -> list[Record]:
@@ -104,17 +106,22 @@ def repetition_records(name: str, benchmark: Mapping) -> list[Record]:
     ]
 
 
+def trained(params: Params) -> tuple[list[str], list[str]]:
+    """The names of the declared runs that have files of their training, and of the others."""
+    names = [run.name for run in runs(params)]
+    there = [name for name in names if all((MODELS / name / file).is_file() for file in TRAINED)]
+    return there, [name for name in names if name not in there]
+
+
 def track() -> None:
     """Makes MLflow agree with the files, and says in one line what that took."""
     params = load_params()
     names, missing = trained(params)
-    benchmarks = read_benchmarks(BENCHMARKS)
-    measured = [each for name, benchmark in benchmarks.items() for each in repetition_records(name, benchmark)]
-    summaries = {name: Comparison(each["summary"], BENCHMARKS / f"{name}.json") for name, each in benchmarks.items()}
+    measured, summaries = recorded()
     records = [record(name) for name in names] + measured
     synced = Tracker(Path()).sync(records, comparisons(params) | summaries)
-    parts = [f"MLflow has {len(names)} of {len(names) + len(missing)} runs and {len(measured)} of benchmarks"]
-    parts[0] += f", {len(synced.brought)} of them brought in just now"
+    of = f"{len(names)} of {len(names) + len(missing)} runs and {len(measured)} of benchmarks"
+    parts = [f"MLflow has {of}, {len(synced.brought)} of them brought in just now"]
     if synced.killed:
         parts.append(f"closed as killed: {', '.join(synced.killed)}")
     if missing:
@@ -126,11 +133,12 @@ def verify() -> None:
     """Says what each run in MLflow is to the present files. Raises: UserError when one claims what these do not say."""
     params = load_params()
     names, _ = trained(params)
-    audited = Tracker(Path()).audit([record(name) for name in names], comparisons(params))
+    measured, summaries = recorded()
+    audited = Tracker(Path()).audit([record(name) for name in names] + measured, comparisons(params) | summaries)
     for state in (PRESENT, SUPERSEDED, TRAINING):
         of_state = [f"{each.run} ({each.run_id[:8]})" for each in audited if each.state == state]
         print(f"{len(of_state)} {state}{': ' if of_state else ''}{', '.join(of_state)}")
-    lacking = set(names) - {each.run for each in audited if each.state == PRESENT}
+    lacking = {*names, *(each.name for each in measured)} - {each.run for each in audited if each.state == PRESENT}
     print(f"{len(lacking)} not there, `make track` brings them in{': ' if lacking else ''}{', '.join(sorted(lacking))}")
     false = [each for each in audited if each.false_claims]
     for each in false:

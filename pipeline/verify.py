@@ -23,7 +23,7 @@ import yaml
 from digit_vae import mnist
 from digit_vae.errors import UserError, exit_status
 from digit_vae.evaluation import encode, load_vae, measure
-from digit_vae.files import existing, read_json, write_json, write_text
+from digit_vae.files import read_json, write_json, write_text
 from digit_vae.machine import git_commit, select_device
 from digit_vae.params import Params, Run, find_run, load_params, read_run_params, runs
 from digit_vae.progress import clock
@@ -62,15 +62,17 @@ def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
 
 def outputs(params: Params) -> dict[str, str]:
     """The MD5 of each output by its path, as dvc.lock has them; it may also have runs that there are no longer."""
+    if not LOCK.is_file():
+        raise UserError(f"{LOCK} is missing: `make repro` makes it")
     declared = {run.name for run in runs(params)}
-    stages = yaml.safe_load(existing(LOCK, made_by="").read_text())["stages"]
+    stages = yaml.safe_load(LOCK.read_text())["stages"]
     current = [stage for name, stage in stages.items() if "@" not in name or name.partition("@")[2] in declared]
     return {out["path"]: out["md5"] for stage in current for out in stage.get("outs", ())}
 
 
-def committed(params: Params, locked: Mapping[str, str]) -> dict[str, str]:
-    """The MD5 that each committed file or folder has to have: that of dvc.lock, or of what it is a copy of."""
-    copies = {str(PUBLISHED / name): locked.get(str(path), "") for name, (path, _) in originals(params).items()}
+def committed(params: Params, locked: Mapping[str, str]) -> dict[str, str | None]:
+    """The MD5 that each committed file or folder has to have: its own in dvc.lock, or that of what it is a copy of."""
+    copies = {str(PUBLISHED / name): locked.get(str(path)) for name, (path, _) in originals(params).items()}
     return {path: digest for path, digest in locked.items() if path.startswith("reports/")} | copies
 
 
@@ -80,7 +82,7 @@ def files_of(run: str) -> dict[str, Path]:
 
 def published(run: str, locked: Mapping[str, str]) -> Evidence:
     """What dvc.lock and the committed reports say of `run`; its weights where they are at hand."""
-    digests = {name: locked.get(str(path), "") for name, path in files_of(run).items()}
+    digests = {name: locked.get(str(path)) for name, path in files_of(run).items()}
     weights, local = PUBLISHED / f"{run}.model.weights.h5", MODELS / run / "model.weights.h5"
     if not weights.is_file():
         weights = local if local.is_file() and md5(local) == digests[local.name] else None
@@ -163,9 +165,12 @@ def verify_committed(params: Params) -> Compared:
 
 def verify_quick(params: Params, folder: Path, record: bool) -> list[Compared]:
     copy_project(folder, SMALL)
+    small = load_params(folder / "params.yaml")
+    if not record and recorded()[1].keys() != {run.name for run in runs(small)}:
+        raise UserError(f"{SMOKE} has other runs than params.yaml: `make verify QUICK=1 RECORD=1` writes it anew")
     reproduce(folder, DRIVER)
     if record:
-        write_json(SMOKE, smoke_record(folder, load_params(folder / "params.yaml")))
+        write_json(SMOKE, smoke_record(folder, small))
     expected_arrays, expected = recorded()
     return list(compare_runs(folder, expected, expected_arrays, Tolerance(*[params.verify.smoke_nats] * 3)))
 
@@ -197,6 +202,8 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="all runs at smoke size")
     parser.add_argument("--record", action="store_true", help="with --quick: expect from now on what it makes")
     arguments = parser.parse_args()
+    if arguments.record and not arguments.quick:
+        raise UserError("--record: expected --quick beside it; the published runs are recorded by `make repro`")
     params, started = load_params(), time.monotonic()
     chosen = chosen_runs(params, arguments.runs)
     with tempfile.TemporaryDirectory(prefix="digit-vae-verify-") as name:

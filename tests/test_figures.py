@@ -146,3 +146,13 @@ def test_rate_distortion_labels_each_beta_and_draws_equal_elbo_through_the_best(
         "β = 4": (4.0, 160.0),
     }
     assert (tuple(equal_elbo.get_xy1()), equal_elbo.get_slope()) == ((6.0, 151.0), -1)
+
+
+def test_epoch_seconds_shows_every_epoch_and_the_median_of_each_source():
+    axes = figures.epoch_seconds({"a CPU": [10.0, 12.0, 20.0], "paper, GPU": [16, 3, 5]}).axes[0]
+    epochs, median, _, paper = axes.lines
+    assert list(epochs.get_xdata()) == [10.0, 12.0, 20.0]
+    assert (list(median.get_xdata()), list(median.get_ydata())) == ([12.0], [0])
+    assert list(paper.get_xdata()) == [5]
+    assert [text.get_text() for text in axes.get_yticklabels()] == ["a CPU", "paper, GPU"]
+    assert axes.get_xscale() == "log"

@@ -86,6 +86,18 @@ def test_the_processor_is_read_from_cpuinfo(tmp_path, monkeypatch, cpuinfo, cpu,
     assert (found["cpu"], found["instruction_sets"]) == (cpu, instruction_sets)
 
 
+@pytest.mark.usefixtures("cpu")
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", tf.float32), ("mixed_bfloat16", tf.bfloat16)])
+def test_the_rate_is_two_operations_for_each_product_in_the_fastest_time(monkeypatch, precision, dtype):
+    multiplied, matmul = [], tf.matmul
+    monkeypatch.setattr(machine.tf, "matmul", lambda *factors: multiplied.append(factors) or matmul(*factors))
+    clock = iter([0.0, 4.0, 10.0, 12.0, 20.0, 23.0])  # repetitions of 4, 2 and 3 seconds
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: next(clock))
+    assert machine.matrix_gflops("cpu", precision, size=100, repetitions=3) == pytest.approx(2 * 100**3 / 2 / 1e9)
+    assert all((factor.dtype, factor.shape) == (dtype, (100, 100)) for factors in multiplied for factor in factors)
+    assert multiplied
+
+
 def test_git_commit_says_which_and_whether_it_was_changed(checkout):
     assert machine.git_commit() is None
     checkout("init")

@@ -5,6 +5,7 @@ import hashlib
 import io
 import tarfile
 import threading
+import tracemalloc
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -158,6 +159,10 @@ def test_a_member_is_read_by_its_exact_name():
     ("archive", "reason"),
     [
         (tar_of("../package/data/file"), "holds no package/data/file"),
+        (tar_of("/package/data/file"), "holds no package/data/file"),
+        (tar_of("package/../package/data/file"), "holds no package/data/file"),
+        (tar_of("package/data/file", b"", tarfile.LNKTYPE), "no regular file"),
+        (tar_of("package/data/file", b"", tarfile.FIFOTYPE), "no regular file"),
         (tar_of("package/data/file", b"", tarfile.SYMTYPE), "no regular file"),
         (tar_of("package/data/file", b"", tarfile.DIRTYPE), "no regular file"),
         (tar_of("package/data/file", bytes(LIMIT + 1)), "larger than"),
@@ -165,7 +170,7 @@ def test_a_member_is_read_by_its_exact_name():
         (b"no archive" * 100, "damaged"),
         (b"", "damaged"),
     ],
-    ids=["outside", "link", "folder", "large", "cut", "garbage", "empty"],
+    ids=["outside", "root", "roundabout", "hard link", "pipe", "link", "folder", "large", "cut", "garbage", "empty"],
 )
 def test_tar_member_refuses(archive, reason):
     with pytest.raises(SourceError, match=reason):
@@ -247,12 +252,20 @@ class Handler(BaseHTTPRequestHandler):
     def to_https(self):
         self.answer(b"", status=307, Location="https://127.0.0.1:9/file")
 
+    def recovering(self):
+        if self.server.refused.is_set():
+            self.good()
+        else:
+            self.server.refused.set()
+            self.broken()
+
     def in_circles(self):
         self.answer(b"", status=302, Location="/in_circles/file.gz")
 
 
 class Server(ThreadingHTTPServer):
     over = threading.Event()
+    refused = threading.Event()
 
     def handle_error(self, request, client_address):
         """A client that hangs up is what these tests are about."""
@@ -283,25 +296,52 @@ def test_a_mirror_delivers(server, behaviour):
     assert mirror(f"{server}{behaviour}/")(FILE) == CONTENT
 
 
-@pytest.mark.parametrize(
-    ("behaviour", "reason"),
-    [
-        ("missing", "HTTP Error 404"),
-        ("broken", "HTTP Error 500"),
-        ("truncated", "no intact gzip"),
-        ("html", "no intact gzip"),
-        ("no_http", "220 mail server"),
-        ("bomb", "larger than"),
-        ("endless", "larger than"),
-        ("to_file", "'file:///etc/hostname' is not allowed"),
-        ("to_ftp", "ftp://127.0.0.1/file is no http address"),
-        ("to_https", "https://127.0.0.1:9/file is no http address"),
-        ("in_circles", "infinite loop"),
-    ],
-)
+MISBEHAVIOUR = {
+    "missing": "HTTP Error 404",
+    "broken": "HTTP Error 500",
+    "truncated": "no intact gzip",
+    "html": "no intact gzip",
+    "no_http": "220 mail server",
+    "bomb": "larger than",
+    "endless": "larger than",
+    "to_file": "'file:///etc/hostname' is not allowed",
+    "to_ftp": "ftp://127.0.0.1/file is no http address",
+    "to_https": "https://127.0.0.1:9/file is no http address",
+    "in_circles": "infinite loop",
+}
+
+
+@pytest.mark.parametrize(("behaviour", "reason"), MISBEHAVIOUR.items())
 def test_a_mirror_that_misbehaves_is_refused(server, behaviour, reason):
     with pytest.raises(SourceError, match=reason):
         mirror(f"{server}{behaviour}/")(FILE)
+
+
+@pytest.mark.parametrize("behaviour", [*MISBEHAVIOUR, "wrong"])
+def test_after_a_mirror_that_misbehaves_the_next_one_delivers(server, tmp_path, behaviour):
+    lines = []
+    sources = {name: mirror(f"{server}{name}/") for name in (behaviour, "good")}
+    mnist.fetch(tmp_path, sources, files=(FILE,), report=lines.append)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+    assert [line.partition(": ")[2].split(":")[0] for line in lines] == [f"not from {behaviour}", "0.00 MB from good"]
+
+
+def test_a_mirror_that_recovers_delivers_at_the_next_call(server, tmp_path):
+    source = {"mirror": mirror(f"{server}recovering/")}
+    with pytest.raises(UserError, match="HTTP Error 500"):
+        mnist.fetch(tmp_path, source, files=(FILE,), report=len)
+    mnist.fetch(tmp_path, source, files=(FILE,), report=len)
+    assert (tmp_path / "file").read_bytes() == CONTENT
+
+
+def test_a_bomb_takes_no_more_memory_than_the_limit_allows():
+    bomb = gzip.compress(bytes(50 * LIMIT))
+    tracemalloc.start()
+    with pytest.raises(SourceError, match="larger than"):
+        mnist.gunzip(bomb, maximum_bytes=LIMIT)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5 * LIMIT
 
 
 @pytest.mark.parametrize("behaviour", ["silent", "stalled", "dripping_body", "dripping_headers"])

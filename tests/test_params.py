@@ -1,9 +1,14 @@
-"""The shipped params.yaml, and what becomes of it with one mistake at a time."""
+"""The shipped params.yaml, what becomes of it with one mistake at a time, and with whatever hypothesis thinks of."""
 
 import dataclasses
+import re
+import tempfile
 from pathlib import Path
 
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from digit_vae.errors import UserError
 from digit_vae.params import Run, find_run, load_params, read_run_params, run_params, runs
@@ -112,6 +117,8 @@ def test_a_whole_number_where_a_fraction_is_meant_is_the_same_run(load):
             "dropout: 1.0",
             r"variants\.dropout\.dropout: expected .* and below 1; received 1\.0 \(float\)",
         ),
+        ("devices: [cpu]", "devices: []", r"benchmark\.devices: expected a list of at least 1, .*one of cpu, gpu; "),
+        ("epochs_compared: 2", "epochs_compared: 1", r"benchmark\.epochs_compared: expected a whole number from 2 .*"),
         ("epochs: 10", "epochs: 0", r"train\.epochs: expected a whole number from 1 .*; received 0 \(int\)"),
         ("epochs: 10", "epochs: 10.0", r"train\.epochs: expected a whole number .*; received 10\.0 \(float\)"),
         ("epochs: 10", "epochs: '10'", r"train\.epochs: expected a whole number .*; received '10' \(str\)"),
@@ -233,3 +240,80 @@ def test_a_missing_or_unreadable_file_is_named(tmp_path):
     (tmp_path / "params.yaml").write_bytes(b"train: \xff\xfe")
     with pytest.raises(UserError, match=r"params\.yaml cannot be read: .*utf-8"):
         load_params(tmp_path / "params.yaml")
+
+
+def every_path(content: dict, prefix: tuple = ()) -> list[tuple]:
+    """The keys that lead to each section, entry and value."""
+    return [
+        path
+        for key, value in content.items()
+        for path in [(*prefix, key), *(every_path(value, (*prefix, key)) if isinstance(value, dict) else ())]
+    ]
+
+
+def load_or_refuse(content: bytes) -> str | None:
+    """Why `content` is refused; None where it is loaded and gives runs. Anything else fails the test."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        path.write_bytes(content)
+        try:
+            params = load_params(path)
+        except UserError as error:
+            return str(error).replace(str(path), path.name)
+    assert all(run_params(params, run).epochs >= 1 for run in runs(params))
+    return None
+
+
+# No deadline, a fixed choice of cases and no memory of failures: the same result on every machine, every time.
+cases = settings(deadline=None, derandomize=True, database=None)
+SHIPPED_VALUES = yaml.safe_load(SHIPPED)
+numbers = st.integers(-(10**400), 10**400) | st.integers(-5, 70_000) | st.floats()
+words = st.text() | st.sampled_from(["full", "folds", "cpu", "gpu", "baseline-full", "https://a/", "1e5", "yes", "~"])
+scalars = st.none() | st.booleans() | numbers | words | st.binary() | st.dates()
+values = st.recursive(
+    scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(words | numbers, inner, max_size=3)
+)
+
+
+@settings(cases, max_examples=400)
+@given(st.sampled_from(every_path(SHIPPED_VALUES)), values)
+def test_any_value_anywhere_runs_or_is_refused_with_key_expectation_and_value(path, value):
+    content = yaml.safe_load(SHIPPED)
+    inner = content
+    for key in path[:-1]:
+        inner = inner[key]
+    inner[path[-1]] = value
+    refusal = load_or_refuse(yaml.safe_dump(content, allow_unicode=True).encode())
+    if refusal is not None and not re.match(r"params\.yaml cannot be read: [^\n]+$", refusal):
+        by_reference = r"plot\.(first|second)_run|preprocess\.train_images|variants: expected an entry"
+        assert re.match(rf"{re.escape('.'.join(path))}\b|{by_reference}", refusal)
+        assert re.search(
+            r": (expected [^\n]+; received [^\n]+|unknown key [^\n]+; expected [^\n]+|.+ is missing; .+)$", refusal
+        )
+
+
+hostile = [*"\t{}[]\"'|>%@`\r\0\x85\ufeff", "&a ", "*a", "!!python/name:os.system ", "!!binary ", "!x ", "<<: ", "? "]
+hostile += ["- ", ": ", " #", "---\n", "...\n", ".nan", "-.inf", "1e999", "9" * 5000, "[" * 3000, "{a: " * 1000]
+
+
+@settings(cases, max_examples=300)
+@given(st.data(), st.sampled_from(hostile) | st.text(max_size=5))
+def test_any_text_inserted_anywhere_runs_or_is_refused(data, text):
+    place = data.draw(st.integers(0, len(SHIPPED)))
+    refusal = load_or_refuse((SHIPPED[:place] + text + SHIPPED[place:]).encode(errors="surrogatepass"))
+    assert refusal is None or re.fullmatch(r"[^\n]+", refusal)
+
+
+@settings(cases, max_examples=100)
+@given(st.data())
+def test_any_line_that_stands_twice_or_is_lost_runs_or_is_refused(data):
+    lines = SHIPPED.splitlines(keepends=True)
+    line, place = (data.draw(st.integers(0, len(lines) - 1)) for _ in range(2))
+    load_or_refuse("".join([*lines[:place], lines[line], *lines[place:]]).encode())
+    load_or_refuse("".join([*lines[:line], *lines[line + 1 :]]).encode())
+
+
+@settings(cases, max_examples=100)
+@given(st.binary())
+def test_any_bytes_are_refused(content):
+    assert load_or_refuse(content)

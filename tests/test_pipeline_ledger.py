@@ -8,11 +8,13 @@ import time
 from types import SimpleNamespace
 
 import pytest
+from dvc.dependency import param
 from dvc.exceptions import DvcException
+from dvc.fs import LocalFileSystem
 from dvc.repo import Repo
 
 from digit_vae.errors import UserError
-from pipeline.ledger import Ledger, uninterrupted
+from pipeline.ledger import Ledger, params_parsed_once, uninterrupted
 
 RUN = SimpleNamespace(name="a")
 STAGES = """
@@ -79,3 +81,20 @@ def test_ctrl_c_waits_for_the_end_of_an_uninterrupted_block():
     with pytest.raises(KeyboardInterrupt):
         work()
     assert done == ["all of it"]
+
+
+def test_params_parsed_once_are_what_dvc_reads(project):
+    keys = ["train", "train.latent_dim", "variants.l1_l2", "preprocess.train_images", "variants.absent", "train.seed.x"]
+
+    def selected():
+        return param.read_param_file(LocalFileSystem(), str(project / "params.yaml"), keys, flatten=True)
+
+    before = selected()
+    assert set(before) == set(keys[:4])
+    with params_parsed_once():
+        assert selected() == selected() == before
+        text = (project / "params.yaml").read_text()
+        (project / "params.yaml").write_text(text.replace("latent_dim: 2", "latent_dim: 16"))
+        edited = selected()
+    assert edited == selected()
+    assert edited["train.latent_dim"] == edited["train"]["latent_dim"] == 16

@@ -1,11 +1,13 @@
 import re
 
+import measured
 import numpy as np
 import pytest
 from example_project import write_project
 from synthetic import write_manifest
 
 from digit_vae.errors import UserError
+from digit_vae.files import write_json
 from pipeline import compare, plot
 
 pytestmark = pytest.mark.usefixtures("no_arguments")
@@ -43,8 +45,24 @@ def test_the_whole_report_is_written_with_links_that_lead_to_files(tmp_path, mon
     assert names(reports / "tables") == {f"{name}.{suffix}" for name in tables for suffix in ("csv", "md")}
     text = (reports / "README.md").read_text()
     assert sorted(re.findall(r"!\[[^\]]+\]\(figures/([^)]+)\)", text)) == sorted(names(reports / "figures"))
-    for link in re.findall(r"\]\(([^)]+)\)", text):
+    for link in set(re.findall(r"\]\(([^)]+)\)", text)) - {"benchmarks/README.md"}:  # which no stage writes
         assert (reports / link).is_file(), link
+
+
+def test_recorded_files_bring_their_tables_and_a_figure(tmp_path, monkeypatch):
+    write_json(tmp_path / "reports/benchmarks/a.json", measured.benchmark())
+    write_json(tmp_path / "reports/benchmarks/side_by_side/a.json", measured.comparison())
+    reports = build(tmp_path, monkeypatch, variants=TWO_RUNS)
+    assert names(reports / "figures") == PAPER_FIGURES | {"latent_plane.png", "epoch_seconds.png"}
+    assert {"benchmarks.csv", "benchmarks.md", "side_by_side.csv", "side_by_side.md"} <= names(reports / "tables")
+    assert "](figures/epoch_seconds.png)" in (reports / "README.md").read_text()
+
+
+def test_seconds_of_all_epochs_stand_beside_the_papers():
+    seconds = plot.epoch_seconds({"a": measured.benchmark(seeds=2, epochs=2)})
+    assert list(seconds) == ["Some CPU @ 2GHz, 2 cores, float32", "paper, CPU", "paper, GPU"]
+    assert seconds["Some CPU @ 2GHz, 2 cores, float32"] == [10, 10, 11, 11]
+    assert sum(seconds["paper, GPU"]) == 50
 
 
 def test_the_same_files_give_the_same_bytes_and_nothing_stale_remains(tmp_path, monkeypatch):

@@ -3,11 +3,14 @@
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 
 import psutil
 import pytest
 import yaml
+from ray.cluster_utils import Cluster
+from ray.exceptions import RayTaskError, WorkerCrashedError
 
 from digit_vae.errors import UserError
 from digit_vae.params import load_params
@@ -55,11 +58,15 @@ def lines_until(process, found) -> Iterator[str]:
     pytest.fail("the driver ended without the awaited line")
 
 
+def trainers(pid) -> list[psutil.Process]:
+    children = psutil.Process(pid).children(recursive=True)
+    return [child for child in children if "ray::train@" in " ".join(child.cmdline())]
+
+
 def kill_a_trainer(process) -> bool:
-    for child in psutil.Process(process.pid).children(recursive=True):
-        if child.name().startswith("ray::train@") or "ray::train@" in " ".join(child.cmdline()):
-            child.kill()
-            return True
+    for trainer in trainers(process.pid):
+        trainer.kill()
+        return True
     return False
 
 
@@ -87,13 +94,65 @@ def test_bytes_are_those_of_plain_dvc_repro(reproduced, tmp_path):
     assert hashes == smoke.hashes(reproduced)
 
 
+@pytest.fixture
+def three_machines() -> Iterator[Cluster]:
+    """A Ray cluster of three nodes with one core each, each with processes and an object store of its own."""
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False})
+    for _ in range(2):
+        cluster.add_node(num_cpus=1)
+    yield cluster
+    cluster.shutdown()
+
+
+def test_a_cluster_that_loses_a_machine_gives_the_same_bytes(reproduced, three_machines, tmp_path):
+    smoke.copy_project(tmp_path, SMALL | {"fetch": {"folder": str(reproduced / "data/raw")}})
+    change_params(tmp_path, keep_variants(**VARIANTS))
+    lost = three_machines.list_all_nodes()[-1]
+    raylet = lost.all_processes["raylet"][0].process.pid
+    driver = ("pipeline.repro", "--address", three_machines.address)
+    process = smoke.start(tmp_path, driver, stdout=subprocess.PIPE, text=True)
+    for _ in lines_until(process, lambda line: " epoch " in line and trainers(raylet)):
+        pass
+    three_machines.remove_node(lost, allow_graceful=False)
+    process.communicate()
+    assert process.returncode == 0
+    assert smoke.hashes(tmp_path) == smoke.hashes(reproduced)
+
+
+WHERE = """
+import ray
+from pipeline import repro
+with repro.cluster(ADDRESS, None):
+    print(ray.get(ray.remote(lambda: __import__("pipeline.train").train.__file__).remote()))
+"""
+
+
+def test_the_machines_of_a_cluster_run_the_code_of_the_driver(reproduced, three_machines):
+    script = WHERE.replace("ADDRESS", repr(three_machines.address))
+    path = subprocess.run([sys.executable, "-c", script], cwd=reproduced, capture_output=True, text=True, check=True)
+    assert "/py_modules_files/" in path.stdout
+
+
+def test_machines_with_other_versions_are_named():
+    here = {"python": "3.12.1", "tensorflow": "2.21.0", "numpy": "2.4.6"}
+    repro.check_versions(here, {"10.0.0.1": here})
+    with pytest.raises(
+        UserError, match=r"expected machines with python 3\.12\.1, .*; received 10\.0\.0\.2 \(tensor"
+    ) as error:
+        repro.check_versions(here, {"10.0.0.1": here, "10.0.0.2": here | {"tensorflow": "2.20.0"}})
+    assert "10.0.0.1" not in str(error.value)
+
+
 def test_dvc_has_nothing_left_to_do(reproduced):
-    status, out, _ = drive(reproduced, "dvc", "status")
+    status, out, _ = drive(reproduced, "dvc", "status", "dvc.yaml")
     assert status == 0
     assert "up to date" in out
 
 
-@pytest.mark.parametrize("lost", [["models", "reports"], ["models", "reports", "dvc.lock"]])
+MADE = ["models", "reports/README.md", "reports/figures", "reports/metrics", "reports/tables"]
+
+
+@pytest.mark.parametrize("lost", [MADE, [*MADE, "dvc.lock"]])
 def test_what_lies_in_the_cache_is_not_trained_again(reproduced, lost):
     before = smoke.hashes(reproduced)
     subprocess.run(["rm", "-r", *lost], cwd=reproduced, check=True)
@@ -101,6 +160,17 @@ def test_what_lies_in_the_cache_is_not_trained_again(reproduced, lost):
     assert status == 0
     assert "5 of 5 runs are up to date" in out
     assert smoke.hashes(reproduced) == before
+
+
+def test_chosen_runs_alone_are_made(reproduced):
+    subprocess.run(["rm", "-r", *MADE, "reports/published"], cwd=reproduced, check=True)
+    status, out, _ = drive(reproduced, *DRIVER, "--runs", "baseline-0", "baseline-0")
+    assert status == 0
+    assert "1 of 1 runs are up to date" in out
+    assert [path.name for path in (reproduced / "models").iterdir()] == ["baseline-0"]
+    assert [path.name for path in (reproduced / "reports/metrics").rglob("*.*")] == ["baseline-0.json"]
+    assert not (reproduced / "reports/README.md").exists()
+    assert drive(reproduced, *DRIVER)[0] == 0
 
 
 def test_a_failing_run_is_named_and_does_not_stop_the_others(reproduced, monkeypatch):
@@ -145,6 +215,26 @@ def test_mistakes_end_it_before_anything_runs(project, run_stage, capsys):
     assert run_stage(repro.main) == 1
     assert "train.epochs: expected a whole number from 1" in capsys.readouterr().err
     assert [path.name for path in project.iterdir()] == ["params.yaml"]
+
+
+@pytest.mark.usefixtures("project")
+def test_a_run_that_there_is_not_is_refused(run_stage, capsys):
+    assert run_stage(repro.main, "--runs", "baseline-0", "baseline-9") == 1
+    assert "there is no run 'baseline-9' in params.yaml; it has baseline-full, " in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("error", "expected"),
+    [
+        (UserError("params were changed"), "params were changed"),
+        (RayTaskError("train_task", "Traceback ...", UserError("training diverged")), "training diverged"),
+        (RayTaskError("train_task", "Traceback ...", MemoryError("no memory")), "MemoryError: no memory"),
+        (WorkerCrashedError(), "its process or machine died, and so in 3 retries: The worker died unexpectedly"),
+    ],
+)
+def test_the_reason_tells_a_failure_from_a_death(error, expected):
+    assert repro.reason(error).startswith(expected)
+    assert "\n" not in repro.reason(error)
 
 
 @pytest.mark.usefixtures("project")

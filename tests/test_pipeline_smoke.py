@@ -19,6 +19,7 @@ def checkout(tmp_path, monkeypatch):
         "src/code.py": "tracked",
         "pipeline/new.py": "not yet tracked",
         "reports/README.md": "made by the graph",
+        "reports/benchmarks/a.json": "measured, and read by the graph",
         "dvc.lock": "made by the graph",
         ".gitignore": "/ignored/\n",
         "ignored/file": "ignored",
@@ -40,6 +41,7 @@ def test_the_copy_has_the_sources_and_nothing_that_the_graph_makes(checkout, tmp
         "params.yaml",
         "src/code.py",
         "pipeline/new.py",
+        "reports/benchmarks/a.json",
         ".gitignore",
     }
     params = yaml.safe_load((target / "params.yaml").read_text())

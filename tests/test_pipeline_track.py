@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import measured
 import numpy as np
 import pytest
 from mlflow import MlflowClient
@@ -12,6 +13,7 @@ from synthetic import EPOCH_SECONDS, STARTED, history, timings, write_evaluation
 
 from digit_vae.files import write_json, write_npy
 from digit_vae.params import load_params, runs
+from digit_vae.tracking import PARENT
 from pipeline import track
 
 # MLflow's own use of SQLAlchemy
@@ -55,7 +57,7 @@ def test_all_runs_with_files_are_brought_in_once(mlflow_project, run_stage, caps
     assert run_stage(track.main) == 0
     assert logged(mlflow_project).keys() == set(names[:2])
     summary = capsys.readouterr().out
-    assert f"2 of {len(names)} runs, 2 of them brought in just now" in summary
+    assert f"2 of {len(names)} runs and 0 of benchmarks, 2 of them brought in just now" in summary
     assert f"not trained yet: {', '.join(names[2:])}" in summary
 
     before = stored(mlflow_project)
@@ -83,6 +85,37 @@ def test_an_evaluation_brings_metrics_and_figures(mlflow_project, run_stage):
         "samples.npz",
         "timings.json",
     }
+
+
+def test_recorded_benchmarks_become_runs_of_one_parent_each_and_only_once(mlflow_project, run_stage, capsys):
+    folder = mlflow_project / "reports/benchmarks"
+    write_json(folder / "a-cpu.json", measured.benchmark(seeds=2))
+    write_json(folder / "a-gpu.json", measured.benchmark(seeds=1, machine=measured.GPU))
+    assert run_stage(track.main) == 0
+    assert "and 3 of benchmarks, 3 of them brought in just now" in capsys.readouterr().out
+    runs_by_name = logged(mlflow_project)
+    assert runs_by_name.keys() == {"a-cpu-seed-0", "a-cpu-seed-1", "a-gpu-seed-0"}
+    run = runs_by_name["a-cpu-seed-1"]
+    assert {
+        "device": "cpu",
+        "precision": "float32",
+        "machine": "Some CPU @ 2GHz, 2 cores",
+    }.items() <= run.data.tags.items()
+    assert (run.data.metrics["train_seconds"], run.data.metrics["val_loss"]) == (11, 181)
+    assert run.data.metrics["matrix_gflops"] == 100
+    assert runs_by_name["a-gpu-seed-0"].data.tags["machine"] == "Some GPU"
+    client = MlflowClient(tracking_uri=f"sqlite:///{mlflow_project / 'mlflow.db'}")
+    parents = {client.get_run(runs_by_name[f"a-cpu-seed-{seed}"].data.tags[PARENT]).info.run_name for seed in (0, 1)}
+    assert parents == {"a-cpu"}
+    parent = client.get_run(run.data.tags[PARENT])
+    assert parent.data.metrics["epoch_seconds.median"] == 10.5
+    assert [point.step for point in client.get_metric_history(run.info.run_id, "train_seconds")] == [1, 2]
+
+    before = stored(mlflow_project)
+    assert run_stage(track.main) == 0
+    assert stored(mlflow_project) == before
+    assert run_stage(track.main, "--verify") == 0
+    assert "5 present: " in capsys.readouterr().out
 
 
 def test_verify_says_what_belongs_and_fails_for_what_the_files_do_not_say(mlflow_project, run_stage, capsys):

@@ -4,6 +4,7 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
+from digit_vae.benchmark import read_comparisons
 from digit_vae.params import VariantParams
 
 ROOT = Path(__file__).parent.parent
@@ -21,6 +22,16 @@ def test_every_row_of_its_tables_stands_in_a_table_of_the_report():
     assert set(rows(README)) <= made
 
 
+def test_its_ratios_are_those_measured():
+    """A ratio in its text reads "1.57 times as fast"."""
+    measured = {
+        f"{contestant['times_as_fast']['median']:.2f}"
+        for comparison in read_comparisons(ROOT / "reports/benchmarks/side_by_side").values()
+        for contestant in comparison["summary"].values()
+    }
+    assert set(re.findall(r"(\d[\d.]*) times as fast", README)) <= measured
+
+
 def test_its_make_targets_exist():
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"\bmake ([a-z-]+)\b(?= |`|$)", README, re.MULTILINE))
@@ -36,3 +47,13 @@ def test_its_links_and_pictures_exist():
 def test_its_variant_options_are_those_of_params():
     listed = re.search(r"Options:\s+((?:`[a-z0-9_]+`[,.]\s*)+)", README).group(1)
     assert set(re.findall(r"`([a-z0-9_]+)`", listed)) == {each.name for each in fields(VariantParams)} - {"splits"}
+
+
+def test_every_promise_names_tests_that_exist():
+    promises = rows((ROOT / "docs/promises.md").read_text())[2:]
+    assert promises
+    for promise in promises:
+        named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", promise)
+        assert named, promise
+        for file, test in named:
+            assert f"def {test}(" in (ROOT / "tests" / file).read_text(), promise

@@ -127,6 +127,23 @@ def test_packages_run_no_code_of_the_project(package):
     assert not [node for node in ast.walk(init) if isinstance(node, ast.ImportFrom | ast.FunctionDef | ast.ClassDef)]
 
 
+def test_nothing_is_unpickled():
+    for module in MODULES:
+        text = path_of(module).read_text()
+        assert not {"pickle", "joblib", "dill"} & {name.split(".")[0] for name in imported(module)}, module
+        assert not re.search(
+            r"allow_pickle=True|\bload_model\(|unsafe_load|torch\.load\(|\byaml\.load\((?!.*_StrictLoader)", text
+        ), module
+        loads = re.findall(r"np\.load\(.*", text)
+        assert all("allow_pickle=False" in call for call in loads), module
+
+
+def test_the_ui_listens_on_this_machine_alone_and_does_not_unpickle():
+    [recipe] = re.findall(r"^ui:.*\n(?:\t.*\n)+", (ROOT / "Makefile").read_text(), re.M)
+    assert "mlflow ui --host 127.0.0.1 " in recipe
+    assert "MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false" in recipe
+
+
 def test_no_file_names_a_package_index():
     hosts = ["pypi." + "org", "python" + "hosted", "pypi." + "nvidia", "registry." + "npmjs", "--index" + "-url"]
     hosts += ["--extra-index" + "-url", "--find" + "-links"]

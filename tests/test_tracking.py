@@ -112,6 +112,7 @@ def test_tags_datasets_and_artifacts(tracker, client, make_record):
         "precision": "float32",
         "cpu": "A CPU",
         "gpu": "none",
+        "machine": "A CPU, 2 cores",
         "git_commit": "0" * 40,
         "mlflow.source.git.commit": "0" * 40,
         CURRENT: "true",

@@ -35,13 +35,15 @@ def load_vae(params: RunParams, weights: Path, *, made_by: str) -> VAE:
 
     Raises: UserError naming `made_by`, the stage that makes the file, when it is missing, damaged or another model's.
     """
-    vae = build_vae(replace(params, precision="float32"))
+    trained = build_vae(params)  # whose layers the file names; they depend on device and precision
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras would go on without the layers that it does not find
-            vae.load_weights(existing(weights, made_by=made_by))
+            trained.load_weights(existing(weights, made_by=made_by))
     except (OSError, KeyError, ValueError, UserWarning) as error:
         raise damaged(weights, made_by, " ".join(str(error).split())) from error
+    vae = build_vae(replace(params, device="cpu", precision="float32"))
+    vae.set_weights(trained.get_weights())
     return vae
 
 

@@ -44,7 +44,7 @@ class Evidence(NamedTuple):
     history: Mapping
     metrics: Mapping
     machine: Mapping
-    md5: Mapping[str, str]
+    md5: Mapping[str, str | None]
     bytes: int
     weights: Path | None = None
 
@@ -108,7 +108,7 @@ def compare_arrays(published: Mapping[str, str], anew: Mapping[str, str]) -> Ite
         yield from _apart("preprocess", f"SHA-256 of {name}", published.get(name), anew.get(name), 0)
 
 
-def compare_committed(root: Path, outputs: Mapping[str, str]) -> Iterator[Deviation]:
+def compare_committed(root: Path, outputs: Mapping[str, str | None]) -> Iterator[Deviation]:
     """Holds files and folders below `root` against the MD5 that dvc.lock has of each."""
     for name, expected in outputs.items():
         received = md5(root / name) if (root / name).exists() else None
@@ -160,7 +160,7 @@ def certificate_text(compared: Sequence[Compared], facts: Mapping[str, object]) 
     found = [deviation for each in compared for deviation in each.deviations]
     lines = [
         "# Certificate of reproduction",
-        f"**{'Everything holds.' if not found else f'Does not hold: {len(found)} deviations.'}**",
+        f"**{'Everything holds.' if not found else f'Does not hold: {_count(found)}.'}**",
         "\n".join(f"- {name}: {value}" for name, value in flat(facts).items()),
         "\n".join(["| Compared | How | Outcome |", "| --- | --- | --- |", *map(_row, compared)]),
         "\n".join(f"- {deviation}" for deviation in found),
@@ -169,8 +169,12 @@ def certificate_text(compared: Sequence[Compared], facts: Mapping[str, object]) 
 
 
 def _row(compared: Compared) -> str:
-    outcome = f"**{len(compared.deviations)} deviations**" if compared.deviations else "holds"
+    outcome = f"**{_count(compared.deviations)}**" if compared.deviations else "holds"
     return f"| {compared.of} | {compared.how} | {outcome} |"
+
+
+def _count(deviations: Sequence[Deviation]) -> str:
+    return f"{len(deviations)} deviation{'' if len(deviations) == 1 else 's'}"
 
 
 def _settings(run: str, published: Mapping, anew: Mapping) -> Iterator[Deviation]:
@@ -213,7 +217,7 @@ def _tensors(run: str, published: Path | None, anew: Path | None) -> Iterator[De
             yield Deviation(run, f"tensor {name}{[int(i) for i in place]}", float(old[place]), float(new[place]), size)
 
 
-def _hashes(run: str, published: Mapping[str, str], anew: Mapping[str, str]) -> Iterator[Deviation]:
+def _hashes(run: str, published: Mapping[str, str | None], anew: Mapping[str, str | None]) -> Iterator[Deviation]:
     for name in FILES:
         yield from _apart(run, f"MD5 of {name}", published[name], anew[name], 0)
 

@@ -1,0 +1,258 @@
+"""`make verify` on a small published project; in place of training, a copy of it in which something may be broken."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import h5py
+import pytest
+import yaml
+from synthetic import history, timings
+
+from digit_vae.evaluation import encode, measure
+from digit_vae.files import write_bytes, write_json
+from digit_vae.model import build_vae
+from digit_vae.params import FULL, Run, load_params, run_params, runs
+from digit_vae.verification import md5
+from pipeline import publish, verify
+from pipeline.smoke import SMALL
+
+VARIANTS = {"baseline": {"splits": ["full", "folds"]}, "dropout": {"splits": ["folds"], "dropout": 0.2}}
+FIRST = "baseline-full"
+WEIGHTS = f"models/{FIRST}/model.weights.h5"
+
+pytestmark = pytest.mark.usefixtures("cpu")
+
+
+@pytest.fixture(scope="module")
+def measured(digits, tmp_path_factory):
+    """Weights of an untrained model, and what they are worth on 100 images: bytes and metrics."""
+    params = load_params(Path(__file__).parent.parent / "params.yaml")
+    vae = build_vae(run_params(params, Run("baseline", FULL)))
+    path = tmp_path_factory.mktemp("weights") / "model.weights.h5"
+    vae.save_weights(path)
+    encoded = encode(vae, digits[300:], params.evaluate)
+    return path.read_bytes(), measure(encoded, params.evaluate.active_unit_variance)
+
+
+@pytest.fixture
+def published(project, measured, digits, cpu, idx_bytes, run_stage):
+    """A published project: of plot.first_run weights and metrics are real, all else is made up."""
+    content = yaml.safe_load((project / "params.yaml").read_text())
+    content |= {"variants": VARIANTS, "plot": {"first_run": FIRST, "second_run": "baseline-0"}}
+    content["preprocess"]["folds"] = 2
+    (project / "params.yaml").write_text(yaml.safe_dump(content))
+    params = load_params()
+    for run in runs(params):
+        folder = project / "models" / run.name
+        settings = vars(run_params(params, run))
+        write_json(folder / "history.json", history(run.name) | {"params": settings})
+        write_json(folder / "timings.json", timings(run.name) | {"machine": cpu})
+        write_bytes(folder / "model.weights.h5", measured[0])
+        write_bytes(folder / "samples.npz", b"samples")
+        write_json(project / f"reports/metrics/runs/{run.name}.json", {"validation": measured[1], "test": measured[1]})
+    write_json(publish.MANIFEST, {"sha256": {f"folds/{fold}.npy": str(fold) * 64 for fold in (0, 1)}})
+    write_bytes(verify.TEST_IMAGES, idx_bytes(digits[300:, ..., 0]))
+    assert run_stage(publish.main) == 0
+    write_lock(project)
+    return project
+
+
+def write_lock(project):
+    made = [path for path in project.rglob("*.*") if path.is_file() and path.name != "params.yaml"]
+    outs = [{"path": str(path.relative_to(project)), "md5": md5(path)} for path in sorted(made)]
+    gone = {"outs": [{"path": "reports/metrics/runs/removed-0.json", "md5": "x"}]}
+    stages = {"everything": {"outs": outs}, "evaluate@removed-0": gone}
+    (project / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
+
+
+@pytest.fixture
+def run_verify(published, tmp_path_factory, monkeypatch, run_stage, capsys):
+    """Runs the command; `breaking` changes what training is said to have made. Returns: status, output, what was asked.
+
+    Otherwise that is what is published when the test begins.
+    """
+    trained = shutil.copytree(published, tmp_path_factory.mktemp("trained"), dirs_exist_ok=True)
+
+    def run(*arguments, breaking=lambda _: None):
+        asked = []
+
+        def copy(folder, sections):
+            asked.append(sections)
+            shutil.copytree(trained, folder, dirs_exist_ok=True)
+
+        def train(folder, module):
+            asked.append(module)
+            breaking(folder)
+
+        monkeypatch.setattr(verify, "copy_project", copy)
+        monkeypatch.setattr(verify, "reproduce", train)
+        status = run_stage(verify.main, *arguments)
+        return status, "".join(capsys.readouterr()), asked
+
+    return run
+
+
+def change(path, *keys, value):
+    """Replaces one number in a JSON file."""
+    content = json.loads(path.read_text())
+    inner = content
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    write_json(path, content)
+
+
+def change_weight(path):
+    with h5py.File(path, "a") as file:
+        file["encoder/layers/dense_1/vars/1"][1] += 0.5  # z_mean, one of two
+
+
+def test_by_default_one_fold_of_each_variant_is_trained_and_a_certificate_is_written(published, run_verify, cpu):
+    status, out, asked = run_verify()
+    assert status == 0, out
+    names = [FIRST, "baseline-0", "dropout-0"]
+    assert asked == [{}, ("pipeline.repro", "--runs", *names)]
+    certificate = json.loads((published / "reports/certificate.json").read_text())
+    assert certificate["holds"]
+    assert certificate["machine"] == cpu
+    compared = ["committed files", "arrays and folds", *names, f"published weights of {FIRST}"]
+    assert [each["of"] for each in certificate["compared"]] == compared
+    text = (published / "reports/certificate.md").read_text()
+    assert text in out
+    assert f"| {FIRST} | 4 files byte for byte, " in text
+    assert "| measured on 100 test images, to 0.001 nats | holds |" in text
+
+
+def test_runs_are_chosen_by_name_or_all(run_verify):
+    every = ["baseline-full", "baseline-0", "baseline-1", "dropout-0", "dropout-1"]
+    assert run_verify("--runs", "all")[2][1] == ("pipeline.repro", "--runs", *every)
+    assert run_verify("--runs", "dropout-1", "dropout-1")[2][1] == ("pipeline.repro", "--runs", "dropout-1")
+    status, out, asked = run_verify("--runs", "dropout-7")
+    assert (status, asked) == (1, [])
+    assert "there is no run 'dropout-7'" in out
+
+
+@pytest.mark.parametrize(
+    ("breaking", "named"),
+    [
+        (
+            lambda made: change_weight(made / WEIGHTS),
+            rf"{FIRST}: tensor \S+dense_1\S+\[1\]: expected 0\.0, received 0\.5, 0\.5 apart",
+        ),
+        (
+            lambda made: change(made / "models/dropout-0/history.json", "epochs", 1, "loss", value=1.0),
+            r"dropout-0: epoch 2, loss: expected \d+\.\d+, received 1\.0, ",
+        ),
+        (
+            lambda made: change(made / "models/dropout-0/history.json", "params", "seed", value=3),
+            "dropout-0: params seed: expected 0, received 3",
+        ),
+        (
+            lambda made: change(made / "data/processed/manifest.json", "sha256", "folds/1.npy", value="0" * 64),
+            r"preprocess: SHA-256 of folds/1\.npy: expected 1{64}, received 0{64}",
+        ),
+        (
+            lambda made: write_bytes(made / "models/dropout-0/samples.npz", b"others"),
+            r"dropout-0: MD5 of samples\.npz: expected \w+, received \w+",
+        ),
+    ],
+    ids=["weight", "epoch", "seed", "fold", "samples"],
+)
+def test_what_training_makes_otherwise_is_named(published, run_verify, breaking, named):
+    status, out, _ = run_verify(breaking=breaking)
+    assert status == 1
+    assert re.search(rf"^- {named}", out, re.MULTILINE)
+    assert "error: not as published (see above): " in out
+    assert not json.loads((published / "reports/certificate.json").read_text())["holds"]
+
+
+@pytest.mark.parametrize(
+    ("breaking", "named"),
+    [
+        (
+            lambda: change(Path("reports/metrics/runs/dropout-0.json"), "test", "elbo", value=-100.0),
+            [r"reports/metrics/runs/dropout-0\.json: MD5 in dvc\.lock", r"dropout-0: metric test\.elbo: expected -100"],
+        ),
+        (
+            lambda: change_weight(publish.PUBLISHED / f"{FIRST}.model.weights.h5"),
+            [
+                rf"reports/published/{FIRST}\.model\.weights\.h5: MD5 in dvc\.lock",
+                rf"{FIRST}: tensor \S+dense_1\S+\[1\]: expected 0\.5, received 0\.0",
+                rf"published weights of {FIRST}: metric elbo: expected -\d+\.\d+, received -\d+\.\d+, ",
+            ],
+        ),
+        (
+            lambda: change(publish.PUBLISHED / "dropout-1.history.json", "data", "validation", value="f" * 64),
+            [r"reports/published/dropout-1\.history\.json: MD5 in dvc\.lock"],
+        ),
+    ],
+    ids=["metric", "weight", "fold"],
+)
+def test_what_is_published_otherwise_is_named(run_verify, breaking, named):
+    breaking()
+    status, out, _ = run_verify()
+    assert status == 1
+    for each in named:
+        assert re.search(rf"^- {each}", out, re.MULTILINE), out
+
+
+def test_on_another_machine_other_bytes_hold_within_the_tolerances(run_verify):
+    def elsewhere(off):
+        def breaking(made):
+            for run in runs(load_params()):
+                change(made / "models" / run.name / "timings.json", "machine", "cpu", value="Another CPU")
+                epochs = json.loads((made / "models" / run.name / "history.json").read_text())["epochs"]
+                value = epochs[2]["loss"] + off
+                change(made / "models" / run.name / "history.json", "epochs", 2, "loss", value=value)
+
+        return breaking
+
+    status, out, _ = run_verify(breaking=elsewhere(11.0))
+    assert status == 0, out
+    assert "3 epochs and 16 metrics within tolerances | holds |" in out
+    status, out, _ = run_verify(breaking=elsewhere(13.0))
+    assert status == 1
+    assert re.search(r"^- dropout-0: epoch 3, loss: .*, 13 apart$", out, re.MULTILINE)
+
+
+@pytest.mark.usefixtures("published")
+def test_local_weights_serve_where_they_are_those_of_the_lock():
+    locked = verify.outputs(load_params())
+    local = Path("models/dropout-0/model.weights.h5")
+    assert verify.published("dropout-0", locked).weights == local
+    change_weight(local)
+    assert verify.published("dropout-0", locked).weights is None
+
+
+def test_quick_holds_the_smoke_graph_against_its_record(published, run_verify):
+    status, out, _ = run_verify("--quick")
+    assert status == 1
+    assert "reports/smoke.json is missing: `make verify QUICK=1 RECORD=1` makes it" in out
+    status, out, asked = run_verify("--quick", "--record")
+    assert status == 0, out
+    assert asked == [SMALL, ("pipeline.repro",)]
+    assert run_verify("--quick")[0] == 0, out
+    assert not (published / "reports/certificate.json").exists()
+
+    status, out, _ = run_verify(
+        "--quick", breaking=lambda made: change_weight(made / "models/dropout-1/model.weights.h5")
+    )
+    assert status == 1
+    assert "- dropout-1: MD5 of model.weights.h5: " in out
+
+
+def test_a_record_of_other_runs_is_refused_before_anything_is_trained(published, run_verify):
+    assert run_verify("--quick", "--record")[0] == 0
+    change(published / "reports/smoke.json", "runs", value={})
+    status, out, asked = run_verify("--quick")
+    assert (status, asked) == (1, [SMALL])
+    assert "reports/smoke.json has other runs than params.yaml: `make verify QUICK=1 RECORD=1` writes it anew" in out
+
+
+def test_without_a_lock_there_is_nothing_to_hold_against(published, run_verify):
+    (published / "dvc.lock").unlink()
+    status, out, _ = run_verify()
+    assert status == 1
+    assert "error: dvc.lock is missing: `make repro` makes it" in out

@@ -1,0 +1,223 @@
+"""Two runs held against each other; each check is tested by breaking what it checks."""
+
+import copy
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from synthetic import history, timings
+
+from digit_vae.verification import (
+    FILES,
+    Compared,
+    Deviation,
+    Evidence,
+    Tolerance,
+    certificate,
+    certificate_text,
+    compare,
+    compare_arrays,
+    compare_committed,
+    md5,
+    repeats,
+    tensors,
+)
+
+ROOT = Path(__file__).parent.parent
+TOLERANCE = Tolerance(epoch=30, loss=12, kl=3)
+TENSORS = {"layers/dense/vars/0": np.arange(6.0).reshape(2, 3), "layers/dense/vars/1": np.zeros(3)}
+
+
+def write_weights(path, **changes):
+    with h5py.File(path, "w") as file:
+        for name, values in (TENSORS | changes).items():
+            file[name] = values
+    return path
+
+
+@pytest.fixture
+def evidence(tmp_path):
+    """What was published of a run on a machine called `cpu`."""
+    measured = {"images": 12, "elbo": -155.0, "kl_loss": 6.0, "reconstruction_loss": 149.0, "dead_units": 11}
+    return Evidence(
+        history=history("baseline-0"),
+        metrics={"validation": measured, "test": dict(measured)},
+        machine=timings("baseline-0")["machine"],
+        md5={name: f"md5 of {name}" for name in FILES},
+        bytes=1234,
+        weights=write_weights(tmp_path / "published.h5"),
+    )
+
+
+def elsewhere(evidence):
+    return evidence._replace(machine=evidence.machine | {"cpu": "Another CPU"}, md5=dict.fromkeys(FILES, "other"))
+
+
+def with_value(evidence, value, part, *keys):
+    """A copy of `evidence` with one number of its JSON files replaced."""
+    changed = copy.deepcopy(getattr(evidence, part))
+    inner = changed
+    for key in keys[:-1]:
+        inner = inner[key]
+    inner[keys[-1]] = value
+    return evidence._replace(**{part: changed})
+
+
+def deviations(*pair):
+    return compare("baseline-0", *pair, TOLERANCE).deviations
+
+
+def test_the_same_bytes_hold(evidence):
+    compared = compare("baseline-0", evidence, evidence, TOLERANCE)
+    assert compared == Compared("baseline-0", "4 files byte for byte, 1,234 bytes", [])
+
+
+def test_another_machine_has_to_lie_within_tolerances(evidence):
+    compared = compare("baseline-0", evidence, elsewhere(evidence), TOLERANCE)
+    assert compared == Compared("baseline-0", "3 epochs and 10 metrics within tolerances", [])
+
+
+@pytest.mark.parametrize("key", ["cpu", "gpu", "device", "precision"])
+def test_only_the_number_of_cores_leaves_the_bits_alone(evidence, key):
+    assert repeats(evidence.machine, evidence.machine | {"cores": 64})
+    assert not repeats(evidence.machine, evidence.machine | {key: "other"})
+    assert not repeats(evidence.machine, {name: value for name, value in evidence.machine.items() if name != key})
+
+
+def test_one_changed_weight_is_named_with_its_place_and_size(evidence, tmp_path):
+    changed = TENSORS["layers/dense/vars/0"].copy()
+    changed[1, 2] += 0.25
+    weights = write_weights(tmp_path / "anew.h5", **{"layers/dense/vars/0": changed})
+    anew = evidence._replace(weights=weights, md5=evidence.md5 | {"model.weights.h5": "other"})
+    assert deviations(evidence, anew) == [
+        Deviation("baseline-0", "tensor layers/dense/vars/0[1, 2]", 5.0, 5.25, 0.25),
+        Deviation("baseline-0", "MD5 of model.weights.h5", "md5 of model.weights.h5", "other"),
+    ]
+
+
+def test_tensors_of_another_shape_or_none_at_all_are_named(evidence, tmp_path):
+    weights = write_weights(tmp_path / "anew.h5", **{"layers/dense/vars/1": np.zeros(4), "new": np.zeros(1)})
+    found = deviations(evidence, evidence._replace(weights=weights))
+    assert [each[1:] for each in found] == [
+        ("tensor layers/dense/vars/1", (3,), (4,), None),
+        ("tensor new", "nothing", (1,), None),
+    ]
+
+
+def test_without_the_published_weights_their_hash_is_compared(evidence):
+    anew = evidence._replace(md5=evidence.md5 | {"model.weights.h5": "other"})
+    assert [each.what for each in deviations(evidence._replace(weights=None), anew)] == ["MD5 of model.weights.h5"]
+
+
+@pytest.mark.parametrize("machine", [lambda same: same, elsewhere])
+def test_another_seed_is_named_on_every_machine(evidence, machine):
+    other = machine(with_value(evidence, 7, "history", "params", "seed"))
+    assert deviations(evidence, other) == [Deviation("baseline-0", "params seed", 0, 7)]
+
+
+@pytest.mark.parametrize("machine", [lambda same: same, elsewhere])
+def test_a_swapped_fold_index_is_named_on_every_machine(evidence, machine):
+    other = machine(with_value(evidence, "b" * 64, "history", "data", "validation"))
+    assert [each.what for each in deviations(evidence, other)] == ["data validation"]
+    assert list(compare_arrays({"folds/0.npy": "a", "folds/1.npy": "b"}, {"folds/0.npy": "a", "folds/1.npy": "c"})) == [
+        Deviation("preprocess", "SHA-256 of folds/1.npy", "b", "c")
+    ]
+
+
+def test_an_edited_metric_is_named_with_its_size(evidence):
+    other = with_value(evidence, -154.0, "metrics", "test", "elbo")
+    assert deviations(evidence, other) == [Deviation("baseline-0", "metric test.elbo", -155.0, -154.0, 1.0)]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "holds"),
+    [
+        ("elbo", -166.9, True),
+        ("elbo", -167.1, False),
+        ("reconstruction_loss", 160.9, True),
+        ("reconstruction_loss", 161.1, False),
+        ("kl_loss", 8.9, True),
+        ("kl_loss", 9.1, False),
+        ("dead_units", 14, True),
+        ("images", 13, False),
+        ("elbo", float("nan"), False),
+        ("elbo", "-155", False),
+    ],
+)
+def test_on_another_machine_each_metric_has_its_tolerance(evidence, key, value, holds):
+    found = deviations(evidence, elsewhere(with_value(evidence, value, "metrics", "test", key)))
+    assert [each.what for each in found] == ([] if holds else [f"metric test.{key}"])
+
+
+def test_the_first_epoch_that_deviates_is_named_with_its_largest_deviation(evidence):
+    other = evidence
+    for epoch, loss, step in ((1, "val_loss", 0.25), (1, "kl_loss", 0.5), (2, "loss", 9)):
+        value = other.history["epochs"][epoch][loss] + step
+        other = with_value(other, value, "history", "epochs", epoch, loss)
+    [found] = deviations(evidence, other)
+    assert (found.what, round(found.size, 6)) == ("epoch 2, kl_loss", 0.5)
+
+
+@pytest.mark.parametrize(("epoch", "off", "holds"), [(0, 29, True), (0, 31, False), (2, 11, True), (2, 13, False)])
+def test_on_another_machine_the_last_epoch_has_a_tolerance_of_its_own(evidence, epoch, off, holds):
+    value = evidence.history["epochs"][epoch]["loss"] + off
+    other = elsewhere(with_value(evidence, value, "history", "epochs", epoch, "loss"))
+    assert [each.what for each in deviations(evidence, other)] == ([] if holds else [f"epoch {epoch + 1}, loss"])
+
+
+def test_a_missing_epoch_and_a_missing_loss_are_named(evidence):
+    shorter = with_value(evidence, evidence.history["epochs"][:2], "history", "epochs")
+    assert deviations(evidence, shorter) == [Deviation("baseline-0", "number of epochs", 3, 2, 1)]
+    without = [{"epoch": 1}, *evidence.history["epochs"][1:]]
+    assert deviations(evidence, with_value(evidence, without, "history", "epochs"))[0].what.startswith("epoch 1, ")
+
+
+def test_every_tensor_of_a_weights_file_is_read(tmp_path):
+    found = tensors(write_weights(tmp_path / "weights.h5"))
+    assert found.keys() == TENSORS.keys()
+    np.testing.assert_array_equal(found["layers/dense/vars/0"], TENSORS["layers/dense/vars/0"])
+
+
+def test_hashes_are_those_of_dvc_itself():
+    locked = yaml.safe_load((ROOT / "dvc.lock").read_text())["stages"]["plot"]["outs"]
+    digests = {out["path"]: out["md5"] for out in locked}
+    assert {path: md5(ROOT / path) for path in digests} == digests
+    assert any(digest.endswith(".dir") for digest in digests.values())
+
+
+def test_an_edited_file_and_a_missing_one_are_named(tmp_path):
+    for name in ("a.json", "folder/b.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(name)
+    digests = {name: md5(tmp_path / name) for name in ("a.json", "folder")}
+    assert list(compare_committed(tmp_path, digests)) == []
+    (tmp_path / "folder/b.json").write_text("edited")
+    (tmp_path / "a.json").unlink()
+    assert [(each.of, each.received is None) for each in compare_committed(tmp_path, digests)] == [
+        ("a.json", True),
+        ("folder", False),
+    ]
+
+
+def test_a_certificate_says_what_holds_and_names_what_does_not():
+    deviation = Deviation("baseline-0", "epoch 2, loss", 155.0, 155.5, 0.5)
+    compared = [Compared("arrays", "SHA-256 of 9", []), Compared("baseline-0", "4 files", [deviation])]
+    facts = {"machine": {"cpu": "A CPU"}}
+    assert certificate(compared[:1], facts) == facts | {
+        "holds": True,
+        "deviations": 0,
+        "compared": [{"of": "arrays", "how": "SHA-256 of 9", "deviations": []}],
+    }
+    assert certificate(compared, facts)["compared"][1]["deviations"] == [deviation._asdict()]
+    assert certificate_text(compared, facts) == (
+        "# Certificate of reproduction\n\n"
+        "**Does not hold: 1 deviation.**\n\n"
+        "- machine.cpu: A CPU\n\n"
+        "| Compared | How | Outcome |\n| --- | --- | --- |\n"
+        "| arrays | SHA-256 of 9 | holds |\n"
+        "| baseline-0 | 4 files | **1 deviation** |\n\n"
+        "- baseline-0: epoch 2, loss: expected 155.0, received 155.5, 0.5 apart\n"
+    )
+    assert "**Everything holds.**" in certificate_text(compared[:1], facts)
