@@ -174,6 +174,31 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(small_project, run_stage, ev
     assert results(small_project) == found
 
 
+def test_a_full_disk_is_one_line_and_leaves_the_last_good_files(small_project, run_stage, events, full_disk, capsys):
+    assert run_stage(train.main, "l1_l2-0") == 0
+    good = results(small_project)
+    change_params(small_project, "learning_rate: 0.001", "learning_rate: 0.002")
+    with full_disk(1_000_000):
+        assert run_stage(train.main, "l1_l2-0") == 1
+    assert capsys.readouterr().err == "error: checkpoints/l1_l2-0 could not be written: File too large\n"
+    assert results(small_project) == good
+    assert list((small_project / "checkpoints").iterdir()) == []
+    assert events[-1] == "closed"
+    assert run_stage(train.main, "l1_l2-0") == 0
+    assert results(small_project).keys() == good.keys()
+    assert results(small_project) != good
+
+
+@pytest.mark.usefixtures("events")
+def test_a_place_that_cannot_be_written_is_one_line_and_costs_no_epoch(small_project, run_stage, capsys):
+    (small_project / "models").write_text("in the way")
+    assert run_stage(train.main, "l1_l2-0") == 1
+    assert "error: models/l1_l2-0/model.weights.h5 could not be written: " in capsys.readouterr().err
+    (small_project / "models").unlink()
+    assert run_stage(train.main, "l1_l2-0") == 0
+    assert "l1_l2-0: goes on after epoch 2" in capsys.readouterr().out
+
+
 def test_the_hash_of_the_inputs_follows_params_data_and_nothing_else(project):
     def inputs(run="baseline-full", data="a"):
         params = load_params()
