@@ -144,8 +144,9 @@ def attempts(folder):
 
 
 @pytest.mark.slow
-def test_a_killed_dvc_leaves_no_trainer_and_loses_no_epoch(reproduced, tmp_path, monkeypatch):
-    monkeypatch.setenv("SHELL", "/bin/bash")
+@pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
+def test_a_killed_dvc_leaves_no_trainer_and_loses_no_epoch(reproduced, tmp_path, monkeypatch, shell):
+    monkeypatch.setenv("SHELL", shell)
     copy(tmp_path)
     output(tmp_path, ("pipeline.plan", "--quiet"))
     kill_at(tmp_path, ("dvc", "repro", "train@baseline-full"), " epoch 2/")

@@ -1,5 +1,6 @@
 """The driver on a small graph of its own: against plain `dvc repro`, and when things go wrong."""
 
+import shutil
 import signal
 import socket
 import subprocess
@@ -120,16 +121,18 @@ def test_a_cluster_that_loses_a_machine_gives_the_same_bytes(reproduced, three_m
 
 
 WHERE = """
-import ray
+import ray, shutil
 from pipeline import repro
 with repro.cluster(ADDRESS, None):
+    shutil.rmtree("pipeline")  # as if this were another machine's disk
     print(ray.get(ray.remote(lambda: __import__("pipeline.train").train.__file__).remote()))
 """
 
 
-def test_the_machines_of_a_cluster_run_the_code_of_the_driver(reproduced, three_machines):
+def test_the_machines_of_a_cluster_run_the_code_of_the_driver(three_machines, tmp_path):
+    shutil.copytree(smoke.__file__.rpartition("/")[0], tmp_path / "pipeline")
     script = WHERE.replace("ADDRESS", repr(three_machines.address))
-    path = subprocess.run([sys.executable, "-c", script], cwd=reproduced, capture_output=True, text=True, check=True)
+    path = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "/py_modules_files/" in path.stdout
 
 

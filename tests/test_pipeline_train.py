@@ -7,6 +7,7 @@ import pytest
 from synthetic import write_manifest
 
 from digit_vae import training
+from digit_vae.errors import UserError
 from digit_vae.files import write_bytes
 from digit_vae.model import build_vae
 from digit_vae.params import find_run, load_params, run_params
@@ -187,6 +188,12 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_good_files(small_project, r
     assert run_stage(train.main, "l1_l2-0") == 0
     assert results(small_project).keys() == good.keys()
     assert results(small_project) != good
+
+
+def test_weights_that_find_no_room_are_one_line(make_params, full_disk):
+    vae = build_vae(make_params())
+    with full_disk(100_000), pytest.raises(UserError, match="the weights could not be written to a temporary file: "):
+        train.weights_bytes(vae)
 
 
 @pytest.mark.usefixtures("events")
