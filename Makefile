@@ -15,7 +15,7 @@ unexport PYTHONPATH PYTHONHOME
 # Arrays of many megabytes in huge pages take 4 % off a training step; no bit depends on it.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help setup repro bench smoke verify test check track verify-tracking ui lock
+.PHONY: help setup repro bench smoke verify test test-slow check track verify-tracking ui lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ verify: $(INSTALLED) ## train runs anew in a temporary copy and hold them agains
 
 test: $(INSTALLED) ## the tests
 	@$(RUN) pytest
+
+test-slow: $(INSTALLED) ## the tests that take minutes: kills of dvc and of the driver, eight writers, every moment of a kill
+	@$(RUN) pytest -m slow
 
 check: $(INSTALLED) ## lint and format
 	@$(RUN) ruff check

@@ -1,5 +1,6 @@
 """What the driver asks DVC and tells it: which stages of a run are out of date, and which have been run."""
 
+import shutil
 import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -7,15 +8,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from dvc.dependency import param
+from dvc.dvcfile import Lockfile
 from dvc.fs import FileSystem
 from dvc.repo import Repo
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
 
 from digit_vae.errors import UserError
-from digit_vae.files import write_bytes
+from digit_vae.files import replacing, write_bytes
 from digit_vae.params import Params, Run, load_params
 
+LOCK = Path("dvc.lock")
 _MISSING = object()
 
 
@@ -67,9 +70,13 @@ class Ledger:
             self._commit(job.stage)
 
     def close(self) -> None:
-        with self._repo.lock, uninterrupted():
-            if self._changed:
-                self._changed[0].dvcfile.dump_stages(self._changed, update_pipeline=False)
+        """DVC itself would write into dvc.lock, and leave half of it where it is killed or the disk is full."""
+        if not self._changed:
+            return
+        with self._repo.lock, uninterrupted(), replacing(LOCK) as temporary:
+            if LOCK.is_file():
+                shutil.copyfile(LOCK, temporary)
+            Lockfile(self._repo, str(temporary)).dump_stages(self._changed)
 
     def _restore(self, stage: PipelineStage) -> bool:
         """As DVC itself does ahead of a stage's command: looks for the same dependencies in the run cache."""

@@ -27,6 +27,8 @@ def load_set(
     name: str, images_file: mnist.IdxFile, labels_file: mnist.IdxFile, kept: int | None
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first `kept` images and labels (None: all) of a set, checked."""
+    for file in (images_file, labels_file):
+        mnist.check_intact(RAW / file.name, file)
     images, labels = mnist.read_images(RAW / images_file.name), mnist.read_labels(RAW / labels_file.name)
     mnist.check_images(images, labels, f"{name} set")
     if kept is None:

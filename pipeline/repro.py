@@ -219,7 +219,7 @@ class Driver:
         try:
             self._ledger.record(job, ray.get(reference))
             following = self._ledger.next_job(job.run, kinds=["evaluate"]) if job.trains else None
-        except (RayError, UserError) as error:
+        except (DvcException, OSError, RayError, UserError) as error:
             self._failures[job.run.name] = reason(error)
             self._progress.reached.pop(job.run.name, None)
             print(f"\n{job.stage.name} failed: {self._failures[job.run.name]}", file=sys.stderr, flush=True)
@@ -246,7 +246,7 @@ def gpus_of(job: Job) -> float:
     return wanted if most else 0
 
 
-def reason(error: RayError | UserError) -> str:
+def reason(error: Exception) -> str:
     """Why a run failed: on its merits, at once, or because what ran it died, and that after all retries."""
     error = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(error, UserError):

@@ -7,6 +7,7 @@ training that is killed is continued by the next call, and ends in the same byte
 """
 
 import argparse
+import hashlib
 import sys
 import tempfile
 import time
@@ -18,10 +19,11 @@ import numpy as np
 
 from digit_vae import layers, losses, model, training
 from digit_vae.checkpoint import Checkpoint, pack, unpack
-from digit_vae.errors import exit_status
+from digit_vae.errors import UserError, exit_status
 from digit_vae.files import json_bytes, read_listed_npy, sha256, sha256_of, write_bytes
-from digit_vae.machine import die_with_parent, git_commit, select_device
+from digit_vae.machine import git_commit, select_device
 from digit_vae.mirror import Mirror
+from digit_vae.orphans import die_with_parent
 from digit_vae.params import Params, Run, find_run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
 from digit_vae.splits import learnt_and_validated
@@ -84,14 +86,24 @@ def train(
     trained = training.train(run_params(params, run), images, learn, validation_images, on_epoch, state)
     end = start.after(trained.epochs)
     timings = end.timings | {"setup_seconds": trained.setup_seconds, "finished_at": time.time()}
-    with tempfile.TemporaryDirectory() as folder:
-        weights = Path(folder) / "model.weights.h5"
-        trained.vae.save_weights(weights)
-        return {
-            weights.name: weights.read_bytes(),
-            "history.json": json_bytes(end.history | {"weights_sha256": sha256(weights)}),
-            "timings.json": json_bytes(timings),
-        }
+    weights = weights_bytes(trained.vae)
+    history = end.history | {"weights_sha256": hashlib.sha256(weights).hexdigest()}
+    return {
+        "model.weights.h5": weights,
+        "history.json": json_bytes(history),
+        "timings.json": json_bytes(timings),
+    }
+
+
+def weights_bytes(vae: model.VAE) -> bytes:
+    """The content of the model's .weights.h5 file. Raises: UserError when there is no room for a temporary one."""
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "model.weights.h5"
+            vae.save_weights(path)
+            return path.read_bytes()
+    except (OSError, RuntimeError) as error:  # h5py has the latter for a disk that is full when it closes a file
+        raise UserError(f"the weights could not be written to a temporary file: {error}") from error
 
 
 def show_event(event: dict, epochs: int) -> None:

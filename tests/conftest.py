@@ -1,14 +1,16 @@
 """Fixtures that several test files share."""
 
+import resource
 import shutil
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import write_manifest
+from synthetic import write_processed
 
 from digit_vae.errors import exit_status
 
@@ -38,6 +40,22 @@ def run_stage(monkeypatch) -> Callable[..., int]:
 def no_arguments(monkeypatch) -> None:
     """The `main` of a stage that takes no arguments sees none, instead of pytest's."""
     monkeypatch.setattr(sys, "argv", ["stage"])
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], AbstractContextManager]:
+    """Within the block no file grows beyond so many bytes. Python ignores the signal, so that a write is an OSError."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited
 
 
 @pytest.fixture
@@ -97,10 +115,5 @@ def make_params() -> Callable:
 @pytest.fixture
 def processed(project, digits) -> Path:
     """`project` with outputs of `preprocess`: 300 training images, a fold of 60 of them, 100 test images."""
-    folder = project / "data/processed"
-    (folder / "folds").mkdir(parents=True)
-    np.save(folder / "train_images.npy", digits[:300])
-    np.save(folder / "test_images.npy", digits[300:])
-    np.save(folder / "folds/0.npy", np.arange(0, 300, 5))
-    write_manifest(folder)
+    write_processed(project, digits)
     return project

@@ -6,12 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_vae.files import sha256_of, write_bytes, write_json
+from digit_vae.files import sha256_of, write_bytes, write_json, write_npy
 from digit_vae.params import RunParams
 
 STARTED = 1_700_000_000.25
 EPOCH_SECONDS = 30.5
 LOSSES = ("loss", "reconstruction_loss", "kl_loss", "penalty")
+
+
+def write_processed(root: Path, digits: np.ndarray) -> None:
+    """What stage preprocess leaves below `root`: 300 training images, a fold of 60 of them, the rest as test images."""
+    folder = root / "data/processed"
+    write_npy(folder / "train_images.npy", digits[:300])
+    write_npy(folder / "test_images.npy", digits[300:])
+    write_npy(folder / "folds/0.npy", np.arange(0, 300, 5))
+    write_manifest(folder)
 
 
 def write_manifest(processed: Path) -> None:

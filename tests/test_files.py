@@ -2,6 +2,10 @@
 
 import hashlib
 import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -49,6 +53,38 @@ def test_a_full_disk_is_an_error_for_the_user_and_leaves_the_old_file(tmp_path):
     with pytest.raises(UserError, match="file could not be written: No space left on device"):
         fill_the_disk()
     assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_disk_that_fills_up_leaves_the_last_good_file(tmp_path, full_disk):
+    path = tmp_path / "file"
+    files.write_bytes(path, b"good")
+    with full_disk(1000), pytest.raises(UserError, match="file could not be written: File too large"):
+        files.write_bytes(path, bytes(2000))
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"file": b"good"}
+    files.write_bytes(path, bytes(2000))
+    assert path.read_bytes() == bytes(2000)
+
+
+WRITE = """
+import os, sys
+from pathlib import Path
+from digit_vae import files
+from digit_vae.errors import exit_status
+if os.getuid() == 0:
+    os.setuid(65534)  # root may write anywhere
+sys.exit(exit_status(lambda: files.write_bytes(Path(sys.argv[1]), b"new")))
+"""
+
+
+def test_a_read_only_folder_is_one_line_and_leaves_the_last_good_file():
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        path = Path(name) / "file"
+        path.write_bytes(b"good")
+        path.parent.chmod(0o555)
+        done = subprocess.run([sys.executable, "-c", WRITE, path], capture_output=True, text=True, check=False)
+        path.parent.chmod(0o755)
+        assert (done.returncode, done.stderr) == (1, f"error: {path} could not be written: Permission denied\n")
+        assert {each.name: each.read_bytes() for each in path.parent.iterdir()} == {"file": b"good"}
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
@@ -114,6 +150,21 @@ READERS = [files.read_json, files.read_npy, files.read_npz]
 def test_a_missing_file_names_the_stage_that_makes_it(tmp_path, read):
     with pytest.raises(UserError, match=r"file is missing: `dvc repro train@baseline-full` makes it$"):
         read(tmp_path / "file", made_by="train@baseline-full")
+
+
+def test_an_array_is_held_against_the_hash_that_is_listed_for_it(tmp_path):
+    path = tmp_path / "folds/0.npy"
+    files.write_npy(path, np.arange(8))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    files.write_json(tmp_path / "manifest.json", {"sha256": {"folds/0.npy": digest}})
+    array, listed = files.read_listed_npy(tmp_path, "folds/0.npy", made_by="preprocess")
+    np.testing.assert_array_equal(array, np.arange(8))
+    assert listed == digest
+    files.write_npy(path, np.arange(8) + 1)  # a good file, but not that one
+    files.write_npy(tmp_path / "1.npy", np.arange(8))  # and one that nobody listed
+    for name in ("folds/0.npy", "1.npy"):
+        with pytest.raises(UserError, match=rf"{name} is damaged \(its SHA-256 .* `dvc repro preprocess`"):
+            files.read_listed_npy(tmp_path, name, made_by="preprocess")
 
 
 NPY = files.npy_bytes(np.arange(8.0))

@@ -29,13 +29,17 @@ def use_folder_only(project):
     (project / "params.yaml").write_text(head + sources + rest[seconds:])
 
 
-@pytest.mark.usefixtures("small_files")
-def test_the_stage_fetches_once_and_says_what_came_from_where(project, run_stage, capsys):
+@pytest.fixture
+def my_folder(project):
+    """A local folder with the files, the only source."""
     use_folder_only(project)
     (project / "mine").mkdir()
     for name, content in CONTENTS.items():
         (project / "mine" / name).write_bytes(content)
 
+
+@pytest.mark.usefixtures("small_files", "my_folder")
+def test_the_stage_fetches_once_and_says_what_came_from_where(project, run_stage, capsys):
     assert run_stage(fetch.main) == 0
     assert capsys.readouterr().out.splitlines() == [f"{name}: 0.00 MB from folder {project}/mine" for name in CONTENTS]
     assert {path.name: path.read_bytes() for path in (project / "data/raw").iterdir()} == CONTENTS
@@ -50,6 +54,24 @@ def test_the_stage_fails_in_one_line_without_a_traceback(project, run_stage, cap
     assert run_stage(fetch.main) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: train-images-idx3-ubyte, train-labels-idx1-ubyte could not be fetched (folder ")
+
+
+@pytest.mark.usefixtures("small_files", "my_folder")
+def test_a_full_disk_is_one_line_and_the_next_call_goes_on(project, run_stage, full_disk, capsys):
+    with full_disk(5):
+        assert run_stage(fetch.main) == 1
+    expected = "error: data/raw/train-images-idx3-ubyte could not be written: File too large\n"
+    assert capsys.readouterr().err == expected
+    assert list((project / "data/raw").iterdir()) == []
+    assert run_stage(fetch.main) == 0
+    assert {path.name: path.read_bytes() for path in (project / "data/raw").iterdir()} == CONTENTS
+
+
+@pytest.mark.usefixtures("small_files", "my_folder")
+def test_a_folder_that_cannot_be_made_is_one_line(project, run_stage, capsys):
+    (project / "data").write_text("in the way")
+    assert run_stage(fetch.main) == 1
+    assert "error: data/raw/train-images-idx3-ubyte could not be written: " in capsys.readouterr().err
 
 
 def test_help_shows_the_command(run_stage, capsys):

@@ -1,12 +1,73 @@
-"""What of the ledger needs no graph; the rest is in test_pipeline_repro.py."""
+"""What of the ledger needs no graph but a small one of its own; the rest is in test_pipeline_repro.py."""
 
+import logging
 import signal
+import subprocess
+import sys
+import time
+from types import SimpleNamespace
 
 import pytest
 from dvc.dependency import param
+from dvc.exceptions import DvcException
 from dvc.fs import LocalFileSystem
+from dvc.repo import Repo
 
-from pipeline.ledger import params_parsed_once, uninterrupted
+from digit_vae.errors import UserError
+from pipeline.ledger import Ledger, params_parsed_once, uninterrupted
+
+RUN = SimpleNamespace(name="a")
+STAGES = """
+stages:
+  train:
+    foreach: [a]
+    do:
+      cmd: touch started && while ! test -e go; do sleep 0.1; done && touch out
+      outs: [out]
+"""
+
+
+@pytest.fixture
+def graph(project):
+    """A project whose one run is trained as soon as there is a file called `go`."""
+    Repo.init(project, no_scm=True)
+    (project / "dvc.yaml").write_text(STAGES)
+    return project
+
+
+def test_a_run_that_dvc_is_training_is_left_alone_and_the_reason_said(graph):
+    with subprocess.Popen([sys.executable, "-m", "dvc", "repro", "--quiet"], cwd=graph) as training:
+        deadline = time.monotonic() + 60
+        while not (graph / "started").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        try:
+            with (
+                Repo(_wait_for_lock=True) as repo,
+                pytest.raises(DvcException, match="is busy, it is being blocked by"),
+            ):
+                Ledger(repo).next_job(RUN)
+        finally:
+            (graph / "go").touch()
+    assert training.returncode == 0
+    assert (graph / "out").is_file()
+
+
+def test_dvc_lock_appears_whole_or_not_at_all(graph, full_disk, caplog):
+    caplog.set_level(logging.WARNING, "dvc")  # pytest keeps what is logged in a file, too
+    with Repo() as repo:
+        ledger = Ledger(repo)
+        job = ledger.next_job(RUN)
+        ledger.record(job, {graph / "out": b"weights"})
+        with full_disk(100), pytest.raises(UserError, match=r"dvc\.lock could not be written: File too large"):
+            ledger.close()
+        assert not (graph / "dvc.lock").exists()
+        ledger.close()
+        written = (graph / "dvc.lock").read_bytes()
+        with full_disk(100), pytest.raises(UserError, match=r"dvc\.lock could not be written"):
+            ledger.close()
+        assert (graph / "dvc.lock").read_bytes() == written
+    with Repo() as repo:
+        assert repo.status() == {}
 
 
 def test_ctrl_c_waits_for_the_end_of_an_uninterrupted_block():

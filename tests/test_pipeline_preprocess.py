@@ -13,7 +13,24 @@ TRAIN, TEST = 300, 120
 
 
 @pytest.fixture
-def raw(project, idx_bytes):
+def put(project, idx_bytes, monkeypatch):
+    """Writes values as a raw file, and pins that as what everybody has."""
+    (project / "data/raw").mkdir(parents=True)
+    constants = {
+        getattr(mnist, name).name: name for name in ("TRAIN_IMAGES", "TRAIN_LABELS", "TEST_IMAGES", "TEST_LABELS")
+    }
+
+    def put(name, values):
+        content = idx_bytes(values)
+        (project / "data/raw" / name).write_bytes(content)
+        pinned = mnist.IdxFile(name, len(content), hashlib.sha256(content).hexdigest())
+        monkeypatch.setattr(mnist, constants[name], pinned)
+
+    return put
+
+
+@pytest.fixture
+def raw(put):
     """Random images with every digit, as the four raw files; returns what they hold by their names."""
     random = np.random.default_rng(0)
     values = {
@@ -22,9 +39,8 @@ def raw(project, idx_bytes):
         mnist.TEST_IMAGES.name: random.integers(0, 256, (TEST, 28, 28)),
         mnist.TEST_LABELS.name: random.permutation(np.arange(TEST) % 10),
     }
-    (project / "data/raw").mkdir(parents=True)
     for name, array in values.items():
-        (project / "data/raw" / name).write_bytes(idx_bytes(array))
+        put(name, array)
     return values
 
 
@@ -51,6 +67,20 @@ def test_the_arrays_are_the_raw_values_and_can_be_mapped(project, raw, run_stage
         assert mapped.dtype == np.uint8
         np.testing.assert_array_equal(mapped, raw[images.name][..., None])
         np.testing.assert_array_equal(np.load(project / f"data/processed/{kind}_labels.npy"), raw[labels.name])
+
+
+@pytest.mark.usefixtures("raw")
+def test_a_full_disk_is_one_line_and_leaves_the_last_good_files(project, run_stage, full_disk, capsys):
+    assert run_stage(preprocess.main) == 0
+    before = outputs(project)
+    set_knob(project, "train_images", 200)
+    with full_disk(100_000):
+        assert run_stage(preprocess.main) == 1
+    expected = "error: data/processed/train_images.npy could not be written: File too large\n"
+    assert capsys.readouterr().err == expected
+    assert outputs(project) == before
+    assert run_stage(preprocess.main) == 0
+    assert len(np.load(project / "data/processed/train_images.npy")) == 200
 
 
 @pytest.mark.usefixtures("raw")
@@ -98,18 +128,28 @@ def test_the_first_images_are_kept_when_the_params_say_so(project, raw, run_stag
         (mnist.TRAIN_IMAGES.name, lambda images: images[:, :14], "train-images-idx3-ubyte is damaged"),
     ],
 )
-def test_unsound_files_are_refused_and_nothing_is_written(
-    project, raw, run_stage, idx_bytes, capsys, name, change, reason
-):
-    (project / "data/raw" / name).write_bytes(idx_bytes(change(raw[name])))
+def test_unsound_files_are_refused_and_nothing_is_written(project, raw, put, run_stage, capsys, name, change, reason):
+    put(name, change(raw[name]))
     assert run_stage(preprocess.main) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert reason in line
     assert not (project / "data/processed").exists()
 
 
-def test_the_test_set_in_place_of_the_training_set_is_refused(project, raw, run_stage, idx_bytes, capsys):
-    (project / "data/raw" / mnist.TEST_IMAGES.name).write_bytes(idx_bytes(raw[mnist.TRAIN_IMAGES.name][:TEST]))
+@pytest.mark.usefixtures("raw")
+@pytest.mark.parametrize("name", [mnist.TRAIN_IMAGES.name, mnist.TEST_LABELS.name])
+def test_one_changed_bit_is_seen(project, run_stage, capsys, name):
+    path = project / "data/raw" / name
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert run_stage(preprocess.main) == 1
+    assert f"data/raw/{name} is damaged (its SHA-256 is not " in capsys.readouterr().err
+    assert not (project / "data/processed").exists()
+
+
+def test_the_test_set_in_place_of_the_training_set_is_refused(raw, put, run_stage, capsys):
+    put(mnist.TEST_IMAGES.name, raw[mnist.TRAIN_IMAGES.name][:TEST])
     assert run_stage(preprocess.main) == 1
     assert "received 120 that are training images" in capsys.readouterr().err
 

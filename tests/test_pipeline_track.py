@@ -1,4 +1,5 @@
 import json
+import socket
 import sqlite3
 import subprocess
 import sys
@@ -8,7 +9,7 @@ import measured
 import numpy as np
 import pytest
 from mlflow import MlflowClient
-from synthetic import history, timings, write_evaluation, write_run
+from synthetic import EPOCH_SECONDS, STARTED, history, timings, write_evaluation, write_run
 
 from digit_vae.files import write_json, write_npy
 from digit_vae.params import load_params, runs
@@ -183,6 +184,32 @@ def test_without_a_server_there_is_one_warning(project, monkeypatch, capsys):
     assert warning.startswith("warning: baseline-0 is not logged from its start on; `make track` brings it in later")
 
 
+def test_what_was_not_logged_is_brought_in_once_with_its_own_times(mlflow_project, monkeypatch):
+    write_run(mlflow_project, "baseline-0")
+    with monkeypatch.context() as down:
+        down.setenv("MLFLOW_TRACKING_URI", CLOSED)
+        track.follow(events("baseline-0"))
+    track.track()
+    run = logged(mlflow_project)["baseline-0"]
+    assert (run.info.status, run.info.start_time) == ("FINISHED", STARTED * 1000)
+    client = MlflowClient(tracking_uri=f"sqlite:///{mlflow_project / 'mlflow.db'}")
+    logged_at = [point.timestamp for point in client.get_metric_history(run.info.run_id, "loss")]
+    assert logged_at == [(STARTED + epoch * EPOCH_SECONDS) * 1000 for epoch in (1, 2, 3)]
+    before = stored(mlflow_project)
+    track.track()
+    assert stored(mlflow_project) == before
+
+
+def test_a_server_that_does_not_answer_is_given_up(project, monkeypatch, capsys):
+    write_run(project, "baseline-0")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "1")
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        track.follow(events("baseline-0"))
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.startswith("warning: baseline-0 is not logged from its start on; `make track` brings it in later")
+
+
 def test_a_server_that_went_away_and_came_back_has_all_at_the_end(mlflow_project, capsys):
     write_run(mlflow_project, "baseline-0")
     follower = track.Follower()
@@ -202,10 +229,11 @@ def test_a_server_that_went_away_and_came_back_has_all_at_the_end(mlflow_project
     assert "0 of them brought in" in capsys.readouterr().out
 
 
-def test_trackers_that_make_the_store_at_once_lose_nothing(project, monkeypatch):
+@pytest.mark.parametrize("writers", [2, pytest.param(8, marks=pytest.mark.slow)])
+def test_trackers_that_make_the_store_at_once_lose_nothing(project, monkeypatch, writers):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    names = ["baseline-0", "baseline-1"]
+    names = [run.name for run in runs(load_params())][:writers]
     for name in names:
         write_run(project, name)
     followers = {
@@ -216,7 +244,7 @@ def test_trackers_that_make_the_store_at_once_lose_nothing(project, monkeypatch)
         follower.stdin.write("".join(events(name)))
     for follower in followers.values():
         follower.communicate()
-    assert [follower.returncode for follower in followers.values()] == [0, 0]
+    assert [follower.returncode for follower in followers.values()] == [0] * writers
     for name, run in logged(project).items():
         assert run.info.status == "FINISHED"
         assert run.data.metrics["loss"] == history(name)["epochs"][-1]["loss"]

@@ -7,6 +7,7 @@ import pytest
 from synthetic import write_manifest
 
 from digit_vae import training
+from digit_vae.errors import UserError
 from digit_vae.files import write_bytes
 from digit_vae.model import build_vae
 from digit_vae.params import find_run, load_params, run_params
@@ -172,6 +173,37 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(small_project, run_stage, ev
     found = results(small_project)
     assert run_stage(train.main, "l1_l2-0") == 0
     assert results(small_project) == found
+
+
+def test_a_full_disk_is_one_line_and_leaves_the_last_good_files(small_project, run_stage, events, full_disk, capsys):
+    assert run_stage(train.main, "l1_l2-0") == 0
+    good = results(small_project)
+    change_params(small_project, "learning_rate: 0.001", "learning_rate: 0.002")
+    with full_disk(1_000_000):
+        assert run_stage(train.main, "l1_l2-0") == 1
+    assert capsys.readouterr().err == "error: checkpoints/l1_l2-0 could not be written: File too large\n"
+    assert results(small_project) == good
+    assert list((small_project / "checkpoints").iterdir()) == []
+    assert events[-1] == "closed"
+    assert run_stage(train.main, "l1_l2-0") == 0
+    assert results(small_project).keys() == good.keys()
+    assert results(small_project) != good
+
+
+def test_weights_that_find_no_room_are_one_line(make_params, full_disk):
+    vae = build_vae(make_params())
+    with full_disk(100_000), pytest.raises(UserError, match="the weights could not be written to a temporary file: "):
+        train.weights_bytes(vae)
+
+
+@pytest.mark.usefixtures("events")
+def test_a_place_that_cannot_be_written_is_one_line_and_costs_no_epoch(small_project, run_stage, capsys):
+    (small_project / "models").write_text("in the way")
+    assert run_stage(train.main, "l1_l2-0") == 1
+    assert "error: models/l1_l2-0/model.weights.h5 could not be written: " in capsys.readouterr().err
+    (small_project / "models").unlink()
+    assert run_stage(train.main, "l1_l2-0") == 0
+    assert "l1_l2-0: goes on after epoch 2" in capsys.readouterr().out
 
 
 def test_the_hash_of_the_inputs_follows_params_data_and_nothing_else(project):

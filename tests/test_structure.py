@@ -76,7 +76,7 @@ def tracked_files():
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_exactly_the_modules_that_it_runs(stage):
-    module = re.match(r"python -m (pipeline\.\w+)", body(STAGES[stage])["cmd"])[1]
+    module = re.match(r"(?:exec )?python -m (pipeline\.\w+)", body(STAGES[stage])["cmd"])[1]
     assert module == f"pipeline.{stage}"
     code = {name for name in body(STAGES[stage])["deps"] if name.endswith(".py")}
     assert code == {str(path_of(name).relative_to(ROOT)) for name in closure(module)}

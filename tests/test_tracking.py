@@ -153,6 +153,30 @@ def test_a_run_logged_while_it_trained_equals_one_made_from_files(tracker, clien
     assert content(client, runs_named(client, record.name)[0]) == expected
 
 
+def test_a_killed_run_that_goes_on_is_the_same_run_with_each_epoch_once(tracker, client, make_record, mlflow_project):
+    record = make_record()
+    tracker.sync([record], {})
+    (from_files,) = runs_named(client, record.name)
+    expected = content(client, from_files)
+    client.delete_run(from_files.info.run_id)
+
+    losses, seconds = record.history["epochs"], record.timings["epochs"]
+    tracker.start(as_started(record))
+    tracker.epoch(record.name, losses[0], seconds[0])
+    tracker.kill(record.name)
+    (killed,) = runs_named(client, record.name)
+    assert killed.info.status == "KILLED"
+
+    other = Tracker(mlflow_project)  # of the next call; the second epoch was finished, and never logged
+    other.start(Record(record.history | {"epochs": losses[:2]}, record.timings | {"epochs": seconds[:2]}))
+    (live,) = runs_named(client, record.name)
+    assert (live.info.run_id, live.info.status) == (killed.info.run_id, "RUNNING")
+    assert [step for step, *_ in points(client, live, "loss")] == [1, 2]
+    other.epoch(record.name, losses[2], seconds[2])
+    other.end(record)
+    assert content(client, runs_named(client, record.name)[0]) == expected
+
+
 def test_an_evaluation_is_added_later_and_a_changed_one_becomes_the_latest(tracker, client, make_record):
     for metrics in ({}, TEST_METRICS, {"test": {"elbo": -160.0}}, {"test": {"elbo": -155.5}}):
         tracker.sync([make_record(metrics=metrics)], {})

@@ -1,12 +1,9 @@
 """The machine under a run: its device made deterministic, and the fingerprint within which bits repeat."""
 
-import ctypes
 import os
 import platform
 import re
-import signal
 import subprocess
-import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -15,26 +12,12 @@ import tensorflow as tf
 
 from digit_vae.errors import UserError
 
-PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 THREADS = 1
 # Those that change how oneDNN and Eigen order their sums, and so the last bits.
 INSTRUCTION_SETS = (
     *("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16"),
     *("asimd", "sve"),
 )
-
-
-def die_with_parent() -> None:
-    """On Linux, has this process killed as soon as its parent dies, and ends it if that has happened already.
-
-    A parent that adopted an orphan, such as init, is in another session than the orphan; whoever leads a session was
-    meant to be alone in it.
-    """
-    if sys.platform != "linux":
-        return
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getsid(0) not in (os.getpid(), os.getsid(os.getppid())):
-        sys.exit("error: the process that started this one has died")
 
 
 def select_device(device: str) -> dict:

@@ -221,6 +221,12 @@ def gunzip(content: bytes, *, maximum_bytes: int) -> bytes:
         raise SourceError(f"what arrived is no intact gzip file ({error})") from error
 
 
+def check_intact(path: Path, file: IdxFile) -> None:
+    """Raises: UserError when what lies at `path` is not, to the last bit, what everybody has."""
+    if not _is_intact(existing(path, made_by="fetch"), file):
+        raise damaged(path, "fetch", f"its SHA-256 is not {file.sha256}")
+
+
 def read_images(path: Path) -> np.ndarray:
     """The images of an IDX file: uint8 (N, 28, 28, 1). Raises: UserError."""
     return _read_idx(path, (SIDE, SIDE))[..., np.newaxis]
