@@ -1,6 +1,7 @@
 """The driver on a small graph of its own: against plain `dvc repro`, and when things go wrong."""
 
-import shutil
+import json
+import os
 import signal
 import socket
 import subprocess
@@ -14,6 +15,7 @@ from ray.cluster_utils import Cluster
 from ray.exceptions import RayTaskError, WorkerCrashedError
 
 from digit_vae.errors import UserError
+from digit_vae.files import sha256
 from digit_vae.params import load_params
 from pipeline import repro, smoke
 
@@ -120,20 +122,29 @@ def test_a_cluster_that_loses_a_machine_gives_the_same_bytes(reproduced, three_m
     assert smoke.hashes(tmp_path) == smoke.hashes(reproduced)
 
 
-WHERE = """
-import ray, shutil
+SHIPPED = """
+import sys
+from pathlib import Path
+import ray
+from digit_vae.files import json_bytes, sha256
 from pipeline import repro
-with repro.cluster(ADDRESS, None):
-    shutil.rmtree("pipeline")  # as if this were another machine's disk
-    print(ray.get(ray.remote(lambda: __import__("pipeline.train").train.__file__).remote()))
+
+def shipped():
+    folders = [Path(entry) for entry in sys.path if "py_modules_files" in entry]
+    files = {path.relative_to(folder): path for folder in folders for path in folder.rglob("*") if path.is_file()}
+    return {str(name): sha256(path) for name, path in files.items()}
+
+with repro.cluster(sys.argv[1], None):
+    print(json_bytes(ray.get(ray.remote(shipped).remote())).decode())
 """
 
 
-def test_the_machines_of_a_cluster_run_the_code_of_the_driver(three_machines, tmp_path):
-    shutil.copytree(smoke.__file__.rpartition("/")[0], tmp_path / "pipeline")
-    script = WHERE.replace("ADDRESS", repr(three_machines.address))
-    path = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, check=True)
-    assert "/py_modules_files/" in path.stdout
+def test_the_machines_of_a_cluster_are_sent_the_code_of_the_driver(reproduced, three_machines):
+    command = [sys.executable, "-c", SHIPPED, three_machines.address]
+    paths = os.environ | {"PYTHONPATH": str(reproduced / "src")}
+    done = subprocess.run(command, cwd=reproduced, env=paths, stdout=subprocess.PIPE, text=True, check=True)
+    code = [path for parent in (reproduced, reproduced / "src") for path in parent.glob("[dp]*/*.py")]
+    assert json.loads(done.stdout) == {f"{path.parent.name}/{path.name}": sha256(path) for path in code}
 
 
 def test_machines_with_other_versions_are_named():
