@@ -48,6 +48,7 @@ PROCESSED = Path("data/processed")
 MODELS = Path("models")
 CHECKPOINTS = Path("checkpoints")
 RETRIES = 3  # of a task whose worker or machine died
+RUNS_A_WORKER = 12  # TensorFlow keeps the graphs of custom gradients, up to 25 MB a run: a worker stays below 1.5 GB
 POLL_SECONDS = 0.5
 VERSIONED = ("tensorflow", "keras", "numpy", "h5py")  # what the bytes of a run depend on
 
@@ -182,7 +183,7 @@ class Driver:
         if job.trains:
             gpus = gpus_of(job)
             # A process binds itself to one device: a GPU run gets a fresh one.
-            task = ray.remote(num_gpus=gpus, max_calls=1)(train_task) if gpus else ray.remote(train_task)
+            task = ray.remote(num_gpus=gpus, max_calls=1 if gpus else RUNS_A_WORKER)(train_task)
             data = {"train_images": self._hashes["train_images.npy"], "validation": self._hashes[validation]}
             checkpoint = CHECKPOINTS / job.run.name
             rest = [data, self._events, checkpoint.read_bytes() if checkpoint.is_file() else None]
