@@ -147,6 +147,9 @@ class Driver:
         self._progress = Progress(epochs, self._capacity, {job.run.name: 0 for job in jobs if job.trains})
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self._events = Events.options(scheduling_strategy=here).remote()  # not on a machine that may be lost
+        # Made once: Ray counts the calls by what `remote` returned.
+        self._train = ray.remote(max_calls=RUNS_A_WORKER)(train_task)
+        self._evaluate = ray.remote(evaluate_task)
         files = {"train_images.npy", "test_images.npy"} | {job.run.validation_file for job in jobs}
         listed = {name: read_listed_npy(PROCESSED, name, made_by="preprocess") for name in files}
         self._arrays = {name: ray.put(np.asarray(array)) for name, (array, _) in listed.items()}
@@ -183,12 +186,12 @@ class Driver:
         if job.trains:
             gpus = gpus_of(job)
             # A process binds itself to one device: a GPU run gets a fresh one.
-            task = ray.remote(num_gpus=gpus, max_calls=1 if gpus else RUNS_A_WORKER)(train_task)
+            task = ray.remote(num_gpus=gpus, max_calls=1)(train_task) if gpus else self._train
             data = {"train_images": self._hashes["train_images.npy"], "validation": self._hashes[validation]}
             checkpoint = CHECKPOINTS / job.run.name
             rest = [data, self._events, checkpoint.read_bytes() if checkpoint.is_file() else None]
         else:
-            task = ray.remote(evaluate_task)
+            task = self._evaluate
             folder = MODELS / job.run.name
             trained = {name: (folder / name).read_bytes() for name in ("model.weights.h5", "history.json")}
             rest = [self._arrays["test_images.npy"], trained]
