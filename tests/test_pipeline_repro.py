@@ -131,7 +131,7 @@ from pipeline import repro
 
 def shipped():
     folders = [Path(entry) for entry in sys.path if "py_modules_files" in entry]
-    files = {path.relative_to(folder): path for folder in folders for path in folder.rglob("*") if path.is_file()}
+    files = {path.relative_to(folder): path for folder in folders for path in folder.rglob("*.py")}
     return {str(name): sha256(path) for name, path in files.items()}
 
 with repro.cluster(sys.argv[1], None):
