@@ -48,6 +48,7 @@ PROCESSED = Path("data/processed")
 MODELS = Path("models")
 CHECKPOINTS = Path("checkpoints")
 RETRIES = 3  # of a task whose worker or machine died
+RUNS_A_WORKER = 12  # TensorFlow keeps the graphs of custom gradients, up to 25 MB a run: a worker stays below 1.5 GB
 POLL_SECONDS = 0.5
 VERSIONED = ("tensorflow", "keras", "numpy", "h5py")  # what the bytes of a run depend on
 
@@ -146,6 +147,9 @@ class Driver:
         self._progress = Progress(epochs, self._capacity, {job.run.name: 0 for job in jobs if job.trains})
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self._events = Events.options(scheduling_strategy=here).remote()  # not on a machine that may be lost
+        # Made once: Ray counts the calls by what `remote` returned.
+        self._train = ray.remote(max_calls=RUNS_A_WORKER)(train_task)
+        self._evaluate = ray.remote(evaluate_task)
         files = {"train_images.npy", "test_images.npy"} | {job.run.validation_file for job in jobs}
         listed = {name: read_listed_npy(PROCESSED, name, made_by="preprocess") for name in files}
         self._arrays = {name: ray.put(np.asarray(array)) for name, (array, _) in listed.items()}
@@ -182,12 +186,12 @@ class Driver:
         if job.trains:
             gpus = gpus_of(job)
             # A process binds itself to one device: a GPU run gets a fresh one.
-            task = ray.remote(num_gpus=gpus, max_calls=1)(train_task) if gpus else ray.remote(train_task)
+            task = ray.remote(num_gpus=gpus, max_calls=1)(train_task) if gpus else self._train
             data = {"train_images": self._hashes["train_images.npy"], "validation": self._hashes[validation]}
             checkpoint = CHECKPOINTS / job.run.name
             rest = [data, self._events, checkpoint.read_bytes() if checkpoint.is_file() else None]
         else:
-            task = ray.remote(evaluate_task)
+            task = self._evaluate
             folder = MODELS / job.run.name
             trained = {name: (folder / name).read_bytes() for name in ("model.weights.h5", "history.json")}
             rest = [self._arrays["test_images.npy"], trained]
