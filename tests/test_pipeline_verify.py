@@ -10,8 +10,9 @@ import pytest
 import yaml
 from synthetic import history, timings
 
+from digit_vae.errors import UserError
 from digit_vae.evaluation import encode, measure
-from digit_vae.files import write_bytes, write_json
+from digit_vae.files import write_bytes, write_json, write_text
 from digit_vae.model import build_vae
 from digit_vae.params import FULL, Run, load_params, run_params, runs
 from digit_vae.verification import md5
@@ -21,6 +22,7 @@ from pipeline.smoke import SMALL
 VARIANTS = {"baseline": {"splits": ["full", "folds"]}, "dropout": {"splits": ["folds"], "dropout": 0.2}}
 FIRST = "baseline-full"
 WEIGHTS = f"models/{FIRST}/model.weights.h5"
+ROOT = Path(__file__).parent.parent
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("cpu")
 @pytest.fixture(scope="module")
 def measured(digits, tmp_path_factory):
     """Weights of an untrained model, and what they are worth on 100 images: bytes and metrics."""
-    params = load_params(Path(__file__).parent.parent / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     vae = build_vae(run_params(params, Run("baseline", FULL)))
     path = tmp_path_factory.mktemp("weights") / "model.weights.h5"
     vae.save_weights(path)
@@ -109,6 +111,10 @@ def change_weight(path):
         file["encoder/layers/dense_1/vars/1"][1] += 0.5  # z_mean, one of two
 
 
+def cut(path):
+    write_bytes(path, path.read_bytes()[:-1000])
+
+
 def test_by_default_one_fold_of_each_variant_is_trained_and_a_certificate_is_written(published, run_verify, cpu):
     status, out, asked = run_verify()
     assert status == 0, out
@@ -146,6 +152,19 @@ def test_runs_are_chosen_by_name_or_all(run_verify):
             r"dropout-0: epoch 2, loss: expected \d+\.\d+, received 1\.0, ",
         ),
         (
+            lambda made: write_text(
+                made / "models/dropout-0/history.json",
+                re.sub(
+                    r'"kl_loss": \d.*', '"kl_loss": NaN,', (made / "models/dropout-0/history.json").read_text(), count=1
+                ),
+            ),
+            r"dropout-0: epoch 1, kl_loss: expected \d+\.\d+, received nan, nan apart",
+        ),
+        (
+            lambda made: cut(made / WEIGHTS),
+            rf"{FIRST}: weights as trained anew: expected a file that can be read, received \S+ is damaged",
+        ),
+        (
             lambda made: change(made / "models/dropout-0/history.json", "params", "seed", value=3),
             "dropout-0: params seed: expected 0, received 3",
         ),
@@ -158,7 +177,7 @@ def test_runs_are_chosen_by_name_or_all(run_verify):
             r"dropout-0: MD5 of samples\.npz: expected \w+, received \w+",
         ),
     ],
-    ids=["weight", "epoch", "seed", "fold", "samples"],
+    ids=["weight", "epoch", "no number", "damage", "seed", "fold", "samples"],
 )
 def test_what_training_makes_otherwise_is_named(published, run_verify, breaking, named):
     status, out, _ = run_verify(breaking=breaking)
@@ -184,16 +203,28 @@ def test_what_training_makes_otherwise_is_named(published, run_verify, breaking,
             ],
         ),
         (
+            lambda: cut(publish.PUBLISHED / f"{FIRST}.model.weights.h5"),
+            [
+                rf"{FIRST}: weights as published: expected a file that can be read, received {FIRST}\S+ is damaged",
+                rf"published weights of {FIRST}: file: expected weights of this run, received reports/\S+ is damaged",
+            ],
+        ),
+        (
+            (publish.PUBLISHED / f"{FIRST}.model.weights.h5").unlink,
+            [rf"published weights of {FIRST}: file: expected weights of this run, received reports/\S+ is missing"],
+        ),
+        (
             lambda: change(publish.PUBLISHED / "dropout-1.history.json", "data", "validation", value="f" * 64),
             [r"reports/published/dropout-1\.history\.json: MD5 in dvc\.lock"],
         ),
     ],
-    ids=["metric", "weight", "fold"],
+    ids=["metric", "weight", "damage", "no weights", "fold"],
 )
-def test_what_is_published_otherwise_is_named(run_verify, breaking, named):
+def test_what_is_published_otherwise_is_named(published, run_verify, breaking, named):
     breaking()
     status, out, _ = run_verify()
     assert status == 1
+    assert not json.loads((published / "reports/certificate.json").read_text())["holds"]
     for each in named:
         assert re.search(rf"^- {each}", out, re.MULTILINE), out
 
@@ -233,6 +264,7 @@ def test_quick_holds_the_smoke_graph_against_its_record(published, run_verify):
     status, out, asked = run_verify("--quick", "--record")
     assert status == 0, out
     assert asked == [SMALL, ("pipeline.repro",)]
+    assert "recorded 5 runs and 2 arrays in reports/smoke.json\n" in out
     assert run_verify("--quick")[0] == 0, out
     assert not (published / "reports/certificate.json").exists()
 
@@ -251,8 +283,72 @@ def test_a_record_of_other_runs_is_refused_before_anything_is_trained(published,
     assert "reports/smoke.json has other runs than params.yaml: `make verify QUICK=1 RECORD=1` writes it anew" in out
 
 
+def test_all_runs_at_smoke_size_and_chosen_ones_exclude_each_other(run_verify):
+    status, out, asked = run_verify("--quick", "--runs", "dropout-1")
+    assert (status, asked) == (1, [])
+    assert "--quick (QUICK=1) takes all runs at smoke size: expected no --runs (RUNS) beside it" in out
+
+
+@pytest.mark.parametrize("error", [UserError("the graph did not run through"), OSError(28, "No space left", "copy/x")])
+def test_where_it_ends_early_no_certificate_is_left(published, run_verify, error):
+    assert run_verify()[0] == 0
+    certificates = [published / f"reports/certificate.{kind}" for kind in ("json", "md")]
+    assert all(path.is_file() for path in certificates)
+
+    def end(_):
+        raise error
+
+    status, out, _ = run_verify(breaking=end)
+    assert status == 1
+    assert "error: the graph did not run" in out or "error: copy/x could not be read or written: No space left" in out
+    assert not any(path.exists() for path in certificates)
+
+
+def test_a_certificate_that_cannot_be_removed_is_named_before_anything_is_trained(published, run_verify):
+    (published / "reports/certificate.md").mkdir()
+    status, out, asked = run_verify()
+    assert (status, asked) == (1, [])
+    assert "error: reports/certificate.md could not be removed: " in out
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"stages: [",
+        b"stages: 3",
+        b"{}",
+        b"<<<<<<< HEAD\nschema: '2.0'\n=======\n",
+        b"stages: {a: {outs: [{path: x}]}}",
+        b"stages: {a: {outs: 3}}",
+        b"stages: {a: }",
+    ],
+)
+def test_a_damaged_lock_is_refused_in_one_line(tmp_path, content):
+    (tmp_path / "dvc.lock").write_bytes(content)
+    with pytest.raises(UserError, match=r"^\S+/dvc\.lock is damaged \([^\n]+\): `git checkout \S+` brings [^\n]+$"):
+        verify.locked_stages(tmp_path / "dvc.lock")
+
+
 def test_without_a_lock_there_is_nothing_to_hold_against(published, run_verify):
     (published / "dvc.lock").unlink()
     status, out, _ = run_verify()
     assert status == 1
     assert "error: dvc.lock is missing: `make repro` makes it" in out
+
+
+def test_the_committed_files_are_those_of_the_lock(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    compared = verify.verify_committed(load_params())
+    assert compared.deviations == []
+    assert int(re.search(r"\d+(?= in dvc)", compared.how)[0]) > 2 * len(runs(load_params()))
+
+
+if (ROOT / verify.TEST_IMAGES).is_file():  # a fresh clone has none: there `make verify QUICK=1` does this, also in CI
+
+    def test_the_published_weights_give_the_published_losses(monkeypatch):
+        monkeypatch.chdir(ROOT)
+        compared = verify.compare_weights(load_params(), verify.TEST_IMAGES)
+        assert compared.deviations == []
+        assert compared.how.startswith("measured on 10,000 test images")
