@@ -16,7 +16,7 @@ from dvc.repo import Repo
 from digit_vae.errors import UserError
 from pipeline.ledger import Ledger, params_parsed_once, uninterrupted
 
-RUN = SimpleNamespace(name="a")
+RUN = SimpleNamespace(name="a", extended=False)
 STAGES = """
 stages:
   train:
