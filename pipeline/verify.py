@@ -1,7 +1,7 @@
 """`make verify`: trains runs anew in a temporary copy of this folder, and holds them against what is published.
 
     python -m pipeline.verify                              # plot.first_run, and the first fold of each variant
-    python -m pipeline.verify --runs dropout-2 beta_4-full
+    python -m pipeline.verify --runs dropout-2 beta_4-3
     python -m pipeline.verify --runs all
     python -m pipeline.verify --quick                      # all runs at smoke size, against reports/smoke.json
     python -m pipeline.verify --quick --record             # writes reports/smoke.json anew

@@ -19,7 +19,11 @@ from digit_vae.verification import md5
 from pipeline import publish, verify
 from pipeline.smoke import SMALL
 
-VARIANTS = {"baseline": {"splits": ["full", "folds"]}, "dropout": {"splits": ["folds"], "dropout": 0.2}}
+VARIANTS = {
+    "baseline": {"splits": ["full", "folds"]},
+    "beta_2": {"splits": ["folds"], "beta": 2.0, "extended": True},
+    "dropout": {"splits": ["folds"], "dropout": 0.2},
+}
 FIRST = "baseline-full"
 WEIGHTS = f"models/{FIRST}/model.weights.h5"
 ROOT = Path(__file__).parent.parent
@@ -47,26 +51,31 @@ def published(project, measured, digits, cpu, idx_bytes, run_stage):
     (project / "params.yaml").write_text(yaml.safe_dump(content))
     params = load_params()
     for run in runs(params):
-        folder = project / "models" / run.name
+        folder = project / run.folder
         settings = vars(run_params(params, run))
         write_json(folder / "history.json", history(run.name) | {"params": settings})
         write_json(folder / "timings.json", timings(run.name) | {"machine": cpu})
         write_bytes(folder / "model.weights.h5", measured[0])
         write_bytes(folder / "samples.npz", b"samples")
-        write_json(project / f"reports/metrics/runs/{run.name}.json", {"validation": measured[1], "test": measured[1]})
+        write_json(project / run.metrics, {"validation": measured[1], "test": measured[1]})
     write_json(publish.MANIFEST, {"sha256": {f"folds/{fold}.npy": str(fold) * 64 for fold in (0, 1)}})
     write_bytes(verify.TEST_IMAGES, idx_bytes(digits[300:, ..., 0]))
-    assert run_stage(publish.main) == 0
-    write_lock(project)
+    write_locks(params)
+    assert run_stage(publish.main) == run_stage(publish.main, "--extended") == 0
     return project
 
 
-def write_lock(project):
-    made = [path for path in project.rglob("*.*") if path.is_file() and path.name != "params.yaml"]
-    outs = [{"path": str(path.relative_to(project)), "md5": md5(path)} for path in sorted(made)]
-    gone = {"outs": [{"path": "reports/metrics/runs/removed-0.json", "md5": "x"}]}
-    stages = {"everything": {"outs": outs}, "evaluate@removed-0": gone}
-    (project / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
+def write_locks(params):
+    """As the graphs do before they publish."""
+    for lock, extended in ((verify.LOCK, False), (verify.EXTENDED_LOCK, True)):
+        folders = [run.folder for run in runs(params, extended=extended)]
+        files = [path for folder in folders for path in folder.iterdir()]
+        if not extended:
+            files += [publish.MANIFEST, *(run.metrics for run in runs(params, extended=False))]
+        gone = {"outs": [{"path": "reports/metrics/runs/removed-0.json", "md5": "x"}]}
+        outs = [{"path": str(path), "md5": md5(path)} for path in files]
+        stages = {"everything": {"outs": outs}, "evaluate@removed-0": gone}
+        write_text(lock, yaml.safe_dump({"stages": stages}))
 
 
 @pytest.fixture
@@ -118,7 +127,7 @@ def cut(path):
 def test_by_default_one_fold_of_each_variant_is_trained_and_a_certificate_is_written(published, run_verify, cpu):
     status, out, asked = run_verify()
     assert status == 0, out
-    names = [FIRST, "baseline-0", "dropout-0"]
+    names = [FIRST, "baseline-0", "beta_2-0", "dropout-0"]
     assert asked == [{}, ("pipeline.repro", "--runs", *names)]
     certificate = json.loads((published / "reports/certificate.json").read_text())
     assert certificate["holds"]
@@ -132,7 +141,10 @@ def test_by_default_one_fold_of_each_variant_is_trained_and_a_certificate_is_wri
 
 
 def test_runs_are_chosen_by_name_or_all(run_verify):
-    every = ["baseline-full", "baseline-0", "baseline-1", "dropout-0", "dropout-1"]
+    every = [
+        "baseline-full",
+        *(f"{variant}-{fold}" for variant in ("baseline", "beta_2", "dropout") for fold in (0, 1)),
+    ]
     assert run_verify("--runs", "all")[2][1] == ("pipeline.repro", "--runs", *every)
     assert run_verify("--runs", "dropout-1", "dropout-1")[2][1] == ("pipeline.repro", "--runs", "dropout-1")
     status, out, asked = run_verify("--runs", "dropout-7")
@@ -217,8 +229,12 @@ def test_what_training_makes_otherwise_is_named(published, run_verify, breaking,
             lambda: change(publish.PUBLISHED / "dropout-1.history.json", "data", "validation", value="f" * 64),
             [r"reports/published/dropout-1\.history\.json: MD5 in dvc\.lock"],
         ),
+        (
+            lambda: change(publish.METRICS / "beta_2-1.json", "test", "elbo", value=-100.0),
+            [r"reports/metrics/runs/beta_2-1\.json: MD5 in dvc\.lock"],
+        ),
     ],
-    ids=["metric", "weight", "damage", "no weights", "fold"],
+    ids=["metric", "weight", "damage", "no weights", "fold", "extended"],
 )
 def test_what_is_published_otherwise_is_named(published, run_verify, breaking, named):
     breaking()
@@ -233,10 +249,9 @@ def test_on_another_machine_other_bytes_hold_within_the_tolerances(run_verify):
     def elsewhere(off):
         def breaking(made):
             for run in runs(load_params()):
-                change(made / "models" / run.name / "timings.json", "machine", "cpu", value="Another CPU")
-                epochs = json.loads((made / "models" / run.name / "history.json").read_text())["epochs"]
-                value = epochs[2]["loss"] + off
-                change(made / "models" / run.name / "history.json", "epochs", 2, "loss", value=value)
+                change(made / run.folder / "timings.json", "machine", "cpu", value="Another CPU")
+                value = json.loads((made / run.folder / "history.json").read_text())["epochs"][2]["loss"] + off
+                change(made / run.folder / "history.json", "epochs", 2, "loss", value=value)
 
         return breaking
 
@@ -251,10 +266,21 @@ def test_on_another_machine_other_bytes_hold_within_the_tolerances(run_verify):
 @pytest.mark.usefixtures("published")
 def test_local_weights_serve_where_they_are_those_of_the_lock():
     locked = verify.outputs(load_params())
-    local = Path("models/dropout-0/model.weights.h5")
-    assert verify.published("dropout-0", locked).weights == local
-    change_weight(local)
-    assert verify.published("dropout-0", locked).weights is None
+    for run in (Run("dropout", "0"), Run("beta_2", "0", extended=True)):
+        local = run.folder / "model.weights.h5"
+        assert verify.published(run, locked).weights == local
+        change_weight(local)
+        assert verify.published(run, locked).weights is None
+
+
+@pytest.mark.usefixtures("published")
+def test_before_the_extended_runs_are_trained_they_have_no_lock():
+    with_them = verify.outputs(load_params())
+    verify.EXTENDED_LOCK.unlink()
+    without = verify.outputs(load_params())
+    assert with_them.keys() - without.keys() == {
+        str(path) for fold in (0, 1) for path in Run("beta_2", str(fold), extended=True).folder.iterdir()
+    }
 
 
 def test_quick_holds_the_smoke_graph_against_its_record(published, run_verify):

@@ -395,6 +395,12 @@ def test_a_moved_folder_is_an_error_that_says_what_to_do(mlflow_project):
         Tracker(moved)
 
 
+def test_a_folder_that_cannot_be_written_is_an_error(mlflow_project):
+    (mlflow_project / "mlflow.db.lock").mkdir()
+    with pytest.raises(UserError, match=r"MLflow at sqlite:\S+ failed: .*Is a directory"):
+        Tracker(mlflow_project)
+
+
 @pytest.fixture
 def audit(tracker, mlflow_project):
     """What `Tracker.audit` finds, by state and run name; it leaves the store as it is."""
