@@ -51,13 +51,13 @@ class Ledger:
 
     def is_settled(self) -> bool:
         """Whether all of the graphs is up to date."""
-        with self._repo.lock:
+        with self._locked():
             return not any(stage.changed() for stage in self._stages.values())
 
     def next_job(self, run: Run, kinds: Sequence[str] = ("train", "evaluate")) -> Job | None:
         """The first stage of the run that has to be run; those before it are up to date or were restored from cache."""
         graph = EXTENDED_GRAPH if run.extended else GRAPH
-        with self._repo.lock:
+        with self._locked():
             for kind in kinds:
                 stage = self._stages[graph, f"{kind}@{run.name}"]
                 if stage.changed() and not self._restore(stage):
@@ -82,7 +82,7 @@ class Ledger:
 
     def record(self, job: Job, files: dict[Path, bytes]) -> None:
         """Writes the files and records the stage as run. Raises: UserError when its dependencies are others by now."""
-        with self._repo.lock, uninterrupted():
+        with self._locked(), uninterrupted():
             if job.stage.changed_deps():
                 raise UserError("params, code or data were changed while it ran: it has to run once more")
             for path, content in files.items():
@@ -99,10 +99,20 @@ class Ledger:
                 self._write_lock(Path(graph).with_suffix(".lock"), changed)
 
     def _write_lock(self, lock: Path, changed: Sequence[PipelineStage]) -> None:
-        with self._repo.lock, uninterrupted(), replacing(lock) as temporary:
+        with self._locked(), uninterrupted(), replacing(lock) as temporary:
             if lock.is_file():
                 shutil.copyfile(lock, temporary)
             Lockfile(self._repo, str(temporary)).dump_stages(changed)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Holds DVC's lock. Raises: UserError in place of an OSError, such as that of a read-only folder."""
+        try:
+            with self._repo.lock:
+                yield
+        except OSError as error:
+            where = error.filename or self._repo.root_dir
+            raise UserError(f"{where} could not be read or written: {error.strerror or error}") from error
 
     def _restore(self, stage: PipelineStage) -> bool:
         """As DVC itself does ahead of a stage's command: looks for the same dependencies in the run cache."""

@@ -338,8 +338,9 @@ def test_any_text_inserted_anywhere_runs_or_is_refused(data, text):
 def test_any_line_that_stands_twice_or_is_lost_runs_or_is_refused(data):
     lines = SHIPPED.splitlines(keepends=True)
     line, place = (data.draw(st.integers(0, len(lines) - 1)) for _ in range(2))
-    load_or_refuse("".join([*lines[:place], lines[line], *lines[place:]]).encode())
-    load_or_refuse("".join([*lines[:line], *lines[line + 1 :]]).encode())
+    twice, lost = [*lines[:place], lines[line], *lines[place:]], [*lines[:line], *lines[line + 1 :]]
+    refusals = [load_or_refuse("".join(each).encode()) for each in (twice, lost)]
+    assert all(refusal is None or re.fullmatch(r"[^\n]+", refusal) for refusal in refusals)
 
 
 @settings(cases, max_examples=100)

@@ -112,6 +112,21 @@ def test_each_graph_has_a_lock_file_of_its_own(graph):
     }
 
 
+def test_a_place_that_dvc_cannot_write_is_named(graph):
+    with Repo() as repo:
+        ledger = Ledger(repo)
+        job = ledger.next_job(RUN)
+        (graph / ".dvc/cache").write_text("in the way")
+        with pytest.raises(UserError, match=r"/\.dvc/cache\S* could not be read or written: "):
+            ledger.record(job, {graph / "out": b"weights"})
+        lock = graph / ".dvc/tmp/lock"
+        lock.unlink()
+        lock.mkdir()
+        for ask in (ledger.is_settled, lambda: ledger.next_job(RUN)):
+            with pytest.raises(UserError, match=r"/\.dvc/tmp/lock could not be read or written: Is a directory"):
+                ask()
+
+
 def test_ctrl_c_waits_for_the_end_of_an_uninterrupted_block():
     done = []
 

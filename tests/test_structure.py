@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -164,6 +165,30 @@ def test_the_ui_listens_on_this_machine_alone_and_does_not_unpickle():
     [recipe] = re.findall(r"^ui:.*\n(?:\t.*\n)+", (ROOT / "Makefile").read_text(), re.M)
     assert "mlflow ui --host 127.0.0.1 " in recipe
     assert "MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false" in recipe
+
+
+def test_ci_shows_no_certificate_but_that_of_its_own_run(tmp_path):
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    [step] = [step for step in workflow["jobs"]["verify"]["steps"] if "GITHUB_STEP_SUMMARY" in step.get("run", "")]
+    assert step["if"] == "always()"
+    certificate, summary = tmp_path / "reports/certificate.md", tmp_path / "summary"
+    certificate.parent.mkdir()
+    certificate.write_text("committed")
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "a"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+
+    def shown():
+        summary.unlink(missing_ok=True)
+        environment = os.environ | {"GITHUB_STEP_SUMMARY": str(summary)}
+        subprocess.run(["bash", "-ec", step["run"]], cwd=tmp_path, env=environment, check=True)
+        return summary.read_text()
+
+    assert shown() == "The verification ended without a certificate.\n"
+    certificate.write_text("anew")
+    assert shown() == "anew"
+    certificate.unlink()
+    assert shown() == "The verification ended without a certificate.\n"
 
 
 def test_no_file_names_a_package_index():
