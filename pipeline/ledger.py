@@ -2,8 +2,9 @@
 
 import shutil
 import signal
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from dvc.dependency import param
 from dvc.dvcfile import Lockfile
 from dvc.fs import FileSystem
 from dvc.repo import Repo
+from dvc.rwlock import rwlock
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
 
@@ -45,6 +47,7 @@ class Ledger:
         self._repo = repo
         self._stages = {(graph, stage.name): stage for graph in graphs for stage in repo.stage.load_all(graph)}
         self._changed: list[PipelineStage] = []
+        self._held: dict[str, ExitStack] = {}
 
     def is_settled(self) -> bool:
         """Whether all of the graphs is up to date."""
@@ -61,6 +64,22 @@ class Ledger:
                     return Job(run, stage, load_params())
         return None
 
+    def hold(self, job: Job) -> None:
+        """Locks what the job reads and makes, as DVC does while it runs a stage: another DVC is told who is at work.
+
+        Raises: DvcException when another one is at work.
+        """
+        read, write = ([item.fs_path for item in items] for items in (job.stage.deps, job.stage.outs))
+        hardlink = self._repo.config["core"].get("hardlink_lock", False)
+        held = ExitStack()
+        # The command by which DVC knows this process in its own locks.
+        held.enter_context(rwlock(self._repo.tmp_dir, self._repo.fs, " ".join(sys.argv), read, write, hardlink))
+        self._held[job.run.name] = held
+
+    def release(self, job: Job) -> None:
+        """Takes the lock of `hold` away again, where there is one."""
+        self._held.pop(job.run.name, ExitStack()).close()
+
     def record(self, job: Job, files: dict[Path, bytes]) -> None:
         """Writes the files and records the stage as run. Raises: UserError when its dependencies are others by now."""
         with self._locked(), uninterrupted():
@@ -72,6 +91,8 @@ class Ledger:
 
     def close(self) -> None:
         """DVC itself would write into dvc.lock, and leave half of it where it is killed or the disk is full."""
+        for held in self._held.values():
+            held.close()
         for graph in (GRAPH, EXTENDED_GRAPH):
             changed = [stage for stage in self._changed if stage.relpath == graph]
             if changed:
