@@ -185,7 +185,8 @@ def compare_runs(
 def verify_committed(params: Params) -> Compared:
     """dvc.lock and the committed files, against each other."""
     digests = committed(params, outputs(params))
-    return Compared("committed files", f"MD5 of {len(digests)} in dvc.lock", list(compare_committed(Path(), digests)))
+    count = sum(digest is not None for digest in digests.values())  # None: not made yet, and so not to be there
+    return Compared("committed files", f"MD5 of {count} in dvc.lock", list(compare_committed(Path(), digests)))
 
 
 def verify_quick(params: Params, folder: Path, recording: bool) -> list[Compared]:
