@@ -50,13 +50,13 @@ def test_sections_are_frozen(load):
 
 
 def test_the_runs_of_extended_variants_are_told_apart_in_name_alone_never_in_how_they_are_trained(load):
-    usual, params = load("    beta: 4.0\n    extended: true\n", "    beta: 4.0\n"), load(SHIPPED)
-    run = find_run(params, "beta_4-0")
+    usual, params = load(SHIPPED), load("    dropout: 0.2\n", "    dropout: 0.2\n    extended: true\n")
+    run = find_run(params, "dropout-0")
     assert run in runs(params, extended=True)
     assert run not in runs(params, extended=False)
     assert {*runs(params)} == {*runs(params, extended=True), *runs(params, extended=False)}
     assert run_params(params, run) == run_params(usual, find_run(usual, run.name))
-    assert run.metrics == run.folder / "metrics.json" == Path("extended/models/beta_4-0/metrics.json")
+    assert run.metrics == run.folder / "metrics.json" == Path("extended/models/dropout-0/metrics.json")
     run = find_run(usual, "baseline-0")
     assert (run.folder, run.metrics) == (Path("models/baseline-0"), Path("reports/metrics/runs/baseline-0.json"))
 
@@ -135,7 +135,11 @@ def test_a_whole_number_where_a_fraction_is_meant_is_the_same_run(load):
         ("  epochs: 10\n", "  epochs: 10\n  10: 10\n", r"train: unknown key 10; expected one of epochs, batch_size, "),
         ("  epochs: 10\n", "", r"train: the key 'epochs' is missing; received only batch_size, "),
         ("dropout: 0.2", "drop_out: 0.2", r"variants\.dropout: unknown key 'drop_out'; expected one of .*splits"),
-        ("    splits: [folds]\n    beta: 4.0", "    beta: 4.0", r"variants\.beta_4: the key 'splits' is missing; "),
+        (
+            "    splits: [folds]\n    dropout: 0.2",
+            "    dropout: 0.2",
+            r"variants\.dropout: the key 'splits' is missing; ",
+        ),
         (
             "dropout: 0.2",
             "dropout: 1.0",
