@@ -336,6 +336,16 @@ def test_a_driver_dies_with_its_parent_unless_it_was_asked_not_to(around, inside
     assert done.stdout == f"{outlives}\n"
 
 
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("outlives", [True, False])
+def test_only_a_driver_that_is_to_outlive_its_parent_does_so(run_stage, monkeypatch, outlives):
+    tied = []
+    monkeypatch.setattr(repro, "is_to_outlive_its_parent", lambda: outlives)
+    monkeypatch.setattr(repro, "die_with_parent", lambda: tied.append(True))
+    assert run_stage(repro.main, "--jobs", "0") == 1
+    assert tied == ([] if outlives else [True])
+
+
 def test_progress_counts_all_epochs_of_all_runs(project, capsys):
     epochs = load_params(project / "params.yaml").train.epochs
     progress = repro.Progress(epochs, lambda: 2, {"a-full": 0, "b-full": 0, "c-full": 0})
