@@ -6,6 +6,7 @@ import re
 import shlex
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,7 +14,6 @@ from collections.abc import Iterator
 import psutil
 import pytest
 import yaml
-from mlflow import MlflowClient
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayTaskError, WorkerCrashedError
 
@@ -210,9 +210,9 @@ def test_a_failing_run_is_named_and_does_not_stop_the_others(reproduced, monkeyp
     assert err.count("train@diverging-full failed: ") == 1
     assert "Traceback" not in err
     assert not (reproduced / "models/diverging-full").exists()
-    client = MlflowClient(tracking_uri=f"sqlite:///{reproduced / 'mlflow.db'}")
-    tried = client.search_runs([client.get_experiment_by_name("digit-vae").experiment_id], "tags.variant = 'diverging'")
-    assert [run.info.status for run in tried if "run" in run.data.tags] == ["KILLED"]  # once, without a retry
+    with sqlite3.connect(reproduced / "mlflow.db") as store:
+        tried = store.execute("SELECT status FROM runs WHERE name = 'diverging-full'").fetchall()
+    assert tried == [("KILLED",)]  # once, without a retry
     change_params(reproduced, lambda params: [params["variants"].pop(name) for name in ("on_gpu", "diverging")])
     status, out, _ = drive(reproduced, *DRIVER)
     assert status == 0
@@ -334,6 +334,16 @@ def test_a_driver_dies_with_its_parent_unless_it_was_asked_not_to(around, inside
         command = [f"{shlex.join(command)}; true"]
     done = subprocess.run([*around, *command], stdout=subprocess.PIPE, text=True, check=True)
     assert done.stdout == f"{outlives}\n"
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("outlives", [True, False])
+def test_only_a_driver_that_is_to_outlive_its_parent_does_so(run_stage, monkeypatch, outlives):
+    tied = []
+    monkeypatch.setattr(repro, "is_to_outlive_its_parent", lambda: outlives)
+    monkeypatch.setattr(repro, "die_with_parent", lambda: tied.append(True))
+    assert run_stage(repro.main, "--jobs", "0") == 1
+    assert tied == ([] if outlives else [True])
 
 
 def test_progress_counts_all_epochs_of_all_runs(project, capsys):

@@ -18,7 +18,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 import psutil
@@ -45,6 +45,7 @@ os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"  # whatever the user
 
 # MLflow reads these settings when it is imported.
 from mlflow import MlflowClient  # noqa: E402 - after the settings
+from mlflow.artifacts import list_artifacts  # noqa: E402 - likewise
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, Run  # noqa: E402 - likewise
 from mlflow.exceptions import MlflowException  # noqa: E402 - likewise
 from sqlalchemy.exc import SQLAlchemyError  # noqa: E402 - stands with MLflow, whose store raises it
@@ -342,7 +343,9 @@ class Tracker:
     def _stale(self, run: Run, files: Mapping[str, Path]) -> list[str]:
         """The names of those files that MLflow does not have in their present content."""
         logged = json.loads(run.data.tags.get(FILES, "{}"))
-        there = {artifact.path for artifact in self._client.list_artifacts(run.info.run_id)}
+        # By its address, which is known: the client would ask the store for it, and that is most of what a look costs.
+        listed = list_artifacts(artifact_uri=run.info.artifact_uri, tracking_uri=self.uri)
+        there = {PurePosixPath(artifact.path).name for artifact in listed}
         return [name for name, path in files.items() if name not in there or logged.get(name) != sha256(path)]
 
     def _kill(self, run: Run) -> None:
