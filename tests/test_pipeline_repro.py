@@ -326,13 +326,23 @@ OUTLIVES = "from pipeline import repro; print(repro.is_to_outlive_its_parent())"
 
 @pytest.mark.parametrize(
     ("around", "inside", "outlives"),
-    [([], [], False), ([], ["nohup"], True), (["nohup", "bash", "-c"], [], False), (["setsid"], [], True)],
+    [
+        (signal.SIG_DFL, [], False),
+        (signal.SIG_DFL, ["nohup"], True),
+        (signal.SIG_IGN, [], False),
+        (signal.SIG_DFL, ["setsid"], True),
+    ],
 )
 def test_a_driver_dies_with_its_parent_unless_it_was_asked_not_to(around, inside, outlives):
-    command = [*inside, sys.executable, "-c", OUTLIVES]
-    if around[-1:] == ["-c"]:  # a parent that is itself asked to outlive its own
-        command = [f"{shlex.join(command)}; true"]
-    done = subprocess.run([*around, *command], stdout=subprocess.PIPE, text=True, check=True)
+    """around: what the parent, a shell, does at a hangup, whatever these tests themselves were told."""
+    command = shlex.join([*inside, sys.executable, "-c", OUTLIVES])
+    done = subprocess.run(
+        ["bash", "-c", f"{command}; true"],
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, around),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
     assert done.stdout == f"{outlives}\n"
 
 
