@@ -2,51 +2,98 @@
 
     python -m pipeline.evaluate baseline-full
 
-Writes reports/metrics/runs/<run>.json, and models/<run>/samples.npz with what the figures show of the run.
+Also what its latent space tells of the digits, and what the classifier says of its images. Writes
+reports/metrics/runs/<run>.json, and models/<run>/samples.npz with what the figures show of the run.
 """
 
 import argparse
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
+import keras
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from digit_vae import latent, quality
 from digit_vae.errors import exit_status
-from digit_vae.evaluation import encode, generate, latent_plane, load_vae, measure, reconstruct
+from digit_vae.evaluation import Encoded, encode, generate, latent_plane, load_vae, measure, posterior, reconstruct
 from digit_vae.files import json_bytes, npz_bytes, read_listed_npy, write_bytes
 from digit_vae.machine import select_device
-from digit_vae.params import Params, Run, find_run, load_params, run_params
+from digit_vae.model import VAE
+from digit_vae.params import EvaluateParams, Params, Run, find_run, load_params, run_params
 from digit_vae.splits import learnt_and_validated
 from digit_vae.trained import read_trained
 
 PROCESSED = Path("data/processed")
 MODELS = Path("models")
 METRICS = Path("reports/metrics/runs")
+CLASSIFIER = Path("classifier/model.weights.h5")  # in the folder of the models
 
 
-def evaluate(
-    params: Params, run: Run, folder: Path, validation_images: np.ndarray, test_images: np.ndarray
-) -> dict[Path, bytes]:
+class Data(NamedTuple):
+    """What a run is evaluated on: images (N, 28, 28, 1) and labels (N,) uint8; validation: images, or int64 indices."""
+
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    validation: np.ndarray
+
+
+def evaluate(params: Params, run: Run, models: Path, data: Data) -> dict[Path, bytes]:
     """The content of the run's metrics and samples files. Always in float32 on the CPU, so that all runs compare.
 
-    folder: with what the training left there.
+    models: the folder with what the run's training and stage `classifier` left there.
     """
     select_device("cpu")
-    settings = run_params(params, run)
-    vae = load_vae(settings, read_trained(folder, settings).weights, made_by=f"train@{run.name}")
-    images = {"validation": validation_images, "test": test_images}
-    encoded = {name: encode(vae, each, params.evaluate) for name, each in images.items()}
-    metrics = {name: measure(each, params.evaluate.active_unit_variance) for name, each in encoded.items()}
-    shown = test_images[: params.evaluate.digits]
-    samples = {
-        "z_mean": encoded["test"].z_mean,
-        "originals": shown[..., 0],
-        "reconstructions": reconstruct(vae, shown),
-        "generated": generate(vae, params.evaluate.digits, params.evaluate.seed),
-    }
-    if settings.latent_dim == 2:
-        samples["plane"] = latent_plane(vae, params.evaluate.grid)
+    settings, asked = run_params(params, run), params.evaluate
+    vae = load_vae(settings, read_trained(models / run.name, settings).weights, made_by=f"train@{run.name}")
+    classifier = quality.load_classifier(models / CLASSIFIER)
+    images = {"validation": learnt_and_validated(data.train_images, data.validation)[1], "test": data.test_images}
+    encoded = {name: encode(vae, each, asked) for name, each in images.items()}
+    metrics = {name: measure(each, asked.active_unit_variance) for name, each in encoded.items()}
+    test = latent.Posterior(*posterior(vae, data.test_images))
+    with threadpool_limits(limits=1):  # the order of sums depends on the number of threads
+        train_mean, _ = posterior(vae, data.train_images)
+        metrics["latent"] = latent.measure(
+            train_mean, data.train_labels, test, data.test_labels, draws=asked.samples, seed=asked.seed
+        )
+        metrics["quality"] = quality.measure(
+            vae, classifier, data.test_images, data.test_labels, generated=asked.generated, seed=asked.seed
+        )
+        samples = shown(vae, data.test_images, encoded["test"], asked)
+        if settings.latent_dim == 2:
+            samples |= plane(vae, classifier, test, asked)
     return {METRICS / f"{run.name}.json": json_bytes(metrics), MODELS / run.name / "samples.npz": npz_bytes(samples)}
+
+
+def shown(vae: VAE, images: np.ndarray, encoded: Encoded, params: EvaluateParams) -> dict[str, np.ndarray]:
+    """What the figures show of a run: z_mean of all `images`, the first of them, and draws of the prior that are the
+    same for all runs.
+    """
+    originals = images[: params.digits]
+    return {
+        "z_mean": encoded.z_mean,
+        "originals": originals[..., 0],
+        "reconstructions": reconstruct(vae, originals),
+        "generated": generate(vae, params.digits, params.seed),
+    }
+
+
+def plane(vae: VAE, classifier: keras.Model, test: latent.Posterior, params: EvaluateParams) -> dict[str, np.ndarray]:
+    """The decoded plane, and for each cell of a map of it: what the classifier sees there, how sure it is, and the
+    probability of the cell under the aggregate posterior of the test images.
+    """
+    edges = latent.plane_edges(params.map_cells)
+    judged = quality.judge_plane(vae, classifier, edges)
+    cells = (params.map_cells, params.map_cells)
+    return {
+        "plane": latent_plane(vae, params.grid),
+        "map_classes": judged.classes.astype(np.uint8).reshape(cells),
+        "map_confidence": judged.probabilities.max(axis=1).reshape(cells),
+        "map_mass": latent.aggregate_mass(test, edges),
+    }
 
 
 def main() -> None:
@@ -55,12 +102,9 @@ def main() -> None:
     name = parser.parse_args().run
     params = load_params()
     run = find_run(params, name)
-    images, test_images, validation = (
-        read_listed_npy(PROCESSED, name, made_by="preprocess")[0]
-        for name in ("train_images.npy", "test_images.npy", run.validation_file)
-    )
-    _, validation_images = learnt_and_validated(images, validation)
-    for path, content in evaluate(params, run, MODELS / run.name, validation_images, test_images).items():
+    files = {name: f"{name}.npy" for name in Data._fields} | {"validation": run.validation_file}
+    data = Data(**{name: read_listed_npy(PROCESSED, file, made_by="preprocess")[0] for name, file in files.items()})
+    for path, content in evaluate(params, run, MODELS, data).items():
         write_bytes(path, content)
 
 

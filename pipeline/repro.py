@@ -47,9 +47,11 @@ from pipeline.plan import RUNS, matrix
 PROCESSED = Path("data/processed")
 MODELS = Path("models")
 CHECKPOINTS = Path("checkpoints")
+CLASSIFIER = MODELS / "classifier/model.weights.h5"
 RETRIES = 3  # of a task whose worker or machine died
 RUNS_A_WORKER = 12  # TensorFlow keeps the graphs of custom gradients, up to 25 MB a run: a worker stays below 1.5 GB
 POLL_SECONDS = 0.5
+EVALUATED_ON = ("train_images", "train_labels", "test_images", "test_labels")
 VERSIONED = ("tensorflow", "keras", "numpy", "h5py")  # what the bytes of a run depend on
 
 
@@ -96,20 +98,15 @@ def train_task(
 def evaluate_task(
     params: Params,
     run: Run,
-    images: np.ndarray,
-    validation: np.ndarray,
-    test_images: np.ndarray,
-    trained: dict[str, bytes],
+    trained: dict[Path, bytes],
+    **arrays: np.ndarray,
 ) -> dict[Path, bytes]:
-    from digit_vae.splits import learnt_and_validated
-    from pipeline.evaluate import evaluate  # imports TensorFlow, which the driver can do without
+    from pipeline.evaluate import Data, evaluate  # imports TensorFlow, which the driver can do without
 
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / run.name
-        folder.mkdir()
-        for name, content in trained.items():
-            (folder / name).write_bytes(content)
-        return evaluate(params, run, folder, learnt_and_validated(images, validation)[1], test_images)
+        for path, content in trained.items():
+            write_bytes(Path(name) / path, content)
+        return evaluate(params, run, Path(name) / MODELS, Data(**arrays))
 
 
 @dataclass
@@ -150,7 +147,7 @@ class Driver:
         # Made once: Ray counts the calls by what `remote` returned.
         self._train = ray.remote(max_calls=RUNS_A_WORKER)(train_task)
         self._evaluate = ray.remote(evaluate_task)
-        files = {"train_images.npy", "test_images.npy"} | {job.run.validation_file for job in jobs}
+        files = {f"{name}.npy" for name in EVALUATED_ON} | {job.run.validation_file for job in jobs}
         listed = {name: read_listed_npy(PROCESSED, name, made_by="preprocess") for name in files}
         self._arrays = {name: ray.put(np.asarray(array)) for name, (array, _) in listed.items()}
         self._hashes = {name: digest for name, (_, digest) in listed.items()}
@@ -181,23 +178,25 @@ class Driver:
         return capacity + len(self._waiting) if self._shared and len(self._waiting) < capacity else capacity
 
     def _submit(self, job: Job) -> None:
-        validation = job.run.validation_file
-        arrays = [self._arrays["train_images.npy"], self._arrays[validation]]
+        validation, named = job.run.validation_file, {}
         if job.trains:
             gpus = gpus_of(job)
             # A process binds itself to one device: a GPU run gets a fresh one.
             task = ray.remote(num_gpus=gpus, max_calls=1)(train_task) if gpus else self._train
             data = {"train_images": self._hashes["train_images.npy"], "validation": self._hashes[validation]}
             checkpoint = CHECKPOINTS / job.run.name
-            rest = [data, self._events, checkpoint.read_bytes() if checkpoint.is_file() else None]
+            arrays = [self._arrays["train_images.npy"], self._arrays[validation]]
+            rest = [*arrays, data, self._events, checkpoint.read_bytes() if checkpoint.is_file() else None]
         else:
             task = self._evaluate
             folder = MODELS / job.run.name
-            trained = {name: (folder / name).read_bytes() for name in ("model.weights.h5", "history.json")}
-            rest = [self._arrays["test_images.npy"], trained]
+            files = (folder / "model.weights.h5", folder / "history.json", CLASSIFIER)
+            rest = [{path: path.read_bytes() for path in files}]
+            named = {name: self._arrays[f"{name}.npy"] for name in EVALUATED_ON}
+            named["validation"] = self._arrays[validation]
         cores = 1 if len(self._running) < self._capacity() else 0  # which is free for Ray to place
         task = task.options(name=job.stage.name, max_retries=RETRIES, num_cpus=cores)
-        self._running[task.remote(job.params, job.run, *arrays, *rest)] = job
+        self._running[task.remote(job.params, job.run, *rest, **named)] = job
 
     def _collect(self, mirror: Mirror, timeout: float) -> None:
         """Takes in what the workers reported and returned, waiting at most `timeout` seconds for a result."""
@@ -343,7 +342,7 @@ def reproduce(params: Params, chosen: Sequence[Run], address: str | None, slots:
         if Ledger(repo).is_settled():
             print(f"{len(chosen)} of {len(chosen)} runs are up to date", flush=True)
             return
-        repo.reproduce("preprocess")
+        repo.reproduce("classifier")  # and preprocess before it
         ledger = Ledger(repo)
         try:
             failures = run_outdated(ledger, chosen, address, slots)

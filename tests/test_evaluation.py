@@ -13,7 +13,9 @@ from digit_vae.model import HIDDEN_LAYER, build_vae
 from digit_vae.params import EvaluateParams
 
 pytestmark = pytest.mark.usefixtures("cpu")
-PARAMS = EvaluateParams(seed=5, samples=3, batch_size=100, active_unit_variance=0.01, digits=10, grid=4)
+PARAMS = EvaluateParams(
+    seed=5, samples=3, batch_size=100, active_unit_variance=0.01, digits=10, grid=4, generated=100, map_cells=4
+)
 
 
 @pytest.fixture
