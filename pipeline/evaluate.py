@@ -2,8 +2,8 @@
 
     python -m pipeline.evaluate baseline-full
 
-Also what its latent space tells of the digits, and what the classifier says of its images. Writes
-reports/metrics/runs/<run>.json, and models/<run>/samples.npz with what the figures show of the run.
+Also what its latent space tells of the digits, and what the classifier says of its images. Writes the run's metrics,
+and in its folder what the figures show of it: alone in samples.npz, beside other runs in digits.npz.
 """
 
 import argparse
@@ -17,7 +17,17 @@ from threadpoolctl import threadpool_limits
 
 from digit_vae import latent, quality
 from digit_vae.errors import exit_status
-from digit_vae.evaluation import Encoded, encode, generate, latent_plane, load_vae, measure, posterior, reconstruct
+from digit_vae.evaluation import (
+    Encoded,
+    decode,
+    encode,
+    generate,
+    latent_plane,
+    load_vae,
+    measure,
+    posterior,
+    reconstruct,
+)
 from digit_vae.files import json_bytes, npz_bytes, read_listed_npy, write_bytes
 from digit_vae.machine import select_device
 from digit_vae.model import VAE
@@ -26,9 +36,8 @@ from digit_vae.splits import learnt_and_validated
 from digit_vae.trained import read_trained
 
 PROCESSED = Path("data/processed")
-MODELS = Path("models")
-METRICS = Path("reports/metrics/runs")
-CLASSIFIER = Path("classifier/model.weights.h5")  # in the folder of the models
+CLASSIFIER = Path("models/classifier/model.weights.h5")
+POINTS = 10  # at which each run is decoded, to be shown beside the others
 
 
 class Data(NamedTuple):
@@ -41,19 +50,20 @@ class Data(NamedTuple):
     validation: np.ndarray
 
 
-def evaluate(params: Params, run: Run, models: Path, data: Data) -> dict[Path, bytes]:
+def evaluate(params: Params, run: Run, root: Path, data: Data) -> dict[Path, bytes]:
     """The content of the run's metrics and samples files. Always in float32 on the CPU, so that all runs compare.
 
-    models: the folder with what the run's training and stage `classifier` left there.
+    root: below it is what the run's training and stage `classifier` left.
     """
     select_device("cpu")
     settings, asked = run_params(params, run), params.evaluate
-    vae = load_vae(settings, read_trained(models / run.name, settings).weights, made_by=f"train@{run.name}")
-    classifier = quality.load_classifier(models / CLASSIFIER)
+    vae = load_vae(settings, read_trained(root / run.folder, settings).weights, made_by=f"train@{run.name}")
+    classifier = quality.load_classifier(root / CLASSIFIER)
     images = {"validation": learnt_and_validated(data.train_images, data.validation)[1], "test": data.test_images}
     encoded = {name: encode(vae, each, asked) for name, each in images.items()}
     metrics = {name: measure(each, asked.active_unit_variance) for name, each in encoded.items()}
     test = latent.Posterior(*posterior(vae, data.test_images))
+    samples = shown(vae, data.test_images, encoded["test"], asked)
     with threadpool_limits(limits=1):  # the order of sums depends on the number of threads
         train_mean, _ = posterior(vae, data.train_images)
         metrics["latent"] = latent.measure(
@@ -62,10 +72,13 @@ def evaluate(params: Params, run: Run, models: Path, data: Data) -> dict[Path, b
         metrics["quality"] = quality.measure(
             vae, classifier, data.test_images, data.test_labels, generated=asked.generated, seed=asked.seed
         )
-        samples = shown(vae, data.test_images, encoded["test"], asked)
         if settings.latent_dim == 2:
             samples |= plane(vae, classifier, test, asked)
-    return {METRICS / f"{run.name}.json": json_bytes(metrics), MODELS / run.name / "samples.npz": npz_bytes(samples)}
+    return {
+        run.metrics: json_bytes(metrics),
+        run.folder / "samples.npz": npz_bytes(samples),
+        run.folder / "digits.npz": npz_bytes(beside_others(vae, data.test_images, data.test_labels)),
+    }
 
 
 def shown(vae: VAE, images: np.ndarray, encoded: Encoded, params: EvaluateParams) -> dict[str, np.ndarray]:
@@ -96,6 +109,18 @@ def plane(vae: VAE, classifier: keras.Model, test: latent.Posterior, params: Eva
     }
 
 
+def beside_others(vae: VAE, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """What a run makes of the first of `images` of each digit, and of ten points of the latent space that are the same
+    for all runs: in the plane of its first two dimensions, on the circle that holds half of the prior there.
+    """
+    originals = images[[int((labels == digit).argmax()) for digit in range(10)]]
+    z = np.zeros((POINTS, vae.decoder.inputs[0].shape[-1]), np.float32)
+    angles = 2 * np.pi * np.arange(POINTS) / POINTS
+    circle = np.sqrt(2 * np.log(2)) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    z[:, :2] = circle[:, : z.shape[1]]
+    return {"originals": originals[..., 0], "reconstructions": reconstruct(vae, originals), "decoded": decode(vae, z)}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", help="a name of runs.yaml, such as baseline-full")
@@ -104,7 +129,7 @@ def main() -> None:
     run = find_run(params, name)
     files = {name: f"{name}.npy" for name in Data._fields} | {"validation": run.validation_file}
     data = Data(**{name: read_listed_npy(PROCESSED, file, made_by="preprocess")[0] for name, file in files.items()})
-    for path, content in evaluate(params, run, MODELS, data).items():
+    for path, content in evaluate(params, run, Path(), data).items():
         write_bytes(path, content)
 
 
