@@ -103,6 +103,7 @@ def plane(vae: VAE, classifier: keras.Model, test: latent.Posterior, params: Eva
     cells = (params.map_cells, params.map_cells)
     return {
         "plane": latent_plane(vae, params.grid),
+        "map_edges": edges,
         "map_classes": judged.classes.astype(np.uint8).reshape(cells),
         "map_confidence": judged.probabilities.max(axis=1).reshape(cells),
         "map_mass": latent.aggregate_mass(test, edges),

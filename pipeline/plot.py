@@ -5,7 +5,7 @@ python -m pipeline.plot
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +15,10 @@ from digit_vae.benchmark import machine_name, read_benchmarks, read_comparisons
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_json, read_listed_npy, read_npz, write_folder, write_text
 from digit_vae.paper import TABLE_1
-from digit_vae.params import Params, load_params, runs
+from digit_vae.params import Params, Run, load_params, runs
 from digit_vae.report import Results, report
 from digit_vae.statistics import by_fold
-from pipeline.publish import reported, reported_file
+from pipeline.publish import DIGITS, reported, reported_file, shown_beside
 
 PROCESSED = Path("data/processed")
 MODELS = Path("models")
@@ -53,6 +53,7 @@ def load_results(params: Params) -> Results:
             variant: read_json(METRICS / f"variants/{variant}.json", made_by="compare", keys=("folds", "validation"))
             for variant in by_fold(declared, metrics)
         },
+        classifier=read_json(METRICS / "classifier.json", made_by="classifier", keys=("accuracy", "frechet_train")),
         benchmarks=read_benchmarks(BENCHMARKS),
         comparisons=read_comparisons(BENCHMARKS / "side_by_side"),
     )
@@ -77,7 +78,19 @@ def paper_figures(results: Results, labels: np.ndarray) -> dict[str, figures.Fig
         )
         if position == 0 and "plane" in samples:
             drawn["latent_plane"] = figures.latent_plane(samples["plane"], title=name)
+            drawn["latent_map"] = figures.latent_map(
+                *(samples[f"map_{key}"] for key in ("classes", "confidence", "mass", "edges")), title=name
+            )
     return drawn
+
+
+def digits_beside(declared: Sequence[Run]) -> figures.Figure:
+    """What each of these runs makes of the same test images and the same latent points."""
+    files = {run.name: read_npz(reported_file(run, DIGITS), made_by=f"evaluate@{run.name}") for run in declared}
+    originals = next(iter(files.values()))["originals"]
+    return figures.digits_beside(
+        originals, {name: (each["reconstructions"], each["decoded"]) for name, each in files.items()}
+    )
 
 
 def further_figures(results: Results) -> dict[str, figures.Figure]:
@@ -112,9 +125,12 @@ def epoch_seconds(benchmarks: Mapping[str, Mapping]) -> dict[str, list[float]]:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    results = load_results(reported(load_params()))
+    params = load_params()
+    results = load_results(reported(params))
     labels, _ = read_listed_npy(PROCESSED, "test_labels.npy", made_by="preprocess")
     drawn = paper_figures(results, labels) | further_figures(results)
+    beside = [run for run in shown_beside(params) if run.variant in results.params.variants]
+    drawn["digits_beside"] = digits_beside(beside)
     made = results.tables()
     table_files = {f"{name}.csv": table.csv() for name, table in made.items()}
     table_files |= {f"{name}.md": table.markdown().encode() for name, table in made.items()}

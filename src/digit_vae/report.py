@@ -18,7 +18,7 @@ from digit_vae.tables import Table, signed
 @dataclass(frozen=True, kw_only=True)
 class Results:
     """Contents of the runs' JSON files by run name; `histories` of the two shown runs alone; `variants` by variant;
-    `benchmarks` and `comparisons` by file name.
+    `classifier`: of its one file; `benchmarks` and `comparisons` by file name.
     """
 
     params: Params
@@ -26,6 +26,7 @@ class Results:
     timings: Mapping[str, Mapping]
     metrics: Mapping[str, Mapping]
     variants: Mapping[str, Mapping]
+    classifier: Mapping
     benchmarks: Mapping[str, Mapping]
     comparisons: Mapping[str, Mapping]
 
@@ -86,6 +87,7 @@ def report(results: Results, made: Mapping[str, Table], figures: Iterable[str]) 
         _speed(results, made),
         _paper_figures(results),
         _latent_plane(results, "latent_plane" in figures),
+        _latent_space(results, "latent_map" in figures),
         _ablation(results, made),
         _rate_distortion(results),
         _all_runs(made),
@@ -349,3 +351,57 @@ def _beside(value: float, reference: float) -> str:
 
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _latent_space(results: Results, mapped: bool) -> list[str]:
+    name = results.shown[0]
+    picture = f"![The latent plane of {name} by what the classifier sees there](figures/latent_map.png)"
+    legend = (
+        "The latent plane in the colours of the digits that the classifier sees in what is decoded there, paler where "
+        "it is less sure. Contours hold 50 % and 90 % of the aggregate posterior, where test images are encoded to, "
+        "dashed circles 50 % and 90 % of the prior, where generated digits are decoded from: inside the circles and "
+        "outside the contours they come from points that the decoder hardly learnt from. "
+        f"From `models/{name}/samples.npz`."
+    )
+    return [
+        "## What the latent space tells, and what is generated from it",
+        *((picture, legend) if mapped else ()),
+        _information(name, results.metrics[name]),
+        _judgement(results.metrics[name]["quality"], results.classifier)
+        + f" Numbers: [{name}.json](metrics/runs/{name}.json), [classifier.json](metrics/classifier.json).",
+        "![What runs make of the same test images and the same latent points](figures/digits_beside.png)",
+        "A run of each variant that differs in more than its seed. Left: the first test image of each digit, and its "
+        "reconstructions. Right: what is decoded at ten points of the latent space, the same for all, evenly on the "
+        "circle that holds half of the prior in the first two dimensions. Nothing fixes which digit a run puts where, "
+        "but a run that covers the prior has them all around the circle, and no single one along half of it. From "
+        "`digits.npz` in the folder of each run, of extended ones in `extended/runs`.",
+    ]
+
+
+def _information(name: str, metrics: Mapping) -> str:
+    latent = metrics["latent"]
+    return (
+        f"Of the {metrics['test']['kl_loss']:.2f} nats of KL of `{name}` on the test images, "
+        f"{latent['mutual_information']:.2f} are information about the image, and {latent['aggregate_divergence']:.2f} "
+        f"the divergence of the aggregate posterior from the prior (± {latent['information_error']:.2f}). No label was "
+        f"shown to the model, and yet the ten nearest training images name the digit of {_percent(latent, 'knn')} of "
+        f"the test images and a linear probe that of {_percent(latent, 'probe')}. A mixture of ten Gaussians finds "
+        f"clusters that share {latent['nmi']:.2f} of their information with the digits (normalised; 1: they are the "
+        f"digits); the silhouette of the digits is {signed(latent['silhouette'])} (1: far apart, 0: they overlap)."
+    )
+
+
+def _judgement(quality: Mapping, judge: Mapping) -> str:
+    samples, rebuilt = quality["samples"], quality["reconstructions"]
+    return (
+        f"The classifier is right on {_percent(judge)} of the test images, and agrees with the label on "
+        f"{100 * rebuilt['agreement']:.1f} % of their reconstructions. Its confidence is {judge['confidence']:.2f} in "
+        f"test images, {rebuilt['confidence']:.2f} in reconstructions and {samples['confidence']:.2f} in digits from "
+        f"the prior, whose classes have a balance of {samples['class_balance']:.2f} (1: all equally many). In its "
+        f"features the Frechet distance from the test images is {samples['frechet']:.1f} for digits from the prior and "
+        f"{rebuilt['frechet']:.1f} for reconstructions; for as many training images it is {judge['frechet_train']:.1f}."
+    )
+
+
+def _percent(shares: Mapping, kind: str = "") -> str:
+    return f"{100 * shares[f'{kind}_accuracy'.lstrip('_')]:.1f} %"
