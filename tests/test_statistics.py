@@ -148,8 +148,7 @@ def test_there_is_no_trend_over_two_points_or_one_place(x):
 
 def test_summary_keeps_the_nesting_and_leaves_out_what_measures_no_model():
     folds = [
-        {"images": 12, "params_sha256": "ab", "elbo": elbo, "kl_per_dimension": {"z0": 2.0}}
-        for elbo in (-1.0, -3.0)
+        {"images": 12, "params_sha256": "ab", "elbo": elbo, "kl_per_dimension": {"z0": 2.0}} for elbo in (-1.0, -3.0)
     ]
     assert summary(folds) == {
         "elbo": {"mean": -2.0, "std": pytest.approx(2**0.5)},
@@ -169,7 +168,8 @@ def test_summary_against_a_baseline_pairs_the_folds_in_order():
 
 def test_a_family_is_one_metric_over_all_variants():
     summaries = [
-        {"elbo": {"p": first}, "kl_per_dimension": {"z0": {"p": second}}} for first, second in [(0.02, 0.9), (0.04, 0.01)]
+        {"elbo": {"p": first}, "kl_per_dimension": {"z0": {"p": second}}}
+        for first, second in [(0.02, 0.9), (0.04, 0.01)]
     ]
     add_holm(summaries)
     assert [each["elbo"]["p_holm"] for each in summaries] == pytest.approx([0.04, 0.04])
