@@ -18,7 +18,7 @@ from digit_vae.errors import UserError
 from digit_vae.files import replacing, write_bytes
 from digit_vae.params import Params, Run, load_params
 
-LOCK = Path("dvc.lock")
+GRAPH, EXTENDED_GRAPH = "dvc.yaml", "extended/dvc.yaml"
 _MISSING = object()
 
 
@@ -38,24 +38,25 @@ class Ledger:
     """DVC's record of the runs: what is up to date, what lies in its cache, and what has just been made.
 
     What is made goes into DVC's cache at once, from where a later call restores it whatever happens to this one;
-    dvc.lock, which DVC takes seconds to rewrite when there are many runs, is written by `close`.
+    dvc.lock (one a graph), which DVC takes seconds to rewrite when there are many runs, is written by `close`.
     """
 
-    def __init__(self, repo: Repo) -> None:
+    def __init__(self, repo: Repo, graphs: Sequence[str] = (GRAPH,)) -> None:
         self._repo = repo
-        self._stages = {stage.name: stage for stage in repo.stage.load_all()}  # those of dvc.yaml
+        self._stages = {(graph, stage.name): stage for graph in graphs for stage in repo.stage.load_all(graph)}
         self._changed: list[PipelineStage] = []
 
     def is_settled(self) -> bool:
-        """Whether the whole graph is up to date."""
+        """Whether all of the graphs is up to date."""
         with self._repo.lock:
             return not any(stage.changed() for stage in self._stages.values())
 
     def next_job(self, run: Run, kinds: Sequence[str] = ("train", "evaluate")) -> Job | None:
         """The first stage of the run that has to be run; those before it are up to date or were restored from cache."""
+        graph = EXTENDED_GRAPH if run.extended else GRAPH
         with self._repo.lock:
             for kind in kinds:
-                stage = self._stages[f"{kind}@{run.name}"]
+                stage = self._stages[graph, f"{kind}@{run.name}"]
                 if stage.changed() and not self._restore(stage):
                     return Job(run, stage, load_params())
         return None
@@ -71,12 +72,16 @@ class Ledger:
 
     def close(self) -> None:
         """DVC itself would write into dvc.lock, and leave half of it where it is killed or the disk is full."""
-        if not self._changed:
-            return
-        with self._repo.lock, uninterrupted(), replacing(LOCK) as temporary:
-            if LOCK.is_file():
-                shutil.copyfile(LOCK, temporary)
-            Lockfile(self._repo, str(temporary)).dump_stages(self._changed)
+        for graph in (GRAPH, EXTENDED_GRAPH):
+            changed = [stage for stage in self._changed if stage.relpath == graph]
+            if changed:
+                self._write_lock(Path(graph).with_suffix(".lock"), changed)
+
+    def _write_lock(self, lock: Path, changed: Sequence[PipelineStage]) -> None:
+        with self._repo.lock, uninterrupted(), replacing(lock) as temporary:
+            if lock.is_file():
+                shutil.copyfile(lock, temporary)
+            Lockfile(self._repo, str(temporary)).dump_stages(changed)
 
     def _restore(self, stage: PipelineStage) -> bool:
         """As DVC itself does ahead of a stage's command: looks for the same dependencies in the run cache."""

@@ -3,6 +3,7 @@
     python -m pipeline.repro                  # on all cores of this machine
     python -m pipeline.repro --jobs 1         # one run at a time
     python -m pipeline.repro --address auto   # on the Ray cluster that this machine belongs to
+    python -m pipeline.repro --extended       # the runs of extended variants, too: `make extended`
     python -m pipeline.repro --runs l1_l2-3   # this run alone, without what is made of all runs
 
 DVC decides what is out of date and keeps the record; Ray runs the train and evaluate stages, each as one task that is
@@ -41,11 +42,10 @@ from digit_vae.files import read_listed_npy, write_bytes, write_text
 from digit_vae.mirror import Mirror
 from digit_vae.params import FULL, Params, Run, find_run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
-from pipeline.ledger import Job, Ledger, params_parsed_once
+from pipeline.ledger import EXTENDED_GRAPH, GRAPH, Job, Ledger, params_parsed_once
 from pipeline.plan import RUNS, matrix
 
 PROCESSED = Path("data/processed")
-MODELS = Path("models")
 CHECKPOINTS = Path("checkpoints")
 RETRIES = 3  # of a task whose worker or machine died
 RUNS_A_WORKER = 12  # TensorFlow keeps the graphs of custom gradients, up to 25 MB a run: a worker stays below 1.5 GB
@@ -90,7 +90,7 @@ def train_task(
 
     saved = ray.get(events.checkpoint.remote(run.name)) or saved  # a worker before this one may have died
     files = train(params, run, images, validation, data, lambda event: ray.get(events.put.remote(event)), saved)
-    return {MODELS / run.name / name: content for name, content in files.items()}
+    return {run.folder / name: content for name, content in files.items()}
 
 
 def evaluate_task(
@@ -192,8 +192,7 @@ class Driver:
             rest = [data, self._events, checkpoint.read_bytes() if checkpoint.is_file() else None]
         else:
             task = self._evaluate
-            folder = MODELS / job.run.name
-            trained = {name: (folder / name).read_bytes() for name in ("model.weights.h5", "history.json")}
+            trained = {name: (job.run.folder / name).read_bytes() for name in ("model.weights.h5", "history.json")}
             rest = [self._arrays["test_images.npy"], trained]
         cores = 1 if len(self._running) < self._capacity() else 0  # which is free for Ray to place
         task = task.options(name=job.stage.name, max_retries=RETRIES, num_cpus=cores)
@@ -334,17 +333,19 @@ def check_versions(here: dict[str, str], nodes: dict[str, dict[str, str]]) -> No
         raise UserError(f"--address: expected machines with {expected}; received {'; '.join(wrong)}")
 
 
-def reproduce(params: Params, chosen: Sequence[Run], address: str | None, slots: int | None) -> None:
-    """The whole graph where all runs are chosen, else what these need and they themselves.
+def reproduce(chosen: Sequence[Run], address: str | None, slots: int | None, *, whole: bool) -> None:
+    """The chosen runs and what they need; then, where `whole`, the rest of the graphs that they belong to.
 
     Raises: UserError that names the runs that failed; all else that could be done is done.
     """
+    # The report comes last.
+    graphs = [EXTENDED_GRAPH, GRAPH] if any(run.extended for run in chosen) else [GRAPH]
     with Repo(_wait_for_lock=True) as repo, params_parsed_once():  # someone may look at `dvc status` meanwhile
-        if Ledger(repo).is_settled():
+        if Ledger(repo, graphs).is_settled():
             print(f"{len(chosen)} of {len(chosen)} runs are up to date", flush=True)
             return
         repo.reproduce("preprocess")
-        ledger = Ledger(repo)
+        ledger = Ledger(repo, graphs)
         try:
             failures = run_outdated(ledger, chosen, address, slots)
         finally:
@@ -352,8 +353,8 @@ def reproduce(params: Params, chosen: Sequence[Run], address: str | None, slots:
         if failures:
             reasons = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
             raise UserError(f"{len(failures)} of {len(chosen)} runs failed, all others are kept: {reasons}")
-        if len(chosen) == len(runs(params)):
-            repo.reproduce()
+        for graph in graphs if whole else ():
+            repo.reproduce(graph)
 
 
 def run_outdated(ledger: Ledger, declared: Sequence[Run], address: str | None, slots: int | None) -> dict[str, str]:
@@ -370,14 +371,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, help="how many runs at once (default: one a core)")
     parser.add_argument("--address", help="a Ray cluster, such as auto or 10.0.0.1:6379 (default: one for this call)")
-    parser.add_argument("--runs", nargs="+", metavar="RUN", help="only these runs (default: all, and the reports)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--extended", action="store_true", help="all runs, those of extended variants too")
+    which.add_argument("--runs", nargs="+", metavar="RUN", help="only these runs (default: all that are not extended)")
     arguments = parser.parse_args()
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UserError(f"--jobs: expected at least 1, received {arguments.jobs}")
     if arguments.address:
         check_address(arguments.address)
     params = load_params()
-    chosen = [find_run(params, name) for name in dict.fromkeys(arguments.runs)] if arguments.runs else runs(params)
+    if arguments.runs:
+        chosen = [find_run(params, name) for name in dict.fromkeys(arguments.runs)]
+    else:
+        chosen = runs(params, extended=None if arguments.extended else False)
     # The stages' commands start with `python`: let that be this one.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     logging.getLogger("dvc").setLevel(logging.WARNING)
@@ -385,7 +391,7 @@ def main() -> None:
     with alone():
         write_text(RUNS, matrix(params))
         try:
-            reproduce(params, chosen, arguments.address, arguments.jobs)
+            reproduce(chosen, arguments.address, arguments.jobs, whole=not arguments.runs)
         except DvcException as error:
             raise UserError(str(error)) from error
         if subprocess.run([sys.executable, "-m", "pipeline.track"], check=False).returncode:

@@ -1,4 +1,4 @@
-"""Stage `train@<run>`: trains one run of the matrix and writes its weights, history and timings to models/<run>/.
+"""Stage `train@<run>`: trains one run of the matrix and writes weights, history and timings to the run's folder.
 
     python -m pipeline.train baseline-full
 
@@ -29,7 +29,6 @@ from digit_vae.progress import epoch_line, show
 from digit_vae.splits import learnt_and_validated
 
 PROCESSED = Path("data/processed")
-MODELS = Path("models")
 CHECKPOINTS = Path("checkpoints")
 
 
@@ -143,7 +142,7 @@ def main() -> None:
             show_event(event, params.train.epochs)
 
         for name, content in train(params, run, images, validation, data, report, saved).items():
-            write_bytes(MODELS / run.name / name, content)
+            write_bytes(run.folder / name, content)
         checkpoint.unlink(missing_ok=True)
         mirror.send({"event": "end", "run": run.name})
 

@@ -41,11 +41,10 @@ from digit_vae.verification import (
     compare_metrics,
     md5,
 )
-from pipeline.publish import MANIFEST, MODELS, PUBLISHED, originals
+from pipeline.publish import MANIFEST, METRICS, PUBLISHED, copy_of, extended_originals, originals
 from pipeline.smoke import DRIVER, SMALL, copy_project, reproduce
 
-LOCK = Path("dvc.lock")
-METRICS = Path("reports/metrics/runs")
+LOCK, EXTENDED_LOCK = Path("dvc.lock"), Path("extended/dvc.lock")
 CERTIFICATE = Path("reports/certificate.json")
 SMOKE = Path("reports/smoke.json")
 TEST_IMAGES = Path("data/raw") / mnist.TEST_IMAGES.name
@@ -57,52 +56,57 @@ def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
         return list(runs(params))
     if names:
         return [find_run(params, name) for name in dict.fromkeys(names)]
-    return [run for run in runs(params) if run.name == params.plot.first_run or run.split == "0"]
+    usual = runs(params, extended=False)
+    return [run for run in usual if run.name == params.plot.first_run or run.split == "0"]
 
 
 def outputs(params: Params) -> dict[str, str]:
-    """The MD5 of each output by its path, as dvc.lock has them; it may also have runs that there are no longer."""
+    """The MD5 of each output by its path, as both locks have them; they may also have runs that there are no longer."""
     if not LOCK.is_file():
         raise UserError(f"{LOCK} is missing: `make repro` makes it")
-    declared = {run.name for run in runs(params)}
-    stages = yaml.safe_load(LOCK.read_text())["stages"]
-    current = [stage for name, stage in stages.items() if "@" not in name or name.partition("@")[2] in declared]
-    return {out["path"]: out["md5"] for stage in current for out in stage.get("outs", ())}
+    found = {}
+    for lock, extended in {LOCK: False, EXTENDED_LOCK: True}.items():
+        declared = {run.name for run in runs(params, extended=extended)}
+        stages = yaml.safe_load(lock.read_text())["stages"] if lock.is_file() else {}
+        current = [stage for name, stage in stages.items() if "@" not in name or name.partition("@")[2] in declared]
+        found |= {out["path"]: out["md5"] for stage in current for out in stage.get("outs", ())}
+    return found
 
 
 def committed(params: Params, locked: Mapping[str, str]) -> dict[str, str | None]:
     """The MD5 that each committed file or folder has to have: its own in dvc.lock, or that of what it is a copy of."""
-    copies = {str(PUBLISHED / name): locked.get(str(path)) for name, (path, _) in originals(params).items()}
+    published = originals(params) | extended_originals(params)
+    copies = {str(copy): locked.get(str(path)) for copy, (path, _) in published.items()}
     return {path: digest for path, digest in locked.items() if path.startswith("reports/")} | copies
 
 
-def files_of(run: str) -> dict[str, Path]:
-    return {name: METRICS / f"{run}.json" if name == "metrics.json" else MODELS / run / name for name in FILES}
+def files_of(run: Run) -> dict[str, Path]:
+    return {name: run.metrics if name == "metrics.json" else run.folder / name for name in FILES}
 
 
-def published(run: str, locked: Mapping[str, str]) -> Evidence:
+def published(run: Run, locked: Mapping[str, str]) -> Evidence:
     """What dvc.lock and the committed reports say of `run`; its weights where they are at hand."""
     digests = {name: locked.get(str(path)) for name, path in files_of(run).items()}
-    weights, local = PUBLISHED / f"{run}.model.weights.h5", MODELS / run / "model.weights.h5"
+    weights, local = copy_of(run, "model.weights.h5"), run.folder / "model.weights.h5"
     if not weights.is_file():
         weights = local if local.is_file() and md5(local) == digests[local.name] else None
     return Evidence(
-        history=read_json(PUBLISHED / f"{run}.history.json", made_by="publish", keys=("params", "data", "epochs")),
-        metrics=read_json(METRICS / f"{run}.json", made_by=f"evaluate@{run}"),
-        machine=read_json(PUBLISHED / f"{run}.timings.json", made_by="publish", keys=("machine",))["machine"],
+        history=read_json(copy_of(run, "history.json"), made_by="publish", keys=("params", "data", "epochs")),
+        metrics=read_json(METRICS / f"{run.name}.json", made_by=f"evaluate@{run.name}"),
+        machine=read_json(copy_of(run, "timings.json"), made_by="publish", keys=("machine",))["machine"],
         md5=digests,
         bytes=0,
         weights=weights,
     )
 
 
-def trained(folder: Path, run: str) -> Evidence:
+def trained(folder: Path, run: Run) -> Evidence:
     """What the copy in `folder` made of `run`."""
     paths = {name: folder / path for name, path in files_of(run).items()}
-    timings = read_json(folder / MODELS / run / "timings.json", made_by=f"train@{run}", keys=("machine",))
+    timings = read_json(folder / run.folder / "timings.json", made_by=f"train@{run.name}", keys=("machine",))
     return Evidence(
-        history=read_json(paths["history.json"], made_by=f"train@{run}", keys=("params", "data", "epochs")),
-        metrics=read_json(paths["metrics.json"], made_by=f"evaluate@{run}"),
+        history=read_json(paths["history.json"], made_by=f"train@{run.name}", keys=("params", "data", "epochs")),
+        metrics=read_json(paths["metrics.json"], made_by=f"evaluate@{run.name}"),
         machine=timings["machine"],
         md5={name: md5(path) for name, path in paths.items()},
         bytes=sum(path.stat().st_size for path in paths.values()),
@@ -116,7 +120,7 @@ def arrays(manifest: Path) -> dict[str, str]:
 
 def smoke_record(folder: Path, params: Params) -> dict:
     """What reports/smoke.json keeps of the smoke-size graph in `folder`."""
-    made = {run.name: trained(folder, run.name) for run in runs(params)}
+    made = {run.name: trained(folder, run) for run in runs(params, extended=False)}
     kept = {run: {key: getattr(each, key) for key in ("history", "metrics", "md5")} for run, each in made.items()}
     return {"machine": next(iter(made.values())).machine, "arrays": arrays(folder / MANIFEST), "runs": kept}
 
@@ -148,13 +152,17 @@ def compare_weights(params: Params, images_file: Path) -> Compared:
 
 
 def compare_runs(
-    folder: Path, expected: Mapping[str, Evidence], expected_arrays: Mapping[str, str], tolerance: Tolerance
+    params: Params,
+    folder: Path,
+    expected: Mapping[str, Evidence],
+    expected_arrays: Mapping[str, str],
+    tolerance: Tolerance,
 ) -> Iterator[Compared]:
     """Everything that the copy in `folder` made, against what was expected of it."""
     made = arrays(folder / MANIFEST)
     yield Compared("arrays and folds", f"SHA-256 of {len(made)}", list(compare_arrays(expected_arrays, made)))
-    for run, evidence in expected.items():
-        yield compare(run, evidence, trained(folder, run), tolerance)
+    for name, evidence in expected.items():
+        yield compare(name, evidence, trained(folder, find_run(params, name)), tolerance)
 
 
 def verify_committed(params: Params) -> Compared:
@@ -166,23 +174,23 @@ def verify_committed(params: Params) -> Compared:
 def verify_quick(params: Params, folder: Path, record: bool) -> list[Compared]:
     copy_project(folder, SMALL)
     small = load_params(folder / "params.yaml")
-    if not record and recorded()[1].keys() != {run.name for run in runs(small)}:
+    if not record and recorded()[1].keys() != {run.name for run in runs(small, extended=False)}:
         raise UserError(f"{SMOKE} has other runs than params.yaml: `make verify QUICK=1 RECORD=1` writes it anew")
     reproduce(folder, DRIVER)
     if record:
         write_json(SMOKE, smoke_record(folder, small))
     expected_arrays, expected = recorded()
-    return list(compare_runs(folder, expected, expected_arrays, Tolerance(*[params.verify.smoke_nats] * 3)))
+    return list(compare_runs(small, folder, expected, expected_arrays, Tolerance(*[params.verify.smoke_nats] * 3)))
 
 
 def verify_full(params: Params, folder: Path, chosen: Sequence[Run]) -> list[Compared]:
     locked = outputs(params)
-    expected = {run.name: published(run.name, locked) for run in chosen}
+    expected = {run.name: published(run, locked) for run in chosen}
     copy_project(folder, {})
     reproduce(folder, (*DRIVER, "--runs", *expected))
     limits = params.verify
     tolerance = Tolerance(limits.epoch_nats, limits.loss_nats, limits.kl_nats)
-    return list(compare_runs(folder, expected, arrays(PUBLISHED / MANIFEST.name), tolerance))
+    return list(compare_runs(params, folder, expected, arrays(PUBLISHED / MANIFEST.name), tolerance))
 
 
 def facts(params: Params, what: str, seconds: float) -> dict:

@@ -140,10 +140,12 @@ class ModelParams:
 class VariantParams(ModelParams):
     """What is different from the paper's base model, and the splits that the variant learns from.
 
-    `seed`, `device` and `precision` replace those of the train section where they are given.
+    `seed`, `device` and `precision` replace those of the train section where they are given. The runs of an `extended`
+    variant are in a graph of their own, extended/dvc.yaml, which `dvc repro` leaves alone.
     """
 
     splits: tuple[str, ...] = knob(list_of(one_of(FULL, FOLDS)))
+    extended: bool = knob(flag, default=False)
     seed: int | None = knob(optional(whole(0)), default=None)
     device: str | None = knob(optional(one_of(*DEVICES)), default=None)
     precision: str | None = knob(optional(one_of(*PRECISIONS)), default=None)
@@ -224,10 +226,21 @@ class Run:
 
     variant: str
     split: str
+    extended: bool = False
 
     @property
     def name(self) -> str:
         return f"{self.variant}-{self.split}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its training and evaluation leave their files."""
+        return Path("extended/models" if self.extended else "models") / self.name
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics that its evaluation writes; of an extended run, reports/metrics/runs/ has a copy."""
+        return self.folder / "metrics.json" if self.extended else Path(f"reports/metrics/runs/{self.name}.json")
 
     @property
     def validation_file(self) -> str:
@@ -253,12 +266,16 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     return params
 
 
-def runs(params: Params) -> tuple[Run, ...]:
-    """The run matrix, in the order of params.yaml: `full` is one run, `folds` is one for each fold."""
+def runs(params: Params, *, extended: bool | None = None) -> tuple[Run, ...]:
+    """The run matrix, in the order of params.yaml: `full` is one run, `folds` is one for each fold.
+
+    extended: only the runs of extended variants, or only the others (None: all).
+    """
     folds = [str(fold) for fold in range(params.preprocess.folds)]
     return tuple(
-        Run(name, split)
+        Run(name, split, variant.extended)
         for name, variant in params.variants.items()
+        if extended in (None, variant.extended)
         for kind in variant.splits
         for split in ([FULL] if kind == FULL else folds)
     )
@@ -275,7 +292,7 @@ def find_run(params: Params, name: str) -> Run:
 def run_params(params: Params, run: Run) -> RunParams:
     """The train section with the options of the run's variant."""
     options = asdict(params.variants[run.variant])
-    del options["splits"]
+    del options["splits"], options["extended"]
     return RunParams(**asdict(params.train) | {key: value for key, value in options.items() if value is not None})
 
 
@@ -290,11 +307,15 @@ def _check_references(params: Params) -> None:
             f"variants: expected an entry {BASELINE!r}, which the others are compared with; "
             f"received {', '.join(params.variants)}"
         )
-    names = [run.name for run in runs(params)]
+    if params.variants[BASELINE].extended:
+        raise UserError(f"variants.{BASELINE}.extended: expected false, since every report needs {BASELINE!r}")
+    names = [run.name for run in runs(params, extended=False)]
     for key in ("first_run", "second_run"):
         name = getattr(params.plot, key)
         if name not in names:
-            raise UserError(f"plot.{key}: expected one of the runs {', '.join(names)}; received {name!r}")
+            raise UserError(
+                f"plot.{key}: expected one of the runs that are not extended, {', '.join(names)}; received {name!r}"
+            )
     kept, folds = params.preprocess.train_images, params.preprocess.folds
     if kept is not None and kept < 10 * folds:
         raise UserError(f"preprocess.train_images: expected at least 10 images a fold ({10 * folds}); received {kept}")
