@@ -18,7 +18,6 @@ from digit_vae.params import FULL, Run
 CONFIDENCE = 0.95
 LEVEL = 1 - CONFIDENCE  # below it, an adjusted p-value is taken for a difference
 RESAMPLES = 9999
-NOT_COMPARED = ("images",)  # what was measured and on what, which measures no model
 
 
 class Spread(NamedTuple):
@@ -157,17 +156,15 @@ def summary(folds: Sequence[Mapping], baseline: Sequence[Mapping] | None = None)
     """Every number in the folds' nested mappings as mean and std and, given the baseline's, how far it is from that.
 
     `folds` and `baseline` hold one mapping a fold, in the same order and with the same keys; so does the result, with
-    a mapping of these results in each number's place.
+    a mapping of these results in each number's place. The count of images is left out: it measures no model.
     """
     result = {}
     for key in folds[0]:
-        if key in NOT_COMPARED:
-            continue
         values = [fold[key] for fold in folds]
         others = None if baseline is None else [fold[key] for fold in baseline]
         if isinstance(values[0], Mapping):
             result[key] = summary(values, others)
-        else:
+        elif key != "images":
             result[key] = spread(values)._asdict() | ({} if others is None else _compared(values, others))
     return result
 
@@ -197,16 +194,9 @@ def add_holm(summaries: Sequence[dict]) -> None:
 
 
 def by_fold(runs: Iterable[Run], metrics: Mapping[str, Mapping]) -> dict[str, list[Mapping]]:
-    """The metrics (by run name) of each variant's runs on folds, in the order of the folds.
-
-    A variant of which a fold has no metrics is left out.
-    """
-    on_folds: dict[str, list[str]] = {}
+    """The metrics (by run name) of each variant's runs on folds, in the order of the folds."""
+    folds: dict[str, list[Mapping]] = {}
     for run in runs:
         if run.split != FULL:
-            on_folds.setdefault(run.variant, []).append(run.name)
-    return {
-        variant: [metrics[name] for name in names]
-        for variant, names in on_folds.items()
-        if all(name in metrics for name in names)
-    }
+            folds.setdefault(run.variant, []).append(metrics[run.name])
+    return folds
