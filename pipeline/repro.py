@@ -37,6 +37,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import digit_vae
 import pipeline
+from digit_vae.commit import git_commit
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_listed_npy, write_bytes, write_text
 from digit_vae.mirror import Mirror
@@ -85,11 +86,12 @@ def train_task(
     data: dict[str, str],
     events: ray.actor.ActorHandle,
     saved: bytes | None,
+    commit: str | None,
 ) -> dict[Path, bytes]:
     from pipeline.train import train  # imports TensorFlow, which the driver can do without
 
     saved = ray.get(events.checkpoint.remote(run.name)) or saved  # a worker before this one may have died
-    files = train(params, run, images, validation, data, lambda event: ray.get(events.put.remote(event)), saved)
+    files = train(params, run, images, validation, data, lambda event: ray.get(events.put.remote(event)), saved, commit)
     return {run.folder / name: content for name, content in files.items()}
 
 
@@ -143,6 +145,7 @@ class Driver:
         self._waiting = deque(sorted(jobs, key=lambda job: job.run.split != FULL))
         self._running: dict[ray.ObjectRef, Job] = {}
         self._failures: dict[str, str] = {}
+        self._commit = git_commit()
         epochs = jobs[0].params.train.epochs
         self._progress = Progress(epochs, self._capacity, {job.run.name: 0 for job in jobs if job.trains})
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
@@ -189,7 +192,8 @@ class Driver:
             task = ray.remote(num_gpus=gpus, max_calls=1)(train_task) if gpus else self._train
             data = {"train_images": self._hashes["train_images.npy"], "validation": self._hashes[validation]}
             checkpoint = CHECKPOINTS / job.run.name
-            rest = [data, self._events, checkpoint.read_bytes() if checkpoint.is_file() else None]
+            saved = checkpoint.read_bytes() if checkpoint.is_file() else None
+            rest = [data, self._events, saved, self._commit]
         else:
             task = self._evaluate
             trained = {name: (job.run.folder / name).read_bytes() for name in ("model.weights.h5", "history.json")}
@@ -214,7 +218,7 @@ class Driver:
         mirror.send(event)
         if event["event"] == "epoch":
             self._progress.show(event)
-        elif event["note"]:
+        if event["note"]:
             print(f"\n{event['run']}: {event['note']}", flush=True)
 
     def _finish(self, job: Job, reference: ray.ObjectRef, mirror: Mirror) -> None:

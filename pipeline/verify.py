@@ -21,10 +21,11 @@ from pathlib import Path
 import yaml
 
 from digit_vae import mnist
+from digit_vae.commit import git_commit
 from digit_vae.errors import UserError, exit_status
 from digit_vae.evaluation import encode, load_vae, measure
 from digit_vae.files import read_json, write_json, write_text
-from digit_vae.machine import git_commit, select_device
+from digit_vae.machine import select_device
 from digit_vae.params import Params, Run, find_run, load_params, read_run_params, runs
 from digit_vae.progress import clock
 from digit_vae.verification import (

@@ -79,6 +79,12 @@ def test_a_run_takes_the_train_section_and_its_variants_options(load):
         "kernel_l2": 0.0,
         "dropout": 0.0,
         "batch_norm": False,
+        "initializer": "glorot_uniform",
+        "hidden_bias": 0.0,
+        "warmup_steps": 0,
+        "final_learning_rate": 1.0,
+        "kl_warmup_steps": 0,
+        "clip_norm": None,
     }
     assert dataclasses.replace(changed, beta=1.0, seed=0) == base
     assert (changed.beta, changed.seed) == (2.0, 7)

@@ -16,7 +16,7 @@ STAGES = {
 }
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 LOCKS = ("requirements.lock", "requirements-gpu.lock")
-TENSORFLOW = ("evaluation", "layers", "losses", "machine", "model", "stock_keras", "training")
+TENSORFLOW = ("evaluation", "examination", "layers", "losses", "machine", "model", "stock_keras", "training")
 # Every other dependency may be imported anywhere.
 ALLOWED = {
     "tensorflow": {f"digit_vae.{name}" for name in TENSORFLOW},
@@ -93,7 +93,7 @@ def test_a_stage_names_params_that_exist(stage):
 
 def test_every_section_of_the_params_belongs_to_a_stage_or_to_a_command():
     named = {name.split(".")[0] for stage in STAGES.values() for name in body(stage).get("params", [])}
-    assert named | {"repro", "verify"} == set(PARAMS)
+    assert named | {"health", "repro", "verify"} == set(PARAMS)
     assert path_of("pipeline.verify").is_file()
 
 

@@ -20,6 +20,7 @@ FOLDS = "folds"
 BASELINE = "baseline"
 DEVICES = ("cpu", "gpu")
 PRECISIONS = ("float32", "mixed_bfloat16")
+INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal")
 
 
 @dataclass(frozen=True)
@@ -134,18 +135,25 @@ class ModelParams:
     kernel_l2: float = knob(number(0, 1e6), default=0.0)
     dropout: float = knob(number(0, 1, below=True), default=0.0)
     batch_norm: bool = knob(flag, default=False)
+    initializer: str = knob(one_of(*INITIALIZERS), default="glorot_uniform")  # of the layers with a ReLU
+    hidden_bias: float = knob(number(-1e6, 1e6), default=0.0)  # the biases of the encoder's hidden layer at the start
+    warmup_steps: int = knob(whole(0), default=0)  # in which the learning rate rises from 0, linearly
+    final_learning_rate: float = knob(number(0, 1), default=1.0)  # where it falls to by a cosine, as a share
+    kl_warmup_steps: int = knob(whole(0), default=0)  # in which the weight of the KL rises from 0 to beta, linearly
+    clip_norm: float | None = knob(optional(number(0, above=True)), default=None)  # the largest norm of all gradients
 
 
 @dataclass(frozen=True, kw_only=True)
 class VariantParams(ModelParams):
     """What is different from the paper's base model, and the splits that the variant learns from.
 
-    `seed`, `device` and `precision` replace those of the train section where they are given. The runs of an `extended`
-    variant are in a graph of their own, extended/dvc.yaml, which `dvc repro` leaves alone.
+    `learning_rate`, `seed`, `device` and `precision` replace those of the train section where they are given. The runs
+    of an `extended` variant are in a graph of their own, extended/dvc.yaml, which `dvc repro` leaves alone.
     """
 
     splits: tuple[str, ...] = knob(list_of(one_of(FULL, FOLDS)))
     extended: bool = knob(flag, default=False)
+    learning_rate: float | None = knob(optional(number(0, 10, above=True)), default=None)
     seed: int | None = knob(optional(whole(0)), default=None)
     device: str | None = knob(optional(one_of(*DEVICES)), default=None)
     precision: str | None = knob(optional(one_of(*PRECISIONS)), default=None)
@@ -154,6 +162,17 @@ class VariantParams(ModelParams):
 @dataclass(frozen=True, kw_only=True)
 class RunParams(TrainParams, ModelParams):
     """All that decides one run: the train section, with what its variant changes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthParams:
+    """When a training is ill: from so much on it is warned of, or fails. null: never."""
+
+    epochs: int = knob(whole(0))  # that a training has before it is judged
+    warn_dead_share: float | None = knob(optional(number(0, 1, above=True)))
+    fail_dead_share: float | None = knob(optional(number(0, 1, above=True)))
+    warn_collapsed: int | None = knob(optional(whole(1)))
+    fail_collapsed: int | None = knob(optional(whole(1)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,6 +232,7 @@ class Params:
     preprocess: PreprocessParams
     train: TrainParams
     variants: dict[str, VariantParams]
+    health: HealthParams
     evaluate: EvaluateParams
     plot: PlotParams
     repro: ReproParams

@@ -443,8 +443,9 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _epoch_metrics(losses: Mapping, timing: Mapping) -> list[Metric]:
-    """The losses and seconds of one epoch; its number is the step, and its end the time."""
-    values = {name: value for name, value in {**losses, **timing}.items() if name not in ("epoch", "finished_at")}
+    """The losses, health and seconds of one epoch; its number is the step, and its end the time."""
+    values = flat({**losses, **timing})
+    values = {name: value for name, value in values.items() if name not in ("epoch", "finished_at")}
     return [
         Metric(name, value, _milliseconds(timing["finished_at"]), losses["epoch"]) for name, value in values.items()
     ]

@@ -188,7 +188,7 @@ def _first_epoch(
 ) -> Iterator[Deviation]:
     """The first epoch that deviates, with the loss of it that deviates most."""
     yield from _apart(run, "number of epochs", len(published), len(anew), 0)
-    for expected, received in zip(published, anew, strict=False):
+    for expected, received in zip(map(flat, published), map(flat, anew), strict=False):
         number = expected["epoch"]
         limit = allowed.loss if number == len(published) else allowed.epoch
         found = [
