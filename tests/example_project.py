@@ -1,13 +1,18 @@
-"""A small project on disk as the stages before `compare` and `plot` leave it, with made-up but plausible numbers."""
+"""A small project on disk as the stages before `compare` and `plot` leave it, with made-up but plausible numbers.
+
+Of extended runs there is only what git keeps.
+"""
 
 from pathlib import Path
 
 import numpy as np
 import yaml
+from example_metrics import health, latent, likelihood, quality
 from synthetic import write_manifest
 
 from digit_vae.files import npz_bytes, write_bytes, write_json, write_npy
-from digit_vae.params import Params, Run, load_params, run_params, runs
+from digit_vae.params import Params, Run, RunParams, load_params, run_params, runs
+from pipeline.publish import METRICS, reported_file
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_IMAGES = 200
@@ -33,26 +38,30 @@ def write_run(folder: Path, params: Params, run: Run, generator: np.random.Gener
     kl = generator.normal(6.5, 0.1) / settings.beta**0.3
     reconstruction = generator.normal(149, 0.5) + 6 * np.log2(1 + settings.beta)
     epochs = range(1, params.train.epochs + 1)
-    models = folder / "models" / run.name
     write_json(
-        models / "history.json",
+        folder / reported_file(run, "history.json"),
         {
             "run": run.name,
             "params": vars(settings),
-            "epochs": [_history(epoch, reconstruction, kl, settings.beta) for epoch in epochs],
+            "data": {"train_images": None, "validation": None},  # as in the manifest, which lists neither
+            "epochs": [_history(epoch, reconstruction, kl, settings) for epoch in epochs],
         },
     )
     machine = {"cpu": "Example CPU", "gpu": None, "threads": 1, "device": settings.device}
     seconds = [
         {"epoch": epoch, "train_seconds": generator.normal(20, 1), "validation_seconds": 1.0} for epoch in epochs
     ]
-    write_json(models / "timings.json", {"run": run.name, "machine": machine, "setup_seconds": 3.0, "epochs": seconds})
+    content = {"run": run.name, "machine": machine, "setup_seconds": 3.0, "epochs": seconds}
+    write_json(folder / reported_file(run, "timings.json"), content)
     metrics = {
         split: _metrics(reconstruction + shift, kl, params.train.latent_dim)
         for split, shift in {"validation": 0.0, "test": 0.7}.items()
     }
-    write_json(folder / f"reports/metrics/runs/{run.name}.json", metrics)
-    write_samples(models / "samples.npz", params, generator)
+    metrics["likelihood"] = likelihood(metrics["test"]["elbo"], generator, integral=settings.latent_dim == 2)
+    metrics |= {"latent": latent(kl, generator), "quality": quality(generator)}
+    write_json(folder / METRICS / f"{run.name}.json", metrics)
+    if not run.extended:
+        write_samples(folder / run.folder / "samples.npz", params, generator)
 
 
 def write_samples(path: Path, params: Params, generator: np.random.Generator) -> None:
@@ -65,10 +74,16 @@ def write_samples(path: Path, params: Params, generator: np.random.Generator) ->
     write_bytes(path, npz_bytes(samples))
 
 
-def _history(epoch: int, reconstruction: float, kl: float, beta: float) -> dict:
+def _history(epoch: int, reconstruction: float, kl: float, settings: RunParams) -> dict:
     terms = {"reconstruction_loss": reconstruction + 60 / epoch**1.5, "kl_loss": kl * (1 - 0.7 / epoch), "penalty": 0.0}
-    record = {"loss": terms["reconstruction_loss"] + beta * terms["kl_loss"]} | terms
-    return {"epoch": epoch} | record | {f"val_{name}": 0.99 * value for name, value in record.items()}
+    record = {"loss": terms["reconstruction_loss"] + settings.beta * terms["kl_loss"]} | terms
+    record |= {f"val_{name}": 0.99 * value for name, value in record.items()}
+    ill = health(_dead(reconstruction), terms["kl_loss"], settings.latent_dim, asleep=epoch == 1)
+    return {"epoch": epoch, "health": ill} | record
+
+
+def _dead(reconstruction: float) -> int:
+    return 11 + round(reconstruction) % 3
 
 
 def _metrics(reconstruction: float, kl: float, latent_dim: int) -> dict:
@@ -79,5 +94,5 @@ def _metrics(reconstruction: float, kl: float, latent_dim: int) -> dict:
         "elbo": -(reconstruction + kl),
         "kl_per_dimension": {f"z{dimension}": kl / latent_dim for dimension in range(latent_dim)},
         "active_units": latent_dim,
-        "dead_units": 11 + round(reconstruction) % 3,
+        "dead_units": _dead(reconstruction),
     }
