@@ -19,6 +19,8 @@ PAPER_FIGURES = {
     for numbers, kind in (("12", "reconstructions"), ("34", "latent"), ("56", "loss"))
     for number in numbers
 }
+ALWAYS = PAPER_FIGURES | {"digits_beside.png", "health.png"}
+PLANE = {"latent_plane.png", "latent_map.png"}
 
 
 def build(folder, monkeypatch, **sections):
@@ -40,7 +42,7 @@ def contents(reports):
 
 def test_the_whole_report_is_written_with_links_that_lead_to_files(tmp_path, monkeypatch):
     reports = build(tmp_path, monkeypatch, preprocess={"folds": 2})
-    assert names(reports / "figures") == PAPER_FIGURES | {"latent_plane.png", "ablation.png", "rate_distortion.png"}
+    assert names(reports / "figures") == ALWAYS | PLANE | {"ablation.png", "rate_distortion.png", "seeds.png"}
     tables = ("table_1", "table_1_last", "ablation", "fold_differences", "runs")
     assert names(reports / "tables") == {f"{name}.{suffix}" for name in tables for suffix in ("csv", "md")}
     text = (reports / "README.md").read_text()
@@ -53,7 +55,7 @@ def test_recorded_files_bring_their_tables_and_a_figure(tmp_path, monkeypatch):
     write_json(tmp_path / "reports/benchmarks/a.json", measured.benchmark())
     write_json(tmp_path / "reports/benchmarks/side_by_side/a.json", measured.comparison())
     reports = build(tmp_path, monkeypatch, variants=TWO_RUNS)
-    assert names(reports / "figures") == PAPER_FIGURES | {"latent_plane.png", "epoch_seconds.png"}
+    assert names(reports / "figures") == ALWAYS | PLANE | {"epoch_seconds.png"}
     assert {"benchmarks.csv", "benchmarks.md", "side_by_side.csv", "side_by_side.md"} <= names(reports / "tables")
     assert "](figures/epoch_seconds.png)" in (reports / "README.md").read_text()
 
@@ -81,7 +83,7 @@ def test_a_project_with_nothing_but_the_baseline_and_three_dimensions_says_what_
         plot={"second_run": "baseline-full"},
         train={"epochs": 1, "latent_dim": 3},
     )
-    assert names(reports / "figures") == PAPER_FIGURES
+    assert names(reports / "figures") == ALWAYS
     text = (reports / "README.md").read_text()
     assert "`train.latent_dim` is 3, and a plane needs 2" in text
     assert "| baseline | 5 |" in text
@@ -97,6 +99,8 @@ def test_a_project_with_nothing_but_the_baseline_and_three_dimensions_says_what_
         ("models/dropout-1/timings.json", "train@dropout-1"),
         ("reports/metrics/runs/beta_4-full.json", "evaluate@beta_4-full"),
         ("reports/metrics/variants/dropout.json", "compare"),
+        ("reports/metrics/classifier.json", "classifier"),
+        ("models/dropout-0/digits.npz", "evaluate@dropout-0"),
         ("data/processed/test_labels.npy", "preprocess"),
     ],
 )

@@ -39,3 +39,18 @@ def test_a_run_that_is_not_trained_is_named(trained, run_stage, capsys):
     (trained / "models/second_run-full/timings.json").unlink()
     assert run_stage(publish.main) == 1
     assert "second_run-full/timings.json is missing: `dvc repro train@second_run-full`" in capsys.readouterr().err
+
+
+def test_one_run_of_each_model_is_shown_beside_the_others(project):
+    folds, full = {"splits": ["full", "folds"]}, {"splits": ["full"]}
+    variants = {
+        "again": full | {"seed": 7},
+        "baseline": folds,
+        "second_run": full | {"seed": 1},
+        "strong": folds | {"beta": 4.0},
+        "other": full | {"dropout": 0.1},
+    }
+    params = write_project(
+        project, variants=variants, plot={"first_run": "again-full", "second_run": "second_run-full"}
+    )
+    assert [run.name for run in publish.shown_beside(params)] == ["baseline-0", "strong-0", "other-full"]

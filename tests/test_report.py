@@ -9,7 +9,8 @@ from example_project import write_project
 
 from digit_vae.files import write_json
 from digit_vae.params import load_params, runs
-from digit_vae.report import Results, report
+from digit_vae.report import all_tables, report
+from digit_vae.results import Results
 from pipeline import compare, plot
 
 
@@ -24,7 +25,7 @@ def evaluated(tmp_path, monkeypatch):
 
 def written(drawn=("latent_plane",)):
     results = plot.load_results(load_params())
-    return report(results, results.tables(), drawn)
+    return report(results, all_tables(results), drawn)
 
 
 def change(path, **values):
@@ -95,7 +96,7 @@ def test_markdown_tables_have_as_many_cells_in_every_row():
 
 @pytest.mark.usefixtures("evaluated")
 def test_tables_hold_every_declared_run_and_every_variant_on_folds():
-    made = plot.load_results(load_params()).tables()
+    made = all_tables(plot.load_results(load_params()))
     assert [row[0] for row in made["ablation"].rows] == ["baseline", "l1_l2", "dropout", "batch_norm"]
     assert [row[0] for row in made["runs"].rows] == [run.name for run in runs(load_params())]
 

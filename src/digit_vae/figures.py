@@ -175,16 +175,21 @@ def latent_plane(plane: np.ndarray, *, title: str) -> Figure:
 
 
 @styled
-def ablation(panels: Mapping[str, Mapping[str, tuple[Sequence[float], tuple[float, float]]]]) -> Figure:
-    """Differences from the baseline, one panel a metric: variant -> (one difference a fold, 95 % interval)."""
+def ablation(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float], tuple[float, float]]]],
+) -> Figure:
+    """Differences from the baseline, one panel a metric: variant -> (one difference a fold, their mean and the ends of
+    its 95 % interval, the ends of the bootstrap's).
+    """
     variants = list(next(iter(panels.values())))
     figure = Figure(figsize=(WIDTH, 1.25 + 0.42 * len(variants)), layout="constrained")
     (row_of_axes,) = figure.subplots(1, len(panels), sharey=True, squeeze=False)
     for axes, (metric, differences) in zip(row_of_axes, panels.items(), strict=True):
-        for row, (folds, interval) in enumerate(differences.values()):
+        for row, (folds, (mean, *interval), bootstrap) in enumerate(differences.values()):
             axes.plot(folds, np.full(len(folds), row + 0.2), "o", color=GREY, ms=3.5, mew=0, alpha=0.8)
             axes.plot(interval, (row, row), "-", color=BLUE, lw=2, solid_capstyle="butt")
-            axes.plot(np.mean(folds), row, "D", color=BLUE, ms=5)
+            axes.plot(bootstrap, (row - 0.2, row - 0.2), "-", color=ORANGE, lw=1, solid_capstyle="butt")
+            axes.plot(mean, row, "D", color=BLUE, ms=5)
         axes.axvline(0, color=INK, lw=0.8)
         axes.set(title=metric, xlabel="difference (nats)", yticks=range(len(variants)), yticklabels=variants)
         axes.set_ylim(len(variants) - 0.5, -0.5)
@@ -193,20 +198,91 @@ def ablation(panels: Mapping[str, Mapping[str, tuple[Sequence[float], tuple[floa
 
 
 @styled
-def rate_distortion(points: Sequence[tuple[float, float, float]]) -> Figure:
-    """(beta, KL, reconstruction loss) of one run each, by rising beta; along the dashed line the ELBO is the best."""
+def rate_distortion(points: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> Figure:
+    """(beta, KL, reconstruction loss), each of the two (folds,), by rising beta: a dot a fold, the bars are standard
+    deviations. Along the dashed line the ELBO is the best.
+    """
     figure = Figure(figsize=(WIDTH * 0.72, WIDTH * 0.5), layout="constrained")
     axes = figure.subplots()
-    _, rates, distortions = zip(*points, strict=True)
-    axes.plot(rates, distortions, "o-", color=BLUE, ms=6, lw=1.2)
-    for beta, *point in points:
+    means = np.array([(rates.mean(), distortions.mean()) for _, rates, distortions in points])
+    for _, rates, distortions in points:
+        axes.plot(rates, distortions, "o", color=GREY, ms=3, mew=0, alpha=0.7)
+    errors = np.array([(rates.std(ddof=1), distortions.std(ddof=1)) for _, rates, distortions in points])
+    axes.errorbar(*means.T, xerr=errors[:, 0], yerr=errors[:, 1], fmt="o-", color=BLUE, ms=6, lw=1.2, elinewidth=0.8)
+    for (beta, *_), point in zip(points, means, strict=True):
         axes.annotate(f"β = {beta:g}", point, xytext=(7, 5), textcoords="offset points")
-    beta, *best = min(points, key=lambda point: point[1] + point[2])
-    axes.axline(best, slope=-1, color=GREY, lw=1, ls="--", zorder=1, label=f"equal ELBO, best at β = {beta:g}")
-    axes.margins(0.18)
+    best = int(means.sum(axis=1).argmin())
+    label = f"equal ELBO, best at β = {points[best][0]:g}"
+    axes.axline(tuple(means[best]), slope=-1, color=GREY, lw=1, ls="--", zorder=1, label=label)
+    axes.margins(0.16)
     axes.set(xlabel="rate: KL (nats per image)", ylabel="distortion: reconstruction loss (nats per image)")
     axes.legend()
     axes.grid()
+    return figure
+
+
+@styled
+def seeds(
+    losses: Mapping[str, Sequence[float]],
+    expected: tuple[float, float],
+    published: Mapping[str, float],
+    points: Sequence[tuple[int, float]],
+) -> Figure:
+    """Left: a dot for the loss of each seed, a row for each variant and one for the paper's two runs (by device); where
+    one more run of the first variant is `expected`. Right: loss of trained runs against their dead units.
+    """
+    figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
+    rows = [*losses, "paper"]
+    left.axvspan(*expected, color=GREY, alpha=0.18, lw=0)
+    for row, (values, colour) in enumerate(zip(losses.values(), (BLUE, ORANGE), strict=False)):
+        left.plot(values, np.full(len(values), row), "o", color=colour, ms=5, mew=0, alpha=0.6)
+        left.plot(np.mean(values), row, "|", color=INK, ms=16, mew=1.5)
+    for (label, loss), mark in zip(published.items(), "sD", strict=True):
+        left.plot(loss, len(losses), mark, color=INK, ms=6)
+        left.annotate(label, (loss, len(losses)), xytext=(0, 8), ha="center", textcoords="offset points")
+    left.set(title="loss on the test images by seed", xlabel="nats per image; stroke: mean, band: one more baseline")
+    left.set(yticks=range(len(rows)), yticklabels=rows)
+    left.set_ylim(len(rows) - 0.5, -0.5)
+    left.grid(axis="x")
+    dead, of_points = zip(*points, strict=True)
+    right.plot(dead, of_points, "o", color=BLUE, ms=5, mew=0, alpha=0.6)
+    right.set(title="loss against dead hidden units", xlabel="dead of 16 units", ylabel="nats per image")
+    right.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    right.margins(0.1)
+    right.grid()
+    return figure
+
+
+@styled
+def health(runs: Mapping[str, Sequence[Sequence[Mapping]]], published: Mapping[str, Sequence[float]]) -> Figure:
+    """A line for each run, by variant: validation loss, dead hidden units and KL of the least used latent dimension.
+
+    runs: by variant the epochs of a history.json for each run; published: the paper's validation losses by device.
+    """
+    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+    loss, dead, least = figure.subplots(1, 3, sharex=True)
+    for (variant, histories), colour in zip(runs.items(), (BLUE, ORANGE), strict=False):
+        for place, epochs in enumerate(histories):
+            numbers = [epoch["epoch"] for epoch in epochs]
+            label = variant if place == 0 else None
+            style_of_line = {"color": colour, "lw": 0.9, "alpha": 0.7, "label": label}
+            loss.plot(numbers, [epoch["val_loss"] for epoch in epochs], **style_of_line)
+            dead.plot(numbers, [epoch["health"]["dead_units"]["hidden"] for epoch in epochs], **style_of_line)
+            kl = [min(epoch["health"]["kl_per_dimension"].values()) for epoch in epochs]
+            least.plot(numbers, kl, **style_of_line)
+    for (label, losses), line in zip(published.items(), (":", "--"), strict=True):
+        loss.plot(range(1, len(losses) + 1), losses, line, color=INK, lw=1.4, label=f"paper, {label}")
+    for axes, title in (
+        (loss, "validation loss (nats)"),
+        (dead, "dead of 16 hidden units"),
+        (least, "least KL (nats)"),
+    ):
+        axes.set(title=title, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.grid(axis="y")
+    dead.set(ylim=(-0.5, 16.5), yticks=range(0, 17, 4))
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
