@@ -42,13 +42,12 @@ def test_a_run_that_is_not_trained_is_named(trained, run_stage, capsys):
 
 
 def test_one_run_of_each_model_is_shown_beside_the_others(project):
-    folds, full = {"splits": ["full", "folds"]}, {"splits": ["full"]}
     variants = {
-        "again": full | {"seed": 7},
-        "baseline": folds,
-        "second_run": full | {"seed": 1},
-        "strong": folds | {"beta": 4.0},
-        "other": full | {"dropout": 0.1},
+        "again": {"splits": ["full"], "seed": 7},
+        "baseline": {"splits": ["full", "folds"]},
+        "second_run": {"splits": ["full"], "seed": 1},
+        "strong": {"splits": ["full", "folds"], "beta": 4.0},
+        "other": {"splits": ["full"], "dropout": 0.1},
     }
     params = write_project(
         project, variants=variants, plot={"first_run": "again-full", "second_run": "second_run-full"}

@@ -7,11 +7,9 @@ from digit_vae.params import load_params
 from digit_vae.report_latent import section
 from pipeline import compare, plot
 
-pytestmark = pytest.mark.usefixtures("no_arguments")
-
 
 @pytest.fixture
-def evaluated(tmp_path, monkeypatch):
+def evaluated(tmp_path, monkeypatch, no_arguments):  # noqa: ARG001 - for what it does
     monkeypatch.chdir(tmp_path)
     variants = {"baseline": {"splits": ["full"]}, "second_run": {"splits": ["full"], "seed": 1}}
     write_project(tmp_path, evaluate={"digits": 4, "grid": 3}, variants=variants)
