@@ -48,7 +48,7 @@ def load_weights(model: keras.Model, weights: Path, *, made_by: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras would go on without the layers that it does not find
             model.load_weights(existing(weights, made_by=made_by))
-    except (OSError, KeyError, ValueError, UserWarning) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, UserWarning) as error:
         raise damaged(weights, made_by, " ".join(str(error).split())) from error
 
 
