@@ -61,7 +61,8 @@ def reported(params: Params) -> Params:
 
     Says on standard output which are left out.
     """
-    left_out = {run.variant for run in runs(params, extended=True) if not _is_published(params, run)}
+    unpublished = [run for run in runs(params, extended=True) if not _is_published(params, run)]
+    left_out = list(dict.fromkeys(run.variant for run in unpublished))
     if left_out:
         print(f"not in the report before `make extended` trains them as params.yaml has them: {', '.join(left_out)}")
     return replace(params, variants={name: each for name, each in params.variants.items() if name not in left_out})

@@ -13,9 +13,12 @@ command calls, on one core: the bytes are the same either way. One command can f
 
 import argparse
 import fcntl
+import functools
 import logging
 import os
 import platform
+import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -41,10 +44,12 @@ from digit_vae.commit import git_commit
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_listed_npy, write_bytes, write_text
 from digit_vae.mirror import Mirror
+from digit_vae.orphans import die_with_parent
 from digit_vae.params import FULL, Params, Run, find_run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
 from pipeline.ledger import EXTENDED_GRAPH, GRAPH, Job, Ledger, params_parsed_once
 from pipeline.plan import RUNS, matrix
+from pipeline.settled import Settled, files, read_settled, sources, store, write_settled
 
 PROCESSED = Path("data/processed")
 CHECKPOINTS = Path("checkpoints")
@@ -151,8 +156,9 @@ class Driver:
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self._events = Events.options(scheduling_strategy=here).remote()  # not on a machine that may be lost
         # Made once: Ray counts the calls by what `remote` returned.
-        self._train = ray.remote(max_calls=RUNS_A_WORKER)(train_task)
-        self._evaluate = ray.remote(evaluate_task)
+        self._train_task = on_an_equal_machine(train_task)
+        self._train = ray.remote(max_calls=RUNS_A_WORKER)(self._train_task)
+        self._evaluate = ray.remote(on_an_equal_machine(evaluate_task))
         files = {"train_images.npy", "test_images.npy"} | {job.run.validation_file for job in jobs}
         listed = {name: read_listed_npy(PROCESSED, name, made_by="preprocess") for name in files}
         self._arrays = {name: ray.put(np.asarray(array)) for name, (array, _) in listed.items()}
@@ -164,7 +170,7 @@ class Driver:
             try:
                 while self._waiting or self._running:
                     while self._waiting and len(self._running) < self._places():
-                        self._submit(self._waiting.popleft())
+                        self._start(self._waiting.popleft())
                     self._collect(mirror, POLL_SECONDS)
             except KeyboardInterrupt:
                 self._collect(mirror, 0)
@@ -183,13 +189,26 @@ class Driver:
         capacity = self._capacity()
         return capacity + len(self._waiting) if self._shared and len(self._waiting) < capacity else capacity
 
-    def _submit(self, job: Job) -> None:
+    def _start(self, job: Job) -> None:
+        try:
+            self._ledger.hold(job)
+            self._running[self._submit(job)] = job
+        except (DvcException, OSError, UserError) as error:
+            self._fail(job, error)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        self._ledger.release(job)
+        self._failures[job.run.name] = reason(error)
+        self._progress.reached.pop(job.run.name, None)
+        print(f"\n{job.stage.name} failed: {self._failures[job.run.name]}", file=sys.stderr, flush=True)
+
+    def _submit(self, job: Job) -> ray.ObjectRef:
         validation = job.run.validation_file
         arrays = [self._arrays["train_images.npy"], self._arrays[validation]]
         if job.trains:
             gpus = gpus_of(job)
             # A process binds itself to one device: a GPU run gets a fresh one.
-            task = ray.remote(num_gpus=gpus, max_calls=1)(train_task) if gpus else self._train
+            task = ray.remote(num_gpus=gpus, max_calls=1)(self._train_task) if gpus else self._train
             data = {"train_images": self._hashes["train_images.npy"], "validation": self._hashes[validation]}
             checkpoint = CHECKPOINTS / job.run.name
             saved = checkpoint.read_bytes() if checkpoint.is_file() else None
@@ -200,7 +219,7 @@ class Driver:
             rest = [self._arrays["test_images.npy"], trained]
         cores = 1 if len(self._running) < self._capacity() else 0  # which is free for Ray to place
         task = task.options(name=job.stage.name, max_retries=RETRIES, num_cpus=cores)
-        self._running[task.remote(job.params, job.run, *arrays, *rest)] = job
+        return task.remote(job.params, job.run, *arrays, *rest)
 
     def _collect(self, mirror: Mirror, timeout: float) -> None:
         """Takes in what the workers reported and returned, waiting at most `timeout` seconds for a result."""
@@ -225,14 +244,14 @@ class Driver:
         """Keeps what a task returned; a training is followed by its evaluation, where that is out of date."""
         try:
             self._ledger.record(job, ray.get(reference))
+            self._ledger.release(job)
             following = self._ledger.next_job(job.run, kinds=["evaluate"]) if job.trains else None
+            if job.trains:
+                (CHECKPOINTS / job.run.name).unlink(missing_ok=True)
         except (DvcException, OSError, RayError, UserError) as error:
-            self._failures[job.run.name] = reason(error)
-            self._progress.reached.pop(job.run.name, None)
-            print(f"\n{job.stage.name} failed: {self._failures[job.run.name]}", file=sys.stderr, flush=True)
+            self._fail(job, error)
             return
         if job.trains:
-            (CHECKPOINTS / job.run.name).unlink(missing_ok=True)
             self._events.forget.remote(job.run.name)
             mirror.send({"event": "end", "run": job.run.name})
         if following:
@@ -258,6 +277,8 @@ def reason(error: Exception) -> str:
     error = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, RayError):
         return f"its process or machine died, and so in {RETRIES} retries: {str(error).splitlines()[0]}"
     return f"{type(error).__name__}: {error}"
@@ -267,8 +288,12 @@ def reason(error: Exception) -> str:
 def alone() -> Iterator[None]:
     """Holds the checkout's lock. Raises: UserError when another driver holds it."""
     path = Path(".dvc/tmp/repro.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as error:
+        raise UserError(f"{path} could not be written: {error.strerror}") from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -337,13 +362,37 @@ def check_versions(here: dict[str, str], nodes: dict[str, dict[str, str]]) -> No
         raise UserError(f"--address: expected machines with {expected}; received {'; '.join(wrong)}")
 
 
-def reproduce(chosen: Sequence[Run], address: str | None, slots: int | None, *, whole: bool) -> None:
-    """The chosen runs and what they need; then, where `whole`, the rest of the graphs that they belong to.
+def on_an_equal_machine(task: Callable) -> Callable:
+    """`task`, but for a UserError on a machine with other versions than this one: machines may join at any time."""
+    expected = versions()
+
+    @functools.wraps(task)
+    def checked(*arguments: object, **named: object) -> object:
+        check_versions(expected, {ray.util.get_node_ip_address(): versions()})
+        return task(*arguments, **named)
+
+    return checked
+
+
+def is_to_outlive_its_parent() -> bool:
+    """Whether the user said so: with setsid, or with nohup for this very process (not for `make`, say, around it)."""
+
+    def ignores_hangup(pid: int) -> bool:
+        [mask] = re.findall(r"^SigIgn:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        return bool(int(mask, 16) & 1 << signal.SIGHUP - 1)
+
+    if sys.platform != "linux":
+        return True
+    return os.getsid(0) == os.getpid() or (ignores_hangup(os.getpid()) and not ignores_hangup(os.getppid()))
+
+
+def reproduce(
+    graphs: Sequence[str], chosen: Sequence[Run], address: str | None, slots: int | None, *, whole: bool
+) -> None:
+    """The chosen runs and what they need; then, where `whole`, the rest of their graphs.
 
     Raises: UserError that names the runs that failed; all else that could be done is done.
     """
-    # The report comes last.
-    graphs = [EXTENDED_GRAPH, GRAPH] if any(run.extended for run in chosen) else [GRAPH]
     with Repo(_wait_for_lock=True) as repo, params_parsed_once():  # someone may look at `dvc status` meanwhile
         if Ledger(repo, graphs).is_settled():
             print(f"{len(chosen)} of {len(chosen)} runs are up to date", flush=True)
@@ -361,6 +410,27 @@ def reproduce(chosen: Sequence[Run], address: str | None, slots: int | None, *, 
             repo.reproduce(graph)
 
 
+def settle(chosen: Sequence[Run], address: str | None, slots: int | None, *, whole: bool) -> None:
+    """Brings graphs and MLflow up to date, and remembers that they are: then the next call has nothing to look for."""
+    # The report comes last.
+    graphs = [EXTENDED_GRAPH, GRAPH] if any(run.extended for run in chosen) else [GRAPH]
+    settled, sources_before = read_settled(), sources()
+    if whole and {*graphs} <= {*settled.graphs} and settled.files == files():
+        print(f"{len(chosen)} of {len(chosen)} runs are up to date", flush=True)
+        if settled.store is not None and settled.store == store():
+            return
+    else:
+        try:
+            reproduce(graphs, chosen, address, slots, whole=whole)
+        except DvcException as error:
+            raise UserError(str(error)) from error
+        settled = Settled(graphs, files(), None)
+    if subprocess.run([sys.executable, "-m", "pipeline.track"], check=False).returncode:
+        raise UserError("the runs could not be brought into MLflow (see above); `make track` tries again")
+    if whole and sources_before == sources():  # else an edit may have come too late for this call
+        write_settled(settled._replace(store=store()))
+
+
 def run_outdated(ledger: Ledger, declared: Sequence[Run], address: str | None, slots: int | None) -> dict[str, str]:
     """Runs what is out of date. Returns: the reasons of the runs that failed, by name."""
     jobs = [job for run in declared if (job := ledger.next_job(run))]
@@ -372,6 +442,8 @@ def run_outdated(ledger: Ledger, declared: Sequence[Run], address: str | None, s
 
 
 def main() -> None:
+    if not is_to_outlive_its_parent():
+        die_with_parent()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, help="how many runs at once (default: one a core)")
     parser.add_argument("--address", help="a Ray cluster, such as auto or 10.0.0.1:6379 (default: one for this call)")
@@ -393,13 +465,9 @@ def main() -> None:
     logging.getLogger("dvc").setLevel(logging.WARNING)
     logging.getLogger("dvc.stage.run").setLevel(logging.INFO)  # says which stage is run
     with alone():
-        write_text(RUNS, matrix(params))
-        try:
-            reproduce(chosen, arguments.address, arguments.jobs, whole=not arguments.runs)
-        except DvcException as error:
-            raise UserError(str(error)) from error
-        if subprocess.run([sys.executable, "-m", "pipeline.track"], check=False).returncode:
-            raise UserError("the runs could not be brought into MLflow (see above); `make track` tries again")
+        if not RUNS.is_file() or RUNS.read_text() != matrix(params):
+            write_text(RUNS, matrix(params))
+        settle(chosen, arguments.address, arguments.jobs, whole=not arguments.runs)
 
 
 if __name__ == "__main__":

@@ -29,12 +29,13 @@ from digit_vae.benchmark import read_benchmarks, repetitions
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_json, read_npy, read_npz
 from digit_vae.params import Params, Run, find_run, load_params, runs
-from digit_vae.tracking import PRESENT, SUPERSEDED, TRAINING, Comparison, Record, Tracker
+from digit_vae.tracking import INCOMPLETE, PRESENT, SUPERSEDED, TRAINING, Comparison, Record, Tracker
 
 METRICS = Path("reports/metrics")
 BENCHMARKS = Path("reports/benchmarks")
 TEST_LABELS = Path("data/processed/test_labels.npy")
 TRAINED = ("history.json", "timings.json")
+SHOWN = 3  # of what a run lacks
 HISTORY = ("run", "variant", "split", "params", "data", "epochs")
 TIMINGS = ("started_at", "finished_at", "inputs_sha256", "git_commit", "machine", "epochs")
 
@@ -133,11 +134,17 @@ def verify() -> None:
     there, _ = trained(params)
     measured, summaries = recorded()
     audited = Tracker(Path()).audit([record(run) for run in there] + measured, comparisons(params) | summaries)
-    for state in (PRESENT, SUPERSEDED, TRAINING):
+    for state in (PRESENT, INCOMPLETE, SUPERSEDED, TRAINING):
         of_state = [f"{each.run} ({each.run_id[:8]})" for each in audited if each.state == state]
         print(f"{len(of_state)} {state}{': ' if of_state else ''}{', '.join(of_state)}")
-    lacking = {each.name for each in (*there, *measured)} - {each.run for each in audited if each.state == PRESENT}
-    print(f"{len(lacking)} not there, `make track` brings them in{': ' if lacking else ''}{', '.join(sorted(lacking))}")
+    held = {each.run for each in audited if each.state in (PRESENT, INCOMPLETE)}
+    absent = sorted({each.name for each in (*there, *measured)} - held)
+    print(f"{len(absent)} not there, `make track` brings them in{': ' if absent else ''}{', '.join(absent)}")
+    for each in audited:
+        if each.lacking:
+            more = f" and {len(each.lacking) - SHOWN} more" if len(each.lacking) > SHOWN else ""
+            lacking = f"{', '.join(each.lacking[:SHOWN])}{more}"
+            print(f"{each.run} ({each.run_id}) lacks {lacking}: `make track` completes it")
     false = [each for each in audited if each.false_claims]
     for each in false:
         print(*(f"{each.run} ({each.run_id}) claims {claim}" for claim in each.false_claims), sep="\n")

@@ -1,19 +1,21 @@
 """`make verify`: trains runs anew in a temporary copy of this folder, and holds them against what is published.
 
     python -m pipeline.verify                              # plot.first_run, and the first fold of each variant
-    python -m pipeline.verify --runs dropout-2 beta_4-full
+    python -m pipeline.verify --runs dropout-2 beta_4-3
     python -m pipeline.verify --runs all
     python -m pipeline.verify --quick                      # all runs at smoke size, against reports/smoke.json
     python -m pipeline.verify --quick --record             # writes reports/smoke.json anew
 
 Published are dvc.lock and the files below reports/: these two are held against each other, too, and the published
-weights are measured once more. Writes reports/certificate.json and .md (`--quick` only prints it); the exit status is 0
-only when all holds. digit_vae.verification says what is compared, params.yaml how far another machine may be off.
+weights are measured once more. Writes reports/certificate.json and .md, of which none is left where it ends early
+(`--quick` only prints it); the exit status is 0 only when all holds. digit_vae.verification says what is compared,
+params.yaml how far another machine may be off.
 """
 
 import argparse
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -32,6 +34,7 @@ from digit_vae.verification import (
     EXACT,
     FILES,
     Compared,
+    Deviation,
     Evidence,
     Tolerance,
     certificate,
@@ -57,21 +60,31 @@ def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
         return list(runs(params))
     if names:
         return [find_run(params, name) for name in dict.fromkeys(names)]
-    usual = runs(params, extended=False)
-    return [run for run in usual if run.name == params.plot.first_run or run.split == "0"]
+    return [run for run in runs(params) if run.name == params.plot.first_run or run.split == "0"]
 
 
 def outputs(params: Params) -> dict[str, str]:
     """The MD5 of each output by its path, as both locks have them; they may also have runs that there are no longer."""
-    if not LOCK.is_file():
-        raise UserError(f"{LOCK} is missing: `make repro` makes it")
     found = {}
     for lock, extended in {LOCK: False, EXTENDED_LOCK: True}.items():
         declared = {run.name for run in runs(params, extended=extended)}
-        stages = yaml.safe_load(lock.read_text())["stages"] if lock.is_file() else {}
-        current = [stage for name, stage in stages.items() if "@" not in name or name.partition("@")[2] in declared]
-        found |= {out["path"]: out["md5"] for stage in current for out in stage.get("outs", ())}
+        for name, outs in locked_stages(lock).items():
+            found |= outs if "@" not in name or name.split("@")[1] in declared else {}
     return found
+
+
+def locked_stages(lock: Path) -> dict[str, dict[str, str]]:
+    """Of each stage in a dvc.lock the MD5 of each output by its path; before `make extended` there are none of its."""
+    if lock == EXTENDED_LOCK and not lock.exists():
+        return {}
+    if not lock.is_file():
+        raise UserError(f"{lock} is missing: `make repro` makes it")
+    try:
+        stages = yaml.safe_load(lock.read_text())["stages"].items()
+        return {name: {out["path"]: out["md5"] for out in stage.get("outs", ())} for name, stage in stages}
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
+        raise UserError(f"{lock} is damaged ({reason}): `git checkout {lock}` brings the committed one back") from error
 
 
 def committed(params: Params, locked: Mapping[str, str]) -> dict[str, str | None]:
@@ -138,16 +151,19 @@ def recorded() -> tuple[dict[str, str], dict[str, Evidence]]:
 def compare_weights(params: Params, images_file: Path) -> Compared:
     """Measures the published weights on all test images once more."""
     run = params.plot.first_run
+    name = f"published weights of {run}"
     history = read_json(PUBLISHED / f"{run}.history.json", made_by="publish", keys=("params",))
     select_device("cpu")
     weights = PUBLISHED / f"{run}.model.weights.h5"
-    vae = load_vae(read_run_params(history["params"], f"params of {run}"), weights, made_by="publish")
+    try:
+        vae = load_vae(read_run_params(history["params"], f"params of {run}"), weights, made_by="publish")
+    except UserError as error:
+        return Compared(name, "not measured", [Deviation(name, "file", "weights of this run", str(error))])
     encoded = encode(vae, mnist.read_images(images_file), params.evaluate)
     metrics = read_json(METRICS / f"{run}.json", made_by=f"evaluate@{run}", keys=("test",))["test"]
     limit = params.verify.weights_nats
     allowed = EXACT._replace(loss=limit, kl=limit, rest=limit)
     measured = measure(encoded, params.evaluate.active_unit_variance)
-    name = f"published weights of {run}"
     how = f"measured on {len(encoded.kl):,} test images, to {limit} nats"
     return Compared(name, how, list(compare_metrics(name, metrics, measured, allowed)))
 
@@ -172,14 +188,16 @@ def verify_committed(params: Params) -> Compared:
     return Compared("committed files", f"MD5 of {len(digests)} in dvc.lock", list(compare_committed(Path(), digests)))
 
 
-def verify_quick(params: Params, folder: Path, record: bool) -> list[Compared]:
+def verify_quick(params: Params, folder: Path, recording: bool) -> list[Compared]:
     copy_project(folder, SMALL)
     small = load_params(folder / "params.yaml")
-    if not record and recorded()[1].keys() != {run.name for run in runs(small, extended=False)}:
+    if not recording and recorded()[1].keys() != {run.name for run in runs(small, extended=False)}:
         raise UserError(f"{SMOKE} has other runs than params.yaml: `make verify QUICK=1 RECORD=1` writes it anew")
     reproduce(folder, DRIVER)
-    if record:
-        write_json(SMOKE, smoke_record(folder, small))
+    if recording:
+        record = smoke_record(folder, small)
+        write_json(SMOKE, record)
+        print(f"recorded {len(record['runs'])} runs and {len(record['arrays'])} arrays in {SMOKE}")
     expected_arrays, expected = recorded()
     return list(compare_runs(small, folder, expected, expected_arrays, Tolerance(*[params.verify.smoke_nats] * 3)))
 
@@ -194,18 +212,40 @@ def verify_full(params: Params, folder: Path, chosen: Sequence[Run]) -> list[Com
     return list(compare_runs(params, folder, expected, arrays(PUBLISHED / MANIFEST.name), tolerance))
 
 
-def facts(params: Params, what: str, seconds: float) -> dict:
+def verify(params: Params, chosen: Sequence[Run], *, quick: bool, recording: bool) -> list[Compared]:
+    """Raises: UserError also where the temporary copy finds no room."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="digit-vae-verify-") as name:
+            folder = Path(name).resolve()
+            committed_files = verify_committed(params)
+            anew = verify_quick(params, folder, recording) if quick else verify_full(params, folder, chosen)
+            return [committed_files, *anew, compare_weights(params, folder / TEST_IMAGES)]
+    except OSError as error:
+        where = error.filename or tempfile.gettempdir()
+        raise UserError(f"{where} could not be read or written: {error.strerror or error}") from error
+
+
+def remove_certificate() -> None:
+    """One of an earlier call would look like this one's, should this one end early."""
+    try:
+        for path in (CERTIFICATE, CERTIFICATE.with_suffix(".md")):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} could not be removed: {error.strerror}") from error
+
+
+def facts(params: Params, what: str, commit: str | None, seconds: float) -> dict:
     return {
         "what": what,
         "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "took": clock(seconds),
-        "commit": git_commit(),
+        "commit": commit,
         "machine": select_device("cpu"),
         "tolerances on another machine": vars(params.verify),
     }
 
 
-def main() -> None:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="+", default=(), metavar="RUN", help="runs to train anew, or all")
     parser.add_argument("--quick", action="store_true", help="all runs at smoke size")
@@ -213,18 +253,21 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.record and not arguments.quick:
         raise UserError("--record: expected --quick beside it; the published runs are recorded by `make repro`")
+    if arguments.quick and arguments.runs:
+        raise UserError("--quick (QUICK=1) takes all runs at smoke size: expected no --runs (RUNS) beside it")
+    return arguments
+
+
+def main() -> None:
+    arguments = parse_arguments()
     params, started = load_params(), time.monotonic()
     chosen = chosen_runs(params, arguments.runs)
-    with tempfile.TemporaryDirectory(prefix="digit-vae-verify-") as name:
-        folder = Path(name).resolve()
-        compared = [verify_committed(params)]
-        if arguments.quick:
-            compared += verify_quick(params, folder, arguments.record)
-        else:
-            compared += verify_full(params, folder, chosen)
-        compared.append(compare_weights(params, folder / TEST_IMAGES))
+    commit = git_commit()  # asked first: without its certificate, the working tree differs from the commit
+    if not arguments.quick:
+        remove_certificate()
+    compared = verify(params, chosen, quick=arguments.quick, recording=arguments.record)
     what = "every run at smoke size" if arguments.quick else f"trained anew: {', '.join(run.name for run in chosen)}"
-    said = facts(params, what, time.monotonic() - started)
+    said = facts(params, what, commit, time.monotonic() - started)
     print(certificate_text(compared, said))
     if not arguments.quick:
         write_json(CERTIFICATE, certificate(compared, said))

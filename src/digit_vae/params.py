@@ -328,7 +328,9 @@ def _check_references(params: Params) -> None:
             f"received {', '.join(params.variants)}"
         )
     if params.variants[BASELINE].extended:
-        raise UserError(f"variants.{BASELINE}.extended: expected false, since every report needs {BASELINE!r}")
+        raise UserError(
+            f"variants.{BASELINE}.extended: expected false, since every report needs {BASELINE!r}; received true"
+        )
     names = [run.name for run in runs(params, extended=False)]
     for key in ("first_run", "second_run"):
         name = getattr(params.plot, key)
