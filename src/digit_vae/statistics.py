@@ -16,7 +16,7 @@ from scipy.stats import bootstrap, linregress, spearmanr, t, ttest_ind
 from digit_vae.params import FULL, Run
 
 CONFIDENCE = 0.95
-LEVEL = 1 - CONFIDENCE  # below it, an adjusted p-value is taken for a difference
+LEVEL = 0.05  # below it, an adjusted p-value is taken for a difference
 RESAMPLES = 9999
 
 
