@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from digit_vae import likelihood
 from digit_vae.errors import exit_status
 from digit_vae.evaluation import encode, generate, latent_plane, load_vae, measure, reconstruct
 from digit_vae.files import json_bytes, npz_bytes, read_listed_npy, write_bytes
@@ -37,6 +38,7 @@ def evaluate(
     images = {"validation": validation_images, "test": test_images}
     encoded = {name: encode(vae, each, params.evaluate) for name, each in images.items()}
     metrics = {name: measure(each, params.evaluate.active_unit_variance) for name, each in encoded.items()}
+    metrics["likelihood"] = likelihood.measure(vae, test_images, params.evaluate)
     shown = test_images[: params.evaluate.digits]
     samples = {
         "z_mean": encoded["test"].z_mean,

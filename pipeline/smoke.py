@@ -24,7 +24,11 @@ from digit_vae.errors import UserError, exit_status
 from digit_vae.files import sha256, write_text
 from digit_vae.params import load_params, runs
 
-SMALL = {"preprocess": {"train_images": 2000, "test_images": 500, "folds": 2}, "train": {"epochs": 1}}
+SMALL = {
+    "preprocess": {"train_images": 2000, "test_images": 500, "folds": 2},
+    "train": {"epochs": 1},
+    "evaluate": {"bound_images": 1, "plane_refinements": 1},
+}
 DRIVER = ("pipeline.repro",)
 SERIAL = ("dvc", "repro", "--quiet")
 MADE = ("data/", "models/", "reports/", "dvc.lock")  # what the graph makes is not copied,

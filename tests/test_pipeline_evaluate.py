@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from synthetic import write_history
 
+from digit_vae import likelihood
 from digit_vae.evaluation import encode, measure
 from digit_vae.model import build_vae
 from digit_vae.params import find_run, load_params, run_params
@@ -37,6 +38,7 @@ def test_metrics_are_those_of_the_validation_and_of_the_test_images(processed, r
         name: measure(encode(vae, images, settings), settings.active_unit_variance)
         for name, images in (("validation", digits[:300:5]), ("test", digits[300:]))
     }
+    expected["likelihood"] = likelihood.measure(vae, digits[300:], settings)
     metrics = json.loads(results(processed, "batch_norm-0")[0].read_text())
     assert metrics == expected
     assert (metrics["validation"]["images"], metrics["test"]["images"]) == (60, 100)
@@ -73,6 +75,7 @@ def test_a_latent_space_of_three_dimensions_has_no_plane(processed, run_stage):
         assert "plane" not in samples
     metrics = json.loads(results(processed, "baseline-0")[0].read_text())
     assert set(metrics["test"]["kl_per_dimension"]) == {"z0", "z1", "z2"}
+    assert "log_likelihood" not in metrics["likelihood"]["grey"]
 
 
 def test_the_same_run_gives_the_same_bytes(processed, run_stage):

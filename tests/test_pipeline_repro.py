@@ -23,7 +23,7 @@ DRIVER = ("pipeline.repro", "--jobs", "2")
 SMALL = {
     "preprocess": {"train_images": 400, "test_images": 100, "folds": 2},
     "train": {"epochs": 3},
-    "evaluate": {"grid": 3},
+    "evaluate": smoke.SMALL["evaluate"] | {"grid": 3},
     "plot": {"second_run": "baseline-full"},
 }
 VARIANTS = {

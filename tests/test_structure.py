@@ -16,7 +16,7 @@ STAGES = {
 }
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 LOCKS = ("requirements.lock", "requirements-gpu.lock")
-TENSORFLOW = ("evaluation", "layers", "losses", "machine", "model", "stock_keras", "training")
+TENSORFLOW = ("evaluation", "layers", "likelihood", "losses", "machine", "model", "stock_keras", "training")
 # Every other dependency may be imported anywhere.
 ALLOWED = {
     "tensorflow": {f"digit_vae.{name}" for name in TENSORFLOW},
