@@ -164,8 +164,8 @@ class EvaluateParams:
     active_unit_variance: float = knob(number(0, above=True))
     digits: int = knob(whole(1, 100))
     grid: int = knob(whole(2, 100))
-    elbo_samples: int = knob(whole(2, 10_000))  # two at least, for their spread is the error
-    bound_images: int = knob(whole(1, 10_000))
+    elbo_samples: int = knob(whole(2, 10_000))  # two at least, here and below: their spread is the error
+    bound_images: int = knob(whole(2, 10_000))
     plane_tolerance: float = knob(number(0))
     plane_refinements: int = knob(whole(1, 16))
 
