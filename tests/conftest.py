@@ -119,6 +119,6 @@ def processed(project, digits) -> Path:
     What takes long of an evaluation is made short.
     """
     path = project / "params.yaml"
-    path.write_text(path.read_text().replace("bound_images: 32", "bound_images: 2"))
+    path.write_text(path.read_text().replace("bound_images: 24", "bound_images: 2"))
     write_processed(project, digits)
     return project

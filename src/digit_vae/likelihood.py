@@ -118,7 +118,7 @@ def integrate(
         points += len(offsets)
         for tile in np.flatnonzero(live.any(axis=1)):
             images, z = np.flatnonzero(live[tile]), (corners[tile] + offsets) @ ROTATION
-            log_joint = log_likelihood(images, z) - 0.5 * (z**2).sum(axis=1) - math.log(2 * math.pi)
+            log_joint = log_likelihood(images, z) + (-0.5 * (z**2).sum(axis=1) - math.log(2 * math.pi))
             highest, log_mean = log_joint.max(axis=1), _log_mean_exp(log_joint)
             first = points == len(offsets)
             log_means[tile, images] = log_mean if first else _log_mean(log_means[tile, images], log_mean)
