@@ -15,19 +15,9 @@ import keras
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from digit_vae import latent, quality
+from digit_vae import latent, likelihood, quality
 from digit_vae.errors import exit_status
-from digit_vae.evaluation import (
-    Encoded,
-    decode,
-    encode,
-    generate,
-    latent_plane,
-    load_vae,
-    measure,
-    posterior,
-    reconstruct,
-)
+from digit_vae.evaluation import decode, encode, generate, latent_plane, load_vae, measure, posterior, reconstruct
 from digit_vae.files import json_bytes, npz_bytes, read_listed_npy, write_bytes
 from digit_vae.machine import select_device
 from digit_vae.model import VAE
@@ -51,7 +41,7 @@ class Data(NamedTuple):
 
 
 def evaluate(params: Params, run: Run, root: Path, data: Data) -> dict[Path, bytes]:
-    """The content of the run's metrics and samples files. Always in float32 on the CPU, so that all runs compare.
+    """The content of the files that are written. Always in float32 on the CPU, so that all runs compare.
 
     root: below it is what the run's training and stage `classifier` left.
     """
@@ -59,19 +49,10 @@ def evaluate(params: Params, run: Run, root: Path, data: Data) -> dict[Path, byt
     settings, asked = run_params(params, run), params.evaluate
     vae = load_vae(settings, read_trained(root / run.folder, settings).weights, made_by=f"train@{run.name}")
     classifier = quality.load_classifier(root / CLASSIFIER)
-    images = {"validation": learnt_and_validated(data.train_images, data.validation)[1], "test": data.test_images}
-    encoded = {name: encode(vae, each, asked) for name, each in images.items()}
-    metrics = {name: measure(each, asked.active_unit_variance) for name, each in encoded.items()}
-    test = latent.Posterior(*posterior(vae, data.test_images))
-    samples = shown(vae, data.test_images, encoded["test"], asked)
-    with threadpool_limits(limits=1):  # the order of sums depends on the number of threads
-        train_mean, _ = posterior(vae, data.train_images)
-        metrics["latent"] = latent.measure(
-            train_mean, data.train_labels, test, data.test_labels, draws=asked.samples, seed=asked.seed
-        )
-        metrics["quality"] = quality.measure(
-            vae, classifier, data.test_images, data.test_labels, generated=asked.generated, seed=asked.seed
-        )
+    with threadpool_limits(limits=1):  # of NumPy and scikit-learn, whose sums depend on the number of threads
+        test = latent.Posterior(*posterior(vae, data.test_images))
+        metrics = measured(vae, classifier, data, test, asked)
+        samples = shown(vae, data.test_images, test, asked)
         if settings.latent_dim == 2:
             samples |= plane(vae, classifier, test, asked)
     return {
@@ -81,13 +62,28 @@ def evaluate(params: Params, run: Run, root: Path, data: Data) -> dict[Path, byt
     }
 
 
-def shown(vae: VAE, images: np.ndarray, encoded: Encoded, params: EvaluateParams) -> dict[str, np.ndarray]:
-    """What the figures show of a run: z_mean of all `images`, the first of them, and draws of the prior that are the
-    same for all runs.
-    """
+def measured(
+    vae: VAE, classifier: keras.Model, data: Data, test: latent.Posterior, params: EvaluateParams
+) -> dict[str, dict]:
+    """All metrics of a run. test: the posteriors of the test images."""
+    _, validation_images = learnt_and_validated(data.train_images, data.validation)
+    images = {"validation": validation_images, "test": data.test_images}
+    train_mean, _ = posterior(vae, data.train_images)
+    drawn = {"draws": params.samples, "seed": params.seed}
+    judged = {"generated": params.generated, "seed": params.seed}
+    return {
+        **{name: measure(encode(vae, each, params), params.active_unit_variance) for name, each in images.items()},
+        "likelihood": likelihood.measure(vae, data.test_images, params),
+        "latent": latent.measure(train_mean, data.train_labels, test, data.test_labels, **drawn),
+        "quality": quality.measure(vae, classifier, data.test_images, data.test_labels, **judged),
+    }
+
+
+def shown(vae: VAE, images: np.ndarray, test: latent.Posterior, params: EvaluateParams) -> dict[str, np.ndarray]:
+    """z_mean of all test images, the first of `images` with their reconstructions, and draws of the prior."""
     originals = images[: params.digits]
     return {
-        "z_mean": encoded.z_mean,
+        "z_mean": test.mean,
         "originals": originals[..., 0],
         "reconstructions": reconstruct(vae, originals),
         "generated": generate(vae, params.digits, params.seed),

@@ -3,10 +3,9 @@ import json
 import keras
 import numpy as np
 import pytest
-import yaml
 from synthetic import write_history
 
-from digit_vae import latent, quality
+from digit_vae import latent, likelihood, quality
 from digit_vae.classifier import build_classifier
 from digit_vae.evaluation import decode, encode, measure, posterior
 from digit_vae.model import build_vae
@@ -31,15 +30,6 @@ def save_run(project, name):
     return vae
 
 
-@pytest.fixture(autouse=True)
-def fewer_samples(processed):
-    """Images from the prior and cells of the map are not many, so that the tests are fast."""
-    path = processed / "params.yaml"
-    content = yaml.safe_load(path.read_text())
-    content["evaluate"] |= {"generated": 100, "map_cells": 8}
-    path.write_text(yaml.safe_dump(content, sort_keys=False))
-
-
 def results(project, name):
     folder = project / f"models/{name}"
     return project / f"reports/metrics/runs/{name}.json", folder / "samples.npz", folder / "digits.npz"
@@ -57,6 +47,7 @@ def test_metrics_are_those_of_the_validation_and_of_the_test_images(processed, r
         name: measure(encode(vae, images, settings), settings.active_unit_variance)
         for name, images in (("validation", digits[:300:5]), ("test", digits[300:]))
     }
+    expected["likelihood"] = likelihood.measure(vae, digits[300:], settings)
     metrics = json.loads(results(processed, "batch_norm-0")[0].read_text())
     assert {name: metrics[name] for name in expected} == expected
     assert (metrics["validation"]["images"], metrics["test"]["images"]) == (60, 100)
@@ -131,6 +122,7 @@ def test_a_latent_space_of_three_dimensions_has_no_plane(processed, run_stage):
         assert not {"plane", "map_classes"} & set(samples)
     metrics = json.loads(results(processed, "baseline-0")[0].read_text())
     assert set(metrics["test"]["kl_per_dimension"]) == {"z0", "z1", "z2"}
+    assert "log_likelihood" not in metrics["likelihood"]["grey"]
 
 
 def test_the_same_run_gives_the_same_bytes(processed, run_stage):

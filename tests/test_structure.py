@@ -21,8 +21,8 @@ STAGES = {
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 LOCKS = ("requirements.lock", "requirements-gpu.lock")
 TENSORFLOW = (
-    *("classifier", "evaluation", "examination", "layers", "losses", "machine", "model", "quality", "stock_keras"),
-    "training",
+    *("classifier", "evaluation", "examination", "layers", "likelihood", "losses", "machine", "model", "quality"),
+    *("stock_keras", "training"),
 )
 # Every other dependency may be imported anywhere.
 ALLOWED = {

@@ -187,6 +187,10 @@ class EvaluateParams:
     grid: int = knob(whole(2, 100))
     generated: int = knob(whole(100, 1_000_000))
     map_cells: int = knob(whole(2, 400))
+    elbo_samples: int = knob(whole(2, 10_000))  # two at least, here and below: their spread is the error
+    bound_images: int = knob(whole(2, 10_000))
+    plane_tolerance: float = knob(number(0))
+    plane_refinements: int = knob(whole(1, 16))
 
 
 @dataclass(frozen=True, kw_only=True)
