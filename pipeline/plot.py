@@ -20,7 +20,7 @@ from digit_vae.report import all_tables, report
 from digit_vae.results import IMPROVED, Results
 from digit_vae.statistics import Difference, by_fold, placed
 from digit_vae.wording import difference
-from pipeline.publish import reported, reported_file
+from pipeline.publish import DIGITS, reported, reported_file, shown_beside
 
 PROCESSED = Path("data/processed")
 MODELS = Path("models")
@@ -47,6 +47,7 @@ def load_results(params: Params, missing: tuple[str, ...] = ()) -> Results:
             variant: read_json(METRICS / f"variants/{variant}.json", made_by="compare", keys=("folds", "validation"))
             for variant in by_fold(declared, metrics)
         },
+        classifier=read_json(METRICS / "classifier.json", made_by="classifier", keys=("accuracy", "frechet_train")),
         benchmarks=read_benchmarks(BENCHMARKS),
         comparisons=read_comparisons(BENCHMARKS / "side_by_side"),
         missing=missing,
@@ -77,7 +78,19 @@ def paper_figures(results: Results, labels: np.ndarray) -> dict[str, figures.Fig
         )
         if position == 0 and "plane" in samples:
             drawn["latent_plane"] = figures.latent_plane(samples["plane"], title=name)
+            drawn["latent_map"] = figures.latent_map(
+                *(samples[f"map_{key}"] for key in ("classes", "confidence", "mass", "edges")), title=name
+            )
     return drawn
+
+
+def digits_beside(declared: Sequence[Run]) -> figures.Figure:
+    """What each of these runs makes of the same test images and the same latent points."""
+    files = {run.name: read_npz(reported_file(run, DIGITS), made_by=f"evaluate@{run.name}") for run in declared}
+    originals = next(iter(files.values()))["originals"]
+    return figures.digits_beside(
+        originals, {name: (each["reconstructions"], each["decoded"]) for name, each in files.items()}
+    )
 
 
 def further_figures(results: Results) -> dict[str, figures.Figure]:
@@ -138,6 +151,7 @@ def main() -> None:
     results = load_results(used, missing=tuple(name for name in params.variants if name not in used.variants))
     labels, _ = read_listed_npy(PROCESSED, "test_labels.npy", made_by="preprocess")
     drawn = paper_figures(results, labels) | further_figures(results)
+    drawn["digits_beside"] = digits_beside([run for run in shown_beside(params) if run.variant in used.variants])
     made = all_tables(results)
     table_files = {f"{name}.csv": table.csv() for name, table in made.items()}
     table_files |= {f"{name}.md": table.markdown().encode() for name, table in made.items()}

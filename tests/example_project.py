@@ -12,7 +12,7 @@ from synthetic import write_manifest
 
 from digit_vae.files import npz_bytes, write_bytes, write_json, write_npy
 from digit_vae.params import Params, Run, RunParams, load_params, run_params, runs
-from pipeline.publish import METRICS, reported_file
+from pipeline.publish import DIGITS, METRICS, reported_file, shown_beside
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_IMAGES = 200
@@ -28,6 +28,7 @@ def write_project(folder: Path, **sections: dict) -> Params:
     generator = np.random.default_rng(0)
     for run in runs(params):
         write_run(folder, params, run, generator)
+    write_judged(folder, params, generator)
     write_npy(folder / "data/processed/test_labels.npy", np.arange(TEST_IMAGES, dtype=np.uint8) % 10)
     write_manifest(folder / "data/processed")
     return params
@@ -70,8 +71,30 @@ def write_samples(path: Path, params: Params, generator: np.random.Generator) ->
     for name in ("originals", "reconstructions", "generated"):
         samples[name] = generator.integers(0, 256, (digits, 28, 28), dtype=np.uint8)
     if latent_dim == 2:
+        samples |= _map(generator)
         samples["plane"] = generator.integers(0, 256, (grid, grid, 28, 28), dtype=np.uint8)
     write_bytes(path, npz_bytes(samples))
+
+
+def _map(generator: np.random.Generator, cells: int = 8) -> dict[str, np.ndarray]:
+    return {
+        "map_classes": generator.integers(0, 10, (cells, cells), dtype=np.uint8),
+        "map_confidence": generator.uniform(0.2, 1, (cells, cells)),
+        "map_mass": generator.uniform(0, 1 / cells**2, (cells, cells)),
+        "map_edges": np.linspace(-4, 4, cells + 1),
+    }
+
+
+def write_judged(folder: Path, params: Params, generator: np.random.Generator) -> None:
+    """What the classifier is worth, and the digits of the runs that are shown beside each other."""
+    judge = {"images": TEST_IMAGES, "accuracy": 0.992, "confidence": 0.99, "class_balance": 1.0, "frechet_train": 0.8}
+    write_json(folder / "reports/metrics/classifier.json", judge)
+    for run in shown_beside(params):
+        digits = {
+            name: generator.integers(0, 256, (10, 28, 28), dtype=np.uint8)
+            for name in ("originals", "reconstructions", "decoded")
+        }
+        write_bytes(folder / reported_file(run, DIGITS), npz_bytes(digits))
 
 
 def _history(epoch: int, reconstruction: float, kl: float, settings: RunParams) -> dict:

@@ -15,10 +15,16 @@ LOSSES = ("loss", "reconstruction_loss", "kl_loss", "penalty")
 
 
 def write_processed(root: Path, digits: np.ndarray) -> None:
-    """What stage preprocess leaves below `root`: 300 training images, a fold of 60 of them, the rest as test images."""
+    """What stage preprocess leaves below `root`: 300 training images, a fold of 60 of them, the rest as test images.
+
+    digits: the first of scikit-learn's, whose labels it also has.
+    """
+    from sklearn.datasets import load_digits
+
     folder = root / "data/processed"
-    write_npy(folder / "train_images.npy", digits[:300])
-    write_npy(folder / "test_images.npy", digits[300:])
+    for name, part in (("train", slice(300)), ("test", slice(300, None))):
+        write_npy(folder / f"{name}_images.npy", digits[part])
+        write_npy(folder / f"{name}_labels.npy", load_digits().target[: len(digits)][part].astype(np.uint8))
     write_npy(folder / "folds/0.npy", np.arange(0, 300, 5))
     write_manifest(folder)
 

@@ -187,3 +187,39 @@ def test_epoch_seconds_shows_every_epoch_and_the_median_of_each_source():
     assert list(paper.get_xdata()) == [5]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["a CPU", "paper, GPU"]
     assert axes.get_xscale() == "log"
+
+
+def test_latent_map_places_colours_contours_and_numerals_on_the_plane():
+    """Ones to the left, sevens to the right; all of the aggregate posterior in one cell below them."""
+    edges = np.linspace(-4, 4, 9)
+    classes = np.full((8, 8), 7)
+    classes[:, :3] = 1
+    confidence, mass = np.ones((8, 8)), np.full((8, 8), 1e-6)
+    confidence[0, 0] = 0.1
+    mass[6, 5] = 1
+    axes = figures.latent_map(classes, confidence, mass, edges, title="a").axes[0]
+    picture = axes.images[0]
+    assert picture.get_extent() == [-4, 4, -4, 4]
+    np.testing.assert_array_equal(picture.get_array()[0, 0], [1, 1, 1])  # no digit more likely than another: white
+    assert len(np.unique(picture.get_array().reshape(-1, 3), axis=0)) == 3
+    numerals = {text.get_text(): text.xy for text in axes.texts}
+    assert numerals.keys() == {"1", "7"}
+    assert numerals["1"][0] < -1 < numerals["7"][0]
+    assert len(axes.collections) == 2
+    for contour in axes.collections:
+        [path] = contour.get_paths()
+        np.testing.assert_allclose((path.vertices.min(axis=0) + path.vertices.max(axis=0)) / 2, [1.5, -2.5])
+    radii = sorted({circle.get_radius() for circle in axes.patches})
+    np.testing.assert_allclose([1 - np.exp(-(radius**2) / 2) for radius in radii], [0.5, 0.9])
+
+
+def test_digits_beside_has_a_row_for_each_run_under_the_test_images():
+    originals, first, second = noise(10, 28, 28), noise(10, 28, 28) // 2, noise(10, 28, 28) // 3
+    figure = figures.digits_beside(originals, {"a-0": (first, second), "b-0": (second, first)})
+    left, right = (255 - axes.images[0].get_array() for axes in figure.axes)
+    assert left.shape == right.shape == (3 * 28, 10 * 28)
+    np.testing.assert_array_equal(left[:28, 28:56], originals[1])
+    np.testing.assert_array_equal(left[28:56, :28], first[0])
+    np.testing.assert_array_equal(right[56:, -28:], first[9])
+    assert not right[:28].any()
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["test images", "a-0", "b-0"]

@@ -20,6 +20,8 @@ PAPER_FIGURES = {
     for numbers, kind in (("12", "reconstructions"), ("34", "latent"), ("56", "loss"))
     for number in numbers
 }
+ALWAYS = PAPER_FIGURES | {"digits_beside.png", "health.png"}
+PLANE = {"latent_plane.png", "latent_map.png"}
 
 
 def build(folder, monkeypatch, **sections):
@@ -41,8 +43,7 @@ def contents(reports):
 
 def test_the_whole_report_is_written_with_links_that_lead_to_files(tmp_path, monkeypatch):
     reports = build(tmp_path, monkeypatch, preprocess={"folds": 2})
-    further = {"latent_plane.png", "ablation.png", "rate_distortion.png", "seeds.png", "health.png"}
-    assert names(reports / "figures") == PAPER_FIGURES | further
+    assert names(reports / "figures") == ALWAYS | PLANE | {"ablation.png", "rate_distortion.png", "seeds.png"}
     tables = ["table_1", "table_1_last", "ablation", "fold_differences", "runs", "latent", "quality", "beta", "seeds"]
     tables += ["dead_units", "health", "health_runs", *({"improved"} & load_params().variants.keys())]
     tables += [f"likelihood_{protocol}{of}" for protocol in ("grey", "binarised") for of in ("", "_runs")]
@@ -57,7 +58,7 @@ def test_recorded_files_bring_their_tables_and_a_figure(tmp_path, monkeypatch):
     write_json(tmp_path / "reports/benchmarks/a.json", measured.benchmark())
     write_json(tmp_path / "reports/benchmarks/side_by_side/a.json", measured.comparison())
     reports = build(tmp_path, monkeypatch, variants=TWO_RUNS)
-    assert names(reports / "figures") == PAPER_FIGURES | {"latent_plane.png", "epoch_seconds.png", "health.png"}
+    assert names(reports / "figures") == ALWAYS | PLANE | {"epoch_seconds.png"}
     assert {"benchmarks.csv", "benchmarks.md", "side_by_side.csv", "side_by_side.md"} <= names(reports / "tables")
     assert "](figures/epoch_seconds.png)" in (reports / "README.md").read_text()
 
@@ -85,7 +86,7 @@ def test_a_project_with_nothing_but_the_baseline_and_three_dimensions_says_what_
         plot={"second_run": "baseline-full"},
         train={"epochs": 1, "latent_dim": 3},
     )
-    assert names(reports / "figures") == PAPER_FIGURES | {"health.png"}
+    assert names(reports / "figures") == ALWAYS
     text = (reports / "README.md").read_text()
     assert "`train.latent_dim` is 3, and a plane needs 2" in text
     assert "| baseline | 5 |" in text
@@ -101,6 +102,8 @@ def test_a_project_with_nothing_but_the_baseline_and_three_dimensions_says_what_
         ("models/dropout-1/timings.json", "train@dropout-1"),
         ("reports/metrics/runs/l1_l2-1.json", "evaluate@l1_l2-1"),
         ("reports/metrics/variants/dropout.json", "compare"),
+        ("reports/metrics/classifier.json", "classifier"),
+        ("models/dropout-0/digits.npz", "evaluate@dropout-0"),
         ("data/processed/test_labels.npy", "preprocess"),
     ],
 )

@@ -11,7 +11,11 @@ from statistics import NormalDist
 import numpy as np
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
+from scipy.ndimage import distance_transform_edt
 
 WIDTH = 7.2  # inches: a text block's width
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#8C8C8C", "#262626"  # blue and orange: Okabe and Ito's
@@ -301,3 +305,76 @@ def epoch_seconds(sources: Mapping[str, Sequence[float]]) -> Figure:
     axes.margins(x=0.1)
     axes.grid(axis="x")
     return figure
+
+
+@styled
+def latent_map(
+    classes: np.ndarray, confidence: np.ndarray, mass: np.ndarray, edges: np.ndarray, *, title: str
+) -> Figure:
+    """The latent plane by what the classifier sees there, with the aggregate posterior and the prior over it.
+
+    Each (cells, cells), the highest z1 in the first row: the likeliest digit, its probability, and the probability of
+    the cell under the aggregate posterior; edges: (cells + 1,), along both axes. A colour is paler where the classifier
+    is less sure. Contours hold 50 % and 90 % of the aggregate posterior, dashed circles 50 % and 90 % of the prior.
+    """
+    shares = (0.9, 0.5)
+    middles = (edges[1:] + edges[:-1]) / 2
+    figure = Figure(figsize=(WIDTH * 0.8, WIDTH * 0.78), layout="constrained")
+    axes = figure.subplots()
+    strength = 0.8 * (confidence[..., np.newaxis] - 0.1) / 0.9
+    colours = np.array([to_rgb(colour) for colour in DIGITS])[classes]
+    axes.imshow(1 - strength * (1 - colours), extent=2 * (edges[0], edges[-1]), interpolation="none")
+    for share, width in zip(shares, (0.9, 1.8), strict=True):
+        axes.contour(middles, middles[::-1], mass, [_density_level(mass, share)], colors=INK, linewidths=width)
+        circle = {"radius": np.sqrt(-2 * np.log(1 - share)), "fill": False, "lw": 1.1}
+        axes.add_patch(Circle((0, 0), ec="white", **circle))
+        axes.add_patch(Circle((0, 0), ec=INK, ls=(0, (3, 3)), **circle))
+    prior = np.exp(-0.5 * (middles[::-1, np.newaxis] ** 2 + middles**2))
+    for digit in np.unique(classes):
+        inside = prior * np.minimum(distance_transform_edt(classes == digit), 4)
+        row, column = np.unravel_index(inside.argmax(), inside.shape)
+        ring = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": DIGITS[digit], "linewidth": 2}
+        place = middles[column], middles[::-1][row]
+        axes.annotate(str(digit), place, ha="center", va="center", weight="bold", bbox=ring)
+    axes.set(title=title, xlabel="z, dimension 0", ylabel="z, dimension 1")
+    of_q, of_p = (Line2D([], [], color=INK, ls=line) for line in ("-", "--"))
+    names = ["50 %, 90 % of the aggregate posterior", "50 %, 90 % of the prior"]
+    figure.legend([of_q, of_p], names, loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def digits_beside(originals: np.ndarray, runs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """A row for each run, by name: reconstructions of the same originals, and digits decoded at the same points.
+
+    originals: uint8 (columns, 28, 28); of each run two of that shape.
+    """
+    columns, margin, gap, top = len(originals), 1.15, 0.15, 0.35  # inches: names, between the blocks, their titles
+    side = (WIDTH - margin - 2 * gap) / 2  # inches: a block's width
+    reconstructions, decoded = ([pair[place] for pair in runs.values()] for place in (0, 1))
+    blocks = {
+        "test images and their reconstructions": [originals, *reconstructions],
+        "decoded at ten points of the latent space": [np.zeros_like(originals), *decoded],
+    }
+    cell = side / columns
+    height = top + cell * (len(runs) + 1) + gap
+    figure = Figure(figsize=(WIDTH, height))
+    for number, (name, rows) in enumerate(blocks.items()):
+        axes = figure.add_axes(
+            ((margin + number * (side + gap)) / WIDTH, gap / height, side / WIDTH, 1 - (top + gap) / height),
+            xticks=[], yticks=[], frame_on=False,
+        )  # fmt: skip
+        picture = sheet(255 - np.concatenate(rows), columns, gap=0)
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="antialiased", aspect="auto")
+        axes.set_title(name)
+        if number == 0:
+            axes.tick_params(length=0)
+            axes.set_yticks(28 * np.arange(len(runs) + 1) + 13.5, ["test images", *runs])
+    return figure
+
+
+def _density_level(mass: np.ndarray, share: float) -> float:
+    """What the cells with `share` of the mass in the map exceed, and the others do not."""
+    falling = np.sort(mass, axis=None)[::-1]
+    last = np.searchsorted(np.cumsum(falling), share * falling.sum())
+    return float(falling[last : last + 2].mean())

@@ -5,7 +5,7 @@ Every number in the text comes from those files, or from the paper's own in digi
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from digit_vae import report_runs, report_variants, tables
+from digit_vae import report_latent, report_runs, report_variants, tables
 from digit_vae.paper import SAMPLES_RECONSTRUCTED, TABLE_1
 from digit_vae.params import Params
 from digit_vae.results import Results
@@ -35,6 +35,7 @@ def report(results: Results, made: Mapping[str, Table], figures: Iterable[str]) 
         _speed(results, made),
         _paper_figures(results),
         _latent_plane(results, "latent_plane" in figures),
+        report_latent.section(results, "latent_map" in figures),
         *report_variants.sections(results, made),
         *report_runs.sections(results, made),
         _all_runs(made),

@@ -13,7 +13,8 @@ IMPROVED = "improved"  # the variant with the better recipe
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """Contents of the runs' JSON files by run name; `variants` by variant; `benchmarks`, `comparisons` by file name.
+    """Contents of the runs' JSON files by run name; `variants` by variant; `benchmarks`, `comparisons` by file name;
+    `classifier` of the one that there is.
 
     params: with the variants that are reported; `missing` are those of params.yaml that are not.
     """
@@ -23,6 +24,7 @@ class Results:
     timings: Mapping[str, Mapping]
     metrics: Mapping[str, Mapping]
     variants: Mapping[str, Mapping]
+    classifier: Mapping
     benchmarks: Mapping[str, Mapping]
     comparisons: Mapping[str, Mapping]
     missing: tuple[str, ...] = ()
