@@ -52,7 +52,7 @@ def test_what_is_shown_and_what_is_not_about_cpu_and_gpu(results):
     assert "156.00 ± 2.00. One more such run is expected between 149.92 and 162.08" in text  # 2.776 * 2 * sqrt(6/5)
     assert "CPU run, 158.62: above 4 of our 5 runs, +1.3 standard deviations from their mean, inside" in text
     assert "GPU run, 175.61: above 5 of our 5 runs, +9.8 standard deviations from their mean, outside" in text
-    assert "Shown: the CPU run is what another seed of the same model gives" in text
+    assert "Shown: the CPU run is within what another seed of the same model gives" in text
     assert "the GPU run is not one that another seed would be expected to give. Not shown: that the device" in text
     assert "all runs here were on a CPU" in text
 

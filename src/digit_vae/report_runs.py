@@ -175,7 +175,7 @@ def _cpu_against_gpu(results: Results, places: Mapping[str, Placed]) -> str:
     within = {label: place.low <= published()[label] <= place.high for label, place in places.items()}
     apart = abs(published()["GPU"] - published()["CPU"])
     shown = [
-        f"the {label} run is what another seed of the same model gives, and its loss says nothing of its device"
+        f"the {label} run is within what another seed of the same model gives, and so says nothing of its device"
         if inside
         else f"the {label} run is not one that another seed would be expected to give"
         for label, inside in within.items()
