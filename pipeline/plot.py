@@ -148,7 +148,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     params = load_params()
     used = reported(params)
-    results = load_results(used, missing=tuple(params.variants.keys() - used.variants.keys()))
+    results = load_results(used, missing=tuple(name for name in params.variants if name not in used.variants))
     labels, _ = read_listed_npy(PROCESSED, "test_labels.npy", made_by="preprocess")
     drawn = paper_figures(results, labels) | further_figures(results)
     drawn["digits_beside"] = digits_beside([run for run in shown_beside(params) if run.variant in used.variants])

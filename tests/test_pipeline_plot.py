@@ -8,6 +8,7 @@ from synthetic import write_manifest
 
 from digit_vae.errors import UserError
 from digit_vae.files import write_json
+from digit_vae.params import load_params
 from pipeline import compare, plot
 
 pytestmark = pytest.mark.usefixtures("no_arguments")
@@ -43,7 +44,9 @@ def contents(reports):
 def test_the_whole_report_is_written_with_links_that_lead_to_files(tmp_path, monkeypatch):
     reports = build(tmp_path, monkeypatch, preprocess={"folds": 2})
     assert names(reports / "figures") == ALWAYS | PLANE | {"ablation.png", "rate_distortion.png", "seeds.png"}
-    tables = ("table_1", "table_1_last", "ablation", "fold_differences", "runs")
+    tables = ["table_1", "table_1_last", "ablation", "fold_differences", "runs", "latent", "quality", "beta", "seeds"]
+    tables += ["dead_units", "health", "health_runs", *({"improved"} & load_params().variants.keys())]
+    tables += [f"likelihood_{protocol}{of}" for protocol in ("grey", "binarised") for of in ("", "_runs")]
     assert names(reports / "tables") == {f"{name}.{suffix}" for name in tables for suffix in ("csv", "md")}
     text = (reports / "README.md").read_text()
     assert sorted(re.findall(r"!\[[^\]]+\]\(figures/([^)]+)\)", text)) == sorted(names(reports / "figures"))
@@ -97,7 +100,7 @@ def test_a_project_with_nothing_but_the_baseline_and_three_dimensions_says_what_
         ("models/second_run-full/samples.npz", "evaluate@second_run-full"),
         ("models/baseline-full/history.json", "train@baseline-full"),
         ("models/dropout-1/timings.json", "train@dropout-1"),
-        ("reports/metrics/runs/beta_4-full.json", "evaluate@beta_4-full"),
+        ("reports/metrics/runs/l1_l2-1.json", "evaluate@l1_l2-1"),
         ("reports/metrics/variants/dropout.json", "compare"),
         ("reports/metrics/classifier.json", "classifier"),
         ("models/dropout-0/digits.npz", "evaluate@dropout-0"),
@@ -114,6 +117,19 @@ def test_a_missing_or_damaged_file_is_named_with_the_stage_that_makes_it(tmp_pat
     (tmp_path / path).unlink()
     with pytest.raises(UserError, match=rf"{path} is missing: `dvc repro {stage}` makes it"):
         plot.main()
+
+
+def test_extended_runs_that_nobody_trained_are_left_out_and_named(tmp_path, monkeypatch):
+    reports = build(tmp_path, monkeypatch, preprocess={"folds": 2})
+    for path in (reports / "extended/runs").iterdir():
+        path.unlink()
+    compare.main()
+    plot.main()
+    text = (reports / "README.md").read_text()
+    missing = ", ".join(f"`{name}`" for name, variant in load_params().variants.items() if variant.extended)
+    assert f"(`make extended` does that): {missing}." in text
+    assert {"rate_distortion.png", "seeds.png"}.isdisjoint(names(reports / "figures"))
+    assert "beta_2" not in (reports / "tables/ablation.md").read_text()
 
 
 def test_samples_of_other_test_images_are_refused(tmp_path, monkeypatch):

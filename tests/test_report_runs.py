@@ -52,7 +52,7 @@ def test_what_is_shown_and_what_is_not_about_cpu_and_gpu(results):
     assert "156.00 ± 2.00. One more such run is expected between 149.92 and 162.08" in text  # 2.776 * 2 * sqrt(6/5)
     assert "CPU run, 158.62: above 4 of our 5 runs, +1.3 standard deviations from their mean, inside" in text
     assert "GPU run, 175.61: above 5 of our 5 runs, +9.8 standard deviations from their mean, outside" in text
-    assert "Shown: the CPU run is what another seed of the same model gives" in text
+    assert "Shown: the CPU run is within what another seed of the same model gives" in text
     assert "the GPU run is not one that another seed would be expected to give. Not shown: that the device" in text
     assert "all runs here were on a CPU" in text
 
@@ -86,7 +86,7 @@ def test_no_collapsed_epoch_is_said_to_be_none(results):
 def test_loss_goes_with_dead_units_as_least_squares_say(results):
     losses = list(LOSSES.values())
     slope = linregress([int(loss) - 143 for loss in losses], losses).slope
-    assert f"goes with +{slope:.2f} nats" in written(results)
+    assert f"comes with +{slope:.2f} nats" in written(results)
     rows = report_runs.dead_units(results).rows
     assert rows == (
         (11, 1, (154, 154, 154)),
@@ -102,20 +102,23 @@ def test_runs_beyond_the_thresholds_are_named_and_the_worst_is_explained(results
         history["epochs"][-1]["health"]["dead_units"]["hidden"] = 12
     last["dead_units"]["hidden"], last["collapsed_dimensions"] = 15, 1
     text = written(results)
+    assert (
+        "hidden layer there are dead: 12 in the median run of `baseline`, 12 in the median run of `improved`." in text
+    )
     assert "1 of 7 runs are warned of: `seed_3-full`." in text
     assert (
-        "The worst run is `seed_3-full`, 159.00 nats (-ELBO) on the test images, where the median of all runs is 155.00: "
-        "after its last epoch 15 of 16 units of layer hidden are dead; 1 of 2 latent dimensions have collapsed"
+        "The worst run is `seed_3-full`, 159.00 nats (-ELBO) on the test images, where the median of all runs is "
+        "155.00: after its last epoch 15 of 16 units of layer hidden are dead; 1 of 2 latent dimensions have collapsed"
     ) in text
     (row,) = (row for row in report_runs.health(results).rows if row[0] == "baseline")
     assert (row[1], row[4], row[-2:]) == (5, (12, 12, 15), (1, 1))
 
 
 def test_thresholds_are_told_as_params_have_them(results):
-    expected = (
-        "From epoch 5 on a run is warned of when 80 % of a layer's units are dead or 1 latent dimension collapsed, and "
-    )
-    assert expected + "stopped when 100 % of a layer's units are dead (" in written(results)
+    assert (
+        "From epoch 5 on a run is warned of when 80 % of a layer's units are dead or 1 latent dimension collapsed, "
+        "and stopped when 100 % of a layer's units are dead (`health` in params.yaml)."
+    ) in written(results)
 
 
 def test_the_better_recipe_is_held_against_its_target(results):

@@ -216,12 +216,23 @@ def _likelihood_reading(results: Results, protocol: str) -> str:
         said.append(f"The others: {told_apart(others)}")
     if BASELINE in of and "log_likelihood" in of[BASELINE]:
         each = of[BASELINE]
-        short = each["log_likelihood"]["mean"] - each["iw_bound"]["k1000"]["mean"]
+        bound = each["iw_bound"]["k1000"]["mean"] - each["log_likelihood"]["mean"]
         said.append(
             f"Of `{BASELINE}` the ELBO is {each['inference_gap']['mean']:.2f} nats below the integral, and the bound "
-            f"with K = 1000 {short:.3f}"
+            f"with K = 1000 {signed(bound)} nats from it"
         )
-    return ". ".join(said) + "."
+    return f"{'. '.join(said)}. {_likelihood_errors(results, protocol)}"
+
+
+def _likelihood_errors(results: Results, protocol: str) -> str:
+    """The greatest over all runs."""
+    of = _likelihoods(results, protocol).values()
+    elbo = max(each["elbo_error"] for each in of)
+    bound = max(error for each in of for error in each["iw_bound_error"].values())
+    said = f"Standard errors of a single run: at most {elbo:.2g} nats of the ELBO and {bound:.2g} of a bound"
+    changes = [each["log_likelihood_error"] for each in of if "log_likelihood_error" in each]
+    last = f"; the integral changed by at most {max(changes):.2g} when its grid was last refined" if changes else ""
+    return f"{said}{last}."
 
 
 def _latent(results: Results, made: Mapping[str, Table]) -> list[str]:

@@ -157,6 +157,7 @@ def summary(folds: Sequence[Mapping], baseline: Sequence[Mapping] | None = None)
 
     `folds` and `baseline` hold one mapping a fold, in the same order and with the same keys; so does the result, with
     a mapping of these results in each number's place. The count of images is left out: it measures no model.
+    The correction is that of held-out folds; for the test images, fewer than a fold, it is on the safe side.
     """
     result = {}
     for key in folds[0]:
