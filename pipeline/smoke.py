@@ -27,7 +27,7 @@ from digit_vae.params import load_params, runs
 SMALL = {
     "preprocess": {"train_images": 2000, "test_images": 500, "folds": 2},
     "train": {"epochs": 1},
-    "evaluate": {"bound_images": 2, "plane_refinements": 1},
+    "evaluate": {"bound_images": 2, "plane_refinements": 2},
 }
 DRIVER = ("pipeline.repro",)
 SERIAL = ("dvc", "repro", "--quiet")
