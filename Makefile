@@ -15,7 +15,7 @@ unexport PYTHONPATH PYTHONHOME
 # Arrays of many megabytes in huge pages take 4 % off a training step; no bit depends on it.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help setup repro bench smoke verify test test-slow check track verify-tracking ui lock
+.PHONY: help setup repro extended bench smoke verify test test-slow check track verify-tracking ui lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -24,6 +24,9 @@ setup: $(INSTALLED) ## install the locked dependencies (GPU=1: with CUDA; PYTHON
 
 repro: $(INSTALLED) ## the whole graph, on every core (JOBS=2: two runs at once; ADDRESS=auto: on a Ray cluster)
 	@$(RUN) pipeline.repro $(if $(JOBS),--jobs $(JOBS)) $(if $(ADDRESS),--address $(ADDRESS))
+
+extended: $(INSTALLED) ## the runs of extended variants on top, and the report with them (JOBS and ADDRESS as above)
+	@$(RUN) pipeline.repro --extended $(if $(JOBS),--jobs $(JOBS)) $(if $(ADDRESS),--address $(ADDRESS))
 
 bench: $(INSTALLED) ## measure this machine's speed into reports/benchmarks/: an hour, with nothing beside it
 	@$(RUN) dvc repro --quiet preprocess

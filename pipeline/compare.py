@@ -13,16 +13,16 @@ from digit_vae.errors import exit_status
 from digit_vae.files import json_bytes, read_json, write_folder
 from digit_vae.params import BASELINE, load_params, runs
 from digit_vae.statistics import by_fold, summary
+from pipeline.publish import METRICS, reported
 
-RUNS = Path("reports/metrics/runs")
 VARIANTS = Path("reports/metrics/variants")
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    declared = runs(load_params())
+    declared = runs(reported(load_params()))
     metrics = {
-        run.name: read_json(RUNS / f"{run.name}.json", made_by=f"evaluate@{run.name}", keys=("validation", "test"))
+        run.name: read_json(METRICS / f"{run.name}.json", made_by=f"evaluate@{run.name}", keys=("validation", "test"))
         for run in declared
     }
     folds = by_fold(declared, metrics)

@@ -2,7 +2,7 @@
 
     python -m pipeline.evaluate baseline-full
 
-Writes reports/metrics/runs/<run>.json, and models/<run>/samples.npz with what the figures show of the run.
+Writes the run's metrics, and samples.npz in its folder with what the figures show of it.
 """
 
 import argparse
@@ -21,8 +21,6 @@ from digit_vae.splits import learnt_and_validated
 from digit_vae.trained import read_trained
 
 PROCESSED = Path("data/processed")
-MODELS = Path("models")
-METRICS = Path("reports/metrics/runs")
 
 
 def evaluate(
@@ -48,7 +46,7 @@ def evaluate(
     }
     if settings.latent_dim == 2:
         samples["plane"] = latent_plane(vae, params.evaluate.grid)
-    return {METRICS / f"{run.name}.json": json_bytes(metrics), MODELS / run.name / "samples.npz": npz_bytes(samples)}
+    return {run.metrics: json_bytes(metrics), run.folder / "samples.npz": npz_bytes(samples)}
 
 
 def main() -> None:
@@ -62,7 +60,7 @@ def main() -> None:
         for name in ("train_images.npy", "test_images.npy", run.validation_file)
     )
     _, validation_images = learnt_and_validated(images, validation)
-    for path, content in evaluate(params, run, MODELS / run.name, validation_images, test_images).items():
+    for path, content in evaluate(params, run, run.folder, validation_images, test_images).items():
         write_bytes(path, content)
 
 

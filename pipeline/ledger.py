@@ -2,8 +2,9 @@
 
 import shutil
 import signal
+import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from dvc.dependency import param
 from dvc.dvcfile import Lockfile
 from dvc.fs import FileSystem
 from dvc.repo import Repo
+from dvc.rwlock import rwlock
 from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
 
@@ -18,7 +20,7 @@ from digit_vae.errors import UserError
 from digit_vae.files import replacing, write_bytes
 from digit_vae.params import Params, Run, load_params
 
-LOCK = Path("dvc.lock")
+GRAPH, EXTENDED_GRAPH = "dvc.yaml", "extended/dvc.yaml"
 _MISSING = object()
 
 
@@ -38,31 +40,49 @@ class Ledger:
     """DVC's record of the runs: what is up to date, what lies in its cache, and what has just been made.
 
     What is made goes into DVC's cache at once, from where a later call restores it whatever happens to this one;
-    dvc.lock, which DVC takes seconds to rewrite when there are many runs, is written by `close`.
+    dvc.lock (one a graph), which DVC takes seconds to rewrite when there are many runs, is written by `close`.
     """
 
-    def __init__(self, repo: Repo) -> None:
+    def __init__(self, repo: Repo, graphs: Sequence[str] = (GRAPH,)) -> None:
         self._repo = repo
-        self._stages = {stage.name: stage for stage in repo.stage.load_all()}  # those of dvc.yaml
+        self._stages = {(graph, stage.name): stage for graph in graphs for stage in repo.stage.load_all(graph)}
         self._changed: list[PipelineStage] = []
+        self._held: dict[str, ExitStack] = {}
 
     def is_settled(self) -> bool:
-        """Whether the whole graph is up to date."""
-        with self._repo.lock:
+        """Whether all of the graphs is up to date."""
+        with self._locked():
             return not any(stage.changed() for stage in self._stages.values())
 
     def next_job(self, run: Run, kinds: Sequence[str] = ("train", "evaluate")) -> Job | None:
         """The first stage of the run that has to be run; those before it are up to date or were restored from cache."""
-        with self._repo.lock:
+        graph = EXTENDED_GRAPH if run.extended else GRAPH
+        with self._locked():
             for kind in kinds:
-                stage = self._stages[f"{kind}@{run.name}"]
+                stage = self._stages[graph, f"{kind}@{run.name}"]
                 if stage.changed() and not self._restore(stage):
                     return Job(run, stage, load_params())
         return None
 
+    def hold(self, job: Job) -> None:
+        """Locks what the job reads and makes, as DVC does while it runs a stage: another DVC is told who is at work.
+
+        Raises: DvcException when another one is at work.
+        """
+        read, write = ([item.fs_path for item in items] for items in (job.stage.deps, job.stage.outs))
+        hardlink = self._repo.config["core"].get("hardlink_lock", False)
+        held = ExitStack()
+        # The command by which DVC knows this process in its own locks.
+        held.enter_context(rwlock(self._repo.tmp_dir, self._repo.fs, " ".join(sys.argv), read, write, hardlink))
+        self._held[job.run.name] = held
+
+    def release(self, job: Job) -> None:
+        """Takes the lock of `hold` away again, where there is one."""
+        self._held.pop(job.run.name, ExitStack()).close()
+
     def record(self, job: Job, files: dict[Path, bytes]) -> None:
         """Writes the files and records the stage as run. Raises: UserError when its dependencies are others by now."""
-        with self._repo.lock, uninterrupted():
+        with self._locked(), uninterrupted():
             if job.stage.changed_deps():
                 raise UserError("params, code or data were changed while it ran: it has to run once more")
             for path, content in files.items():
@@ -71,12 +91,28 @@ class Ledger:
 
     def close(self) -> None:
         """DVC itself would write into dvc.lock, and leave half of it where it is killed or the disk is full."""
-        if not self._changed:
-            return
-        with self._repo.lock, uninterrupted(), replacing(LOCK) as temporary:
-            if LOCK.is_file():
-                shutil.copyfile(LOCK, temporary)
-            Lockfile(self._repo, str(temporary)).dump_stages(self._changed)
+        for held in self._held.values():
+            held.close()
+        for graph in (GRAPH, EXTENDED_GRAPH):
+            changed = [stage for stage in self._changed if stage.relpath == graph]
+            if changed:
+                self._write_lock(Path(graph).with_suffix(".lock"), changed)
+
+    def _write_lock(self, lock: Path, changed: Sequence[PipelineStage]) -> None:
+        with self._locked(), uninterrupted(), replacing(lock) as temporary:
+            if lock.is_file():
+                shutil.copyfile(lock, temporary)
+            Lockfile(self._repo, str(temporary)).dump_stages(changed)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Holds DVC's lock. Raises: UserError in place of an OSError, such as that of a read-only folder."""
+        try:
+            with self._repo.lock:
+                yield
+        except OSError as error:
+            where = error.filename or self._repo.root_dir
+            raise UserError(f"{where} could not be read or written: {error.strerror or error}") from error
 
     def _restore(self, stage: PipelineStage) -> bool:
         """As DVC itself does ahead of a stage's command: looks for the same dependencies in the run cache."""

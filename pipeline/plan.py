@@ -1,4 +1,4 @@
-"""Stage `plan`: writes the run matrix of params.yaml to runs.yaml, over which dvc.yaml iterates to train and evaluate.
+"""Stage `plan`: writes the run matrix of params.yaml to runs.yaml, over which dvc.yaml and extended/dvc.yaml iterate.
 
 DVC's templates cannot multiply a variant by its own splits, so the product is written out. DVC reads runs.yaml before
 it runs anything: when this stage changes the file under a running `dvc repro`, it says to start that once more.
@@ -19,10 +19,12 @@ RUNS = Path("runs.yaml")
 
 
 def matrix(params: Params) -> str:
-    """runs.yaml: for each run its variant and the file that says what it is validated on."""
-    lines = ["# Made by `python -m pipeline.plan` from the variants in params.yaml: edit them there.", "runs:"]
-    for run in runs(params):
-        lines.append(f"  {run.name}: {{variant: {run.variant}, validation: {run.validation_file}}}")
+    """runs.yaml: for each run its variant and the file that says what it is validated on; extended runs apart."""
+    lines = ["# Made by `python -m pipeline.plan` from the variants in params.yaml: edit them there."]
+    for key, extended in {"runs": False, "extended": True}.items():
+        chosen = runs(params, extended=extended)
+        lines.append(f"{key}:" if chosen else f"{key}: {{}}")
+        lines += [f"  {run.name}: {{variant: {run.variant}, validation: {run.validation_file}}}" for run in chosen]
     return "\n".join(lines) + "\n"
 
 

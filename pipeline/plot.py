@@ -18,6 +18,7 @@ from digit_vae.paper import TABLE_1
 from digit_vae.params import Params, load_params, runs
 from digit_vae.report import Results, report
 from digit_vae.statistics import by_fold
+from pipeline.publish import reported, reported_file
 
 PROCESSED = Path("data/processed")
 MODELS = Path("models")
@@ -42,8 +43,10 @@ def load_results(params: Params) -> Results:
             for name in (params.plot.first_run, params.plot.second_run)
         },
         timings={
-            name: read_json(MODELS / name / "timings.json", made_by=f"train@{name}", keys=("machine", "epochs"))
-            for name in names
+            run.name: read_json(
+                reported_file(run, "timings.json"), made_by=f"train@{run.name}", keys=("machine", "epochs")
+            )
+            for run in declared
         },
         metrics=metrics,
         variants={
@@ -109,7 +112,7 @@ def epoch_seconds(benchmarks: Mapping[str, Mapping]) -> dict[str, list[float]]:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    results = load_results(load_params())
+    results = load_results(reported(load_params()))
     labels, _ = read_listed_npy(PROCESSED, "test_labels.npy", made_by="preprocess")
     drawn = paper_figures(results, labels) | further_figures(results)
     made = results.tables()

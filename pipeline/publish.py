@@ -1,39 +1,94 @@
-"""Stage `publish`: what it takes to check a run without having made it, copied to where git keeps it.
+"""Stage `publish`: what it takes to check and to report a run without having made it, copied to where git keeps it.
 
-    python -m pipeline.publish
+    python -m pipeline.publish             # the stage of dvc.yaml
+    python -m pipeline.publish --extended  # the stage of extended/dvc.yaml: the extended runs
 
-reports/published/<run>.history.json, .timings.json   byte for byte those of models/<run>/
-reports/published/<run>.model.weights.h5              likewise, of plot.first_run alone: half a megabyte
-reports/published/manifest.json                       that of data/processed/: the hash of every array and fold
+reports/published/<run>.history.json, .timings.json      byte for byte those of models/<run>/
+reports/published/<run>.model.weights.h5                 likewise, of plot.first_run alone: half a megabyte
+reports/published/manifest.json                          that of data/processed/: the hash of every array and fold
+reports/extended/runs/<run>.history.json, .timings.json  byte for byte those of extended/models/<run>/
+reports/metrics/runs/<run>.json                          likewise, of extended/models/<run>/metrics.json
+
+To DVC the copies of extended runs are made by no stage: the report has them as sources and never trains for them.
 """
 
 import argparse
 import sys
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from digit_vae.errors import exit_status
-from digit_vae.files import existing, write_folder
-from digit_vae.params import Params, load_params, runs
+from digit_vae.files import existing, read_json, write_bytes, write_folder
+from digit_vae.params import Params, Run, load_params, run_params, runs
 
-MODELS = Path("models")
 MANIFEST = Path("data/processed/manifest.json")
+METRICS = Path("reports/metrics/runs")
 PUBLISHED = Path("reports/published")
+EXTENDED = Path("reports/extended/runs")
+TRAINED = ("history.json", "timings.json")
 
 
-def originals(params: Params) -> dict[str, tuple[Path, str]]:
-    """For each published file by its name: the file that it is a copy of, and the stage that makes that one."""
-    names = [(run.name, file) for run in runs(params) for file in ("history.json", "timings.json")]
-    names.append((params.plot.first_run, "model.weights.h5"))
-    return {f"{run}.{file}": (MODELS / run / file, f"train@{run}") for run, file in names} | {
-        MANIFEST.name: (MANIFEST, "preprocess")
+def originals(params: Params) -> dict[Path, tuple[Path, str]]:
+    """What each published file of the runs that are not extended is a copy of, and the stage that makes that."""
+    names = [(run, file) for run in runs(params, extended=False) for file in TRAINED]
+    names += [(run, "model.weights.h5") for run in runs(params) if run.name == params.plot.first_run]
+    return {copy_of(run, file): (run.folder / file, f"train@{run.name}") for run, file in names} | {
+        PUBLISHED / MANIFEST.name: (MANIFEST, "preprocess")
     }
 
 
+def extended_originals(params: Params) -> dict[Path, tuple[Path, str]]:
+    """The same of the extended runs."""
+    declared = runs(params, extended=True)
+    graph = "extended/dvc.yaml"
+    return {
+        copy_of(run, file): (run.folder / file, f"{graph}:train@{run.name}") for run in declared for file in TRAINED
+    } | {METRICS / f"{run.name}.json": (run.metrics, f"{graph}:evaluate@{run.name}") for run in declared}
+
+
+def copy_of(run: Run, file: str) -> Path:
+    """The published copy of `file` in the run's folder."""
+    return (EXTENDED if run.extended else PUBLISHED) / f"{run.name}.{file}"
+
+
+def reported_file(run: Run, file: str) -> Path:
+    """Where the report reads `file` of TRAINED: an extended run's is the published copy."""
+    return copy_of(run, file) if run.extended else run.folder / file
+
+
+def reported(params: Params) -> Params:
+    """`params` with those extended variants alone whose runs are all published, as trained with these params and data.
+
+    Says on standard output which are left out.
+    """
+    unpublished = [run for run in runs(params, extended=True) if not _is_published(params, run)]
+    left_out = list(dict.fromkeys(run.variant for run in unpublished))
+    if left_out:
+        print(f"not in the report before `make extended` trains them as params.yaml has them: {', '.join(left_out)}")
+    return replace(params, variants={name: each for name, each in params.variants.items() if name not in left_out})
+
+
+def _is_published(params: Params, run: Run) -> bool:
+    files = (METRICS / f"{run.name}.json", *(copy_of(run, file) for file in TRAINED))
+    if not all(path.is_file() for path in files):
+        return False
+    history = read_json(copy_of(run, "history.json"), made_by="extended/dvc.yaml:publish", keys=("params", "data"))
+    arrays = read_json(MANIFEST, made_by="preprocess", keys=("sha256",))["sha256"]
+    data = {"train_images": arrays.get("train_images.npy"), "validation": arrays.get(run.validation_file)}
+    return (history["params"], history["data"]) == (asdict(run_params(params, run)), data)
+
+
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    files = originals(load_params())
-    contents = {name: existing(path, made_by=stage).read_bytes() for name, (path, stage) in files.items()}
-    write_folder(PUBLISHED, contents)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--extended", action="store_true", help="the extended runs, instead of the others")
+    extended, params = parser.parse_args().extended, load_params()
+    files = extended_originals(params) if extended else originals(params)
+    contents = {copy: existing(path, made_by=stage).read_bytes() for copy, (path, stage) in files.items()}
+    folder = EXTENDED if extended else PUBLISHED
+    write_folder(folder, {copy.name: content for copy, content in contents.items() if copy.parent == folder})
+    for copy, content in contents.items():
+        if copy.parent == METRICS:
+            write_bytes(copy, content)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
     python -m pipeline.repro                  # on all cores of this machine
     python -m pipeline.repro --jobs 1         # one run at a time
     python -m pipeline.repro --address auto   # on the Ray cluster that this machine belongs to
+    python -m pipeline.repro --extended       # the runs of extended variants, too: `make extended`
     python -m pipeline.repro --runs l1_l2-3   # this run alone, without what is made of all runs
 
 DVC decides what is out of date and keeps the record; Ray runs the train and evaluate stages, each as one task that is
@@ -12,9 +13,12 @@ command calls, on one core: the bytes are the same either way. One command can f
 
 import argparse
 import fcntl
+import functools
 import logging
 import os
 import platform
+import re
+import signal
 import socket
 import statistics
 import subprocess
@@ -36,19 +40,23 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import digit_vae
 import pipeline
+from digit_vae.commit import git_commit
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_listed_npy, write_bytes, write_text
 from digit_vae.mirror import Mirror
+from digit_vae.orphans import die_with_parent
 from digit_vae.params import FULL, Params, Run, find_run, load_params, run_params, runs
 from digit_vae.progress import epoch_line, show
-from pipeline.ledger import Job, Ledger, params_parsed_once
+from pipeline.ledger import EXTENDED_GRAPH, GRAPH, Job, Ledger, params_parsed_once
 from pipeline.plan import RUNS, matrix
+from pipeline.settled import Settled, files, read_settled, sources, store, write_settled
 
 PROCESSED = Path("data/processed")
-MODELS = Path("models")
 CHECKPOINTS = Path("checkpoints")
 RETRIES = 3  # of a task whose worker or machine died
-RUNS_A_WORKER = 12  # TensorFlow keeps the graphs of custom gradients, up to 25 MB a run: a worker stays below 1.5 GB
+RUNS_A_WORKER = (
+    12  # TensorFlow keeps the graph of Keras' optimizer of each run, some 10 MB: a worker stays below 1.5 GB
+)
 POLL_SECONDS = 0.5
 VERSIONED = ("tensorflow", "keras", "numpy", "h5py")  # what the bytes of a run depend on
 
@@ -85,12 +93,13 @@ def train_task(
     data: dict[str, str],
     events: ray.actor.ActorHandle,
     saved: bytes | None,
+    commit: str | None,
 ) -> dict[Path, bytes]:
     from pipeline.train import train  # imports TensorFlow, which the driver can do without
 
     saved = ray.get(events.checkpoint.remote(run.name)) or saved  # a worker before this one may have died
-    files = train(params, run, images, validation, data, lambda event: ray.get(events.put.remote(event)), saved)
-    return {MODELS / run.name / name: content for name, content in files.items()}
+    files = train(params, run, images, validation, data, lambda event: ray.get(events.put.remote(event)), saved, commit)
+    return {run.folder / name: content for name, content in files.items()}
 
 
 def evaluate_task(
@@ -143,13 +152,15 @@ class Driver:
         self._waiting = deque(sorted(jobs, key=lambda job: job.run.split != FULL))
         self._running: dict[ray.ObjectRef, Job] = {}
         self._failures: dict[str, str] = {}
+        self._commit = git_commit()
         epochs = jobs[0].params.train.epochs
         self._progress = Progress(epochs, self._capacity, {job.run.name: 0 for job in jobs if job.trains})
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self._events = Events.options(scheduling_strategy=here).remote()  # not on a machine that may be lost
         # Made once: Ray counts the calls by what `remote` returned.
-        self._train = ray.remote(max_calls=RUNS_A_WORKER)(train_task)
-        self._evaluate = ray.remote(evaluate_task)
+        self._train_task = on_an_equal_machine(train_task)
+        self._train = ray.remote(max_calls=RUNS_A_WORKER)(self._train_task)
+        self._evaluate = ray.remote(on_an_equal_machine(evaluate_task))
         files = {"train_images.npy", "test_images.npy"} | {job.run.validation_file for job in jobs}
         listed = {name: read_listed_npy(PROCESSED, name, made_by="preprocess") for name in files}
         self._arrays = {name: ray.put(np.asarray(array)) for name, (array, _) in listed.items()}
@@ -161,7 +172,7 @@ class Driver:
             try:
                 while self._waiting or self._running:
                     while self._waiting and len(self._running) < self._places():
-                        self._submit(self._waiting.popleft())
+                        self._start(self._waiting.popleft())
                     self._collect(mirror, POLL_SECONDS)
             except KeyboardInterrupt:
                 self._collect(mirror, 0)
@@ -180,24 +191,37 @@ class Driver:
         capacity = self._capacity()
         return capacity + len(self._waiting) if self._shared and len(self._waiting) < capacity else capacity
 
-    def _submit(self, job: Job) -> None:
+    def _start(self, job: Job) -> None:
+        try:
+            self._ledger.hold(job)
+            self._running[self._submit(job)] = job
+        except (DvcException, OSError, UserError) as error:
+            self._fail(job, error)
+
+    def _fail(self, job: Job, error: Exception) -> None:
+        self._ledger.release(job)
+        self._failures[job.run.name] = reason(error)
+        self._progress.reached.pop(job.run.name, None)
+        print(f"\n{job.stage.name} failed: {self._failures[job.run.name]}", file=sys.stderr, flush=True)
+
+    def _submit(self, job: Job) -> ray.ObjectRef:
         validation = job.run.validation_file
         arrays = [self._arrays["train_images.npy"], self._arrays[validation]]
         if job.trains:
             gpus = gpus_of(job)
             # A process binds itself to one device: a GPU run gets a fresh one.
-            task = ray.remote(num_gpus=gpus, max_calls=1)(train_task) if gpus else self._train
+            task = ray.remote(num_gpus=gpus, max_calls=1)(self._train_task) if gpus else self._train
             data = {"train_images": self._hashes["train_images.npy"], "validation": self._hashes[validation]}
             checkpoint = CHECKPOINTS / job.run.name
-            rest = [data, self._events, checkpoint.read_bytes() if checkpoint.is_file() else None]
+            saved = checkpoint.read_bytes() if checkpoint.is_file() else None
+            rest = [data, self._events, saved, self._commit]
         else:
             task = self._evaluate
-            folder = MODELS / job.run.name
-            trained = {name: (folder / name).read_bytes() for name in ("model.weights.h5", "history.json")}
+            trained = {name: (job.run.folder / name).read_bytes() for name in ("model.weights.h5", "history.json")}
             rest = [self._arrays["test_images.npy"], trained]
         cores = 1 if len(self._running) < self._capacity() else 0  # which is free for Ray to place
         task = task.options(name=job.stage.name, max_retries=RETRIES, num_cpus=cores)
-        self._running[task.remote(job.params, job.run, *arrays, *rest)] = job
+        return task.remote(job.params, job.run, *arrays, *rest)
 
     def _collect(self, mirror: Mirror, timeout: float) -> None:
         """Takes in what the workers reported and returned, waiting at most `timeout` seconds for a result."""
@@ -215,21 +239,21 @@ class Driver:
         mirror.send(event)
         if event["event"] == "epoch":
             self._progress.show(event)
-        elif event["note"]:
+        if event["note"]:
             print(f"\n{event['run']}: {event['note']}", flush=True)
 
     def _finish(self, job: Job, reference: ray.ObjectRef, mirror: Mirror) -> None:
         """Keeps what a task returned; a training is followed by its evaluation, where that is out of date."""
         try:
             self._ledger.record(job, ray.get(reference))
+            self._ledger.release(job)
             following = self._ledger.next_job(job.run, kinds=["evaluate"]) if job.trains else None
+            if job.trains:
+                (CHECKPOINTS / job.run.name).unlink(missing_ok=True)
         except (DvcException, OSError, RayError, UserError) as error:
-            self._failures[job.run.name] = reason(error)
-            self._progress.reached.pop(job.run.name, None)
-            print(f"\n{job.stage.name} failed: {self._failures[job.run.name]}", file=sys.stderr, flush=True)
+            self._fail(job, error)
             return
         if job.trains:
-            (CHECKPOINTS / job.run.name).unlink(missing_ok=True)
             self._events.forget.remote(job.run.name)
             mirror.send({"event": "end", "run": job.run.name})
         if following:
@@ -255,6 +279,8 @@ def reason(error: Exception) -> str:
     error = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(error, UserError):
         return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.filename}: {error.strerror}"
     if isinstance(error, RayError):
         return f"its process or machine died, and so in {RETRIES} retries: {str(error).splitlines()[0]}"
     return f"{type(error).__name__}: {error}"
@@ -264,8 +290,12 @@ def reason(error: Exception) -> str:
 def alone() -> Iterator[None]:
     """Holds the checkout's lock. Raises: UserError when another driver holds it."""
     path = Path(".dvc/tmp/repro.lock")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as lock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = path.open("w")
+    except OSError as error:
+        raise UserError(f"{path} could not be written: {error.strerror}") from error
+    with lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
@@ -334,17 +364,43 @@ def check_versions(here: dict[str, str], nodes: dict[str, dict[str, str]]) -> No
         raise UserError(f"--address: expected machines with {expected}; received {'; '.join(wrong)}")
 
 
-def reproduce(params: Params, chosen: Sequence[Run], address: str | None, slots: int | None) -> None:
-    """The whole graph where all runs are chosen, else what these need and they themselves.
+def on_an_equal_machine(task: Callable) -> Callable:
+    """`task`, but for a UserError on a machine with other versions than this one: machines may join at any time."""
+    expected = versions()
+
+    @functools.wraps(task)
+    def checked(*arguments: object, **named: object) -> object:
+        check_versions(expected, {ray.util.get_node_ip_address(): versions()})
+        return task(*arguments, **named)
+
+    return checked
+
+
+def is_to_outlive_its_parent() -> bool:
+    """Whether the user said so: with setsid, or with nohup for this very process (not for `make`, say, around it)."""
+
+    def ignores_hangup(pid: int) -> bool:
+        [mask] = re.findall(r"^SigIgn:\s*(\w+)$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+        return bool(int(mask, 16) & 1 << signal.SIGHUP - 1)
+
+    if sys.platform != "linux":
+        return True
+    return os.getsid(0) == os.getpid() or (ignores_hangup(os.getpid()) and not ignores_hangup(os.getppid()))
+
+
+def reproduce(
+    graphs: Sequence[str], chosen: Sequence[Run], address: str | None, slots: int | None, *, whole: bool
+) -> None:
+    """The chosen runs and what they need; then, where `whole`, the rest of their graphs.
 
     Raises: UserError that names the runs that failed; all else that could be done is done.
     """
     with Repo(_wait_for_lock=True) as repo, params_parsed_once():  # someone may look at `dvc status` meanwhile
-        if Ledger(repo).is_settled():
+        if Ledger(repo, graphs).is_settled():
             print(f"{len(chosen)} of {len(chosen)} runs are up to date", flush=True)
             return
         repo.reproduce("preprocess")
-        ledger = Ledger(repo)
+        ledger = Ledger(repo, graphs)
         try:
             failures = run_outdated(ledger, chosen, address, slots)
         finally:
@@ -352,8 +408,29 @@ def reproduce(params: Params, chosen: Sequence[Run], address: str | None, slots:
         if failures:
             reasons = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
             raise UserError(f"{len(failures)} of {len(chosen)} runs failed, all others are kept: {reasons}")
-        if len(chosen) == len(runs(params)):
-            repo.reproduce()
+        for graph in graphs if whole else ():
+            repo.reproduce(graph)
+
+
+def settle(chosen: Sequence[Run], address: str | None, slots: int | None, *, whole: bool) -> None:
+    """Brings graphs and MLflow up to date, and remembers that they are: then the next call has nothing to look for."""
+    # The report comes last.
+    graphs = [EXTENDED_GRAPH, GRAPH] if any(run.extended for run in chosen) else [GRAPH]
+    settled, sources_before = read_settled(), sources()
+    if whole and {*graphs} <= {*settled.graphs} and settled.files == files():
+        print(f"{len(chosen)} of {len(chosen)} runs are up to date", flush=True)
+        if settled.store is not None and settled.store == store():
+            return
+    else:
+        try:
+            reproduce(graphs, chosen, address, slots, whole=whole)
+        except DvcException as error:
+            raise UserError(str(error)) from error
+        settled = Settled(graphs, files(), None)
+    if subprocess.run([sys.executable, "-m", "pipeline.track"], check=False).returncode:
+        raise UserError("the runs could not be brought into MLflow (see above); `make track` tries again")
+    if whole and sources_before == sources():  # else an edit may have come too late for this call
+        write_settled(settled._replace(store=store()))
 
 
 def run_outdated(ledger: Ledger, declared: Sequence[Run], address: str | None, slots: int | None) -> dict[str, str]:
@@ -367,29 +444,32 @@ def run_outdated(ledger: Ledger, declared: Sequence[Run], address: str | None, s
 
 
 def main() -> None:
+    if not is_to_outlive_its_parent():
+        die_with_parent()
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", type=int, help="how many runs at once (default: one a core)")
     parser.add_argument("--address", help="a Ray cluster, such as auto or 10.0.0.1:6379 (default: one for this call)")
-    parser.add_argument("--runs", nargs="+", metavar="RUN", help="only these runs (default: all, and the reports)")
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument("--extended", action="store_true", help="all runs, those of extended variants too")
+    which.add_argument("--runs", nargs="+", metavar="RUN", help="only these runs (default: all that are not extended)")
     arguments = parser.parse_args()
     if arguments.jobs is not None and arguments.jobs < 1:
         raise UserError(f"--jobs: expected at least 1, received {arguments.jobs}")
     if arguments.address:
         check_address(arguments.address)
     params = load_params()
-    chosen = [find_run(params, name) for name in dict.fromkeys(arguments.runs)] if arguments.runs else runs(params)
+    if arguments.runs:
+        chosen = [find_run(params, name) for name in dict.fromkeys(arguments.runs)]
+    else:
+        chosen = runs(params, extended=None if arguments.extended else False)
     # The stages' commands start with `python`: let that be this one.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     logging.getLogger("dvc").setLevel(logging.WARNING)
     logging.getLogger("dvc.stage.run").setLevel(logging.INFO)  # says which stage is run
     with alone():
-        write_text(RUNS, matrix(params))
-        try:
-            reproduce(params, chosen, arguments.address, arguments.jobs)
-        except DvcException as error:
-            raise UserError(str(error)) from error
-        if subprocess.run([sys.executable, "-m", "pipeline.track"], check=False).returncode:
-            raise UserError("the runs could not be brought into MLflow (see above); `make track` tries again")
+        if not RUNS.is_file() or RUNS.read_text() != matrix(params):
+            write_text(RUNS, matrix(params))
+        settle(chosen, arguments.address, arguments.jobs, whole=not arguments.runs)
 
 
 if __name__ == "__main__":

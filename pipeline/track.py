@@ -28,27 +28,27 @@ from digit_vae import figures
 from digit_vae.benchmark import read_benchmarks, repetitions
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_json, read_npy, read_npz
-from digit_vae.params import Params, load_params, runs
-from digit_vae.tracking import PRESENT, SUPERSEDED, TRAINING, Comparison, Record, Tracker
+from digit_vae.params import Params, Run, find_run, load_params, runs
+from digit_vae.tracking import INCOMPLETE, PRESENT, SUPERSEDED, TRAINING, Comparison, Record, Tracker
 
-MODELS = Path("models")
 METRICS = Path("reports/metrics")
 BENCHMARKS = Path("reports/benchmarks")
 TEST_LABELS = Path("data/processed/test_labels.npy")
 TRAINED = ("history.json", "timings.json")
+SHOWN = 3  # of what a run lacks
 HISTORY = ("run", "variant", "split", "params", "data", "epochs")
 TIMINGS = ("started_at", "finished_at", "inputs_sha256", "git_commit", "machine", "epochs")
 
 
-def drawn(run: str, name: str) -> dict[str, bytes]:
+def drawn(run: Run, name: str) -> dict[str, bytes]:
     """The run's own figures that follow from its file `name`, as PNG by file name."""
-    path = MODELS / run / name
+    path = run.folder / name
     if name == "history.json":
-        curves = figures.loss_curves(read_json(path, made_by=f"train@{run}")["epochs"], title=run)
+        curves = figures.loss_curves(read_json(path, made_by=f"train@{run.name}")["epochs"], title=run.name)
         return {"loss_curves.png": figures.png_bytes(curves)}
     if name == "samples.npz":
-        samples = read_npz(path, made_by=f"evaluate@{run}")
-        return {title: figures.png_bytes(figure) for title, figure in sample_figures(run, samples).items()}
+        samples = read_npz(path, made_by=f"evaluate@{run.name}")
+        return {title: figures.png_bytes(figure) for title, figure in sample_figures(run.name, samples).items()}
     return {}
 
 
@@ -65,15 +65,15 @@ def sample_figures(run: str, samples: Mapping[str, np.ndarray]) -> dict[str, Fig
     return shown
 
 
-def record(run: str) -> Record:
+def record(run: Run) -> Record:
     """What the files say of `run`: those of its training, and those of its evaluation where they are there."""
-    paths = {name: MODELS / run / name for name in (*TRAINED, "model.weights.h5", "samples.npz")}
-    paths["metrics.json"] = METRICS / "runs" / f"{run}.json"
+    paths = {name: run.folder / name for name in (*TRAINED, "model.weights.h5", "samples.npz")}
+    paths["metrics.json"] = run.metrics
     files = {name: path for name, path in paths.items() if path.is_file()}
     return Record(
-        history=read_json(paths["history.json"], made_by=f"train@{run}", keys=HISTORY),
-        timings=read_json(paths["timings.json"], made_by=f"train@{run}", keys=TIMINGS),
-        metrics=read_json(files["metrics.json"], made_by=f"evaluate@{run}") if "metrics.json" in files else {},
+        history=read_json(paths["history.json"], made_by=f"train@{run.name}", keys=HISTORY),
+        timings=read_json(paths["timings.json"], made_by=f"train@{run.name}", keys=TIMINGS),
+        metrics=read_json(files["metrics.json"], made_by=f"evaluate@{run.name}") if "metrics.json" in files else {},
         files=files,
         figures=functools.partial(drawn, run),
     )
@@ -106,40 +106,45 @@ def repetition_records(name: str, benchmark: Mapping) -> list[Record]:
     ]
 
 
-def trained(params: Params) -> tuple[list[str], list[str]]:
-    """The names of the declared runs that have files of their training, and of the others."""
-    names = [run.name for run in runs(params)]
-    there = [name for name in names if all((MODELS / name / file).is_file() for file in TRAINED)]
-    return there, [name for name in names if name not in there]
+def trained(params: Params) -> tuple[list[Run], list[Run]]:
+    """The declared runs that have files of their training, and the others; of extended runs only the former."""
+    there = [run for run in runs(params) if all((run.folder / file).is_file() for file in TRAINED)]
+    return there, [run for run in runs(params, extended=False) if run not in there]
 
 
 def track() -> None:
     """Makes MLflow agree with the files, and says in one line what that took."""
     params = load_params()
-    names, missing = trained(params)
+    there, missing = trained(params)
     measured, summaries = recorded()
-    records = [record(name) for name in names] + measured
+    records = [record(run) for run in there] + measured
     synced = Tracker(Path()).sync(records, comparisons(params) | summaries)
-    of = f"{len(names)} of {len(names) + len(missing)} runs and {len(measured)} of benchmarks"
+    of = f"{len(there)} of {len(there) + len(missing)} runs and {len(measured)} of benchmarks"
     parts = [f"MLflow has {of}, {len(synced.brought)} of them brought in just now"]
     if synced.killed:
         parts.append(f"closed as killed: {', '.join(synced.killed)}")
     if missing:
-        parts.append(f"not trained yet: {', '.join(missing)}")
+        parts.append(f"not trained yet: {', '.join(run.name for run in missing)}")
     print("; ".join(parts))
 
 
 def verify() -> None:
     """Says what each run in MLflow is to the present files. Raises: UserError when one claims what these do not say."""
     params = load_params()
-    names, _ = trained(params)
+    there, _ = trained(params)
     measured, summaries = recorded()
-    audited = Tracker(Path()).audit([record(name) for name in names] + measured, comparisons(params) | summaries)
-    for state in (PRESENT, SUPERSEDED, TRAINING):
+    audited = Tracker(Path()).audit([record(run) for run in there] + measured, comparisons(params) | summaries)
+    for state in (PRESENT, INCOMPLETE, SUPERSEDED, TRAINING):
         of_state = [f"{each.run} ({each.run_id[:8]})" for each in audited if each.state == state]
         print(f"{len(of_state)} {state}{': ' if of_state else ''}{', '.join(of_state)}")
-    lacking = {*names, *(each.name for each in measured)} - {each.run for each in audited if each.state == PRESENT}
-    print(f"{len(lacking)} not there, `make track` brings them in{': ' if lacking else ''}{', '.join(sorted(lacking))}")
+    held = {each.run for each in audited if each.state in (PRESENT, INCOMPLETE)}
+    absent = sorted({each.name for each in (*there, *measured)} - held)
+    print(f"{len(absent)} not there, `make track` brings them in{': ' if absent else ''}{', '.join(absent)}")
+    for each in audited:
+        if each.lacking:
+            more = f" and {len(each.lacking) - SHOWN} more" if len(each.lacking) > SHOWN else ""
+            lacking = f"{', '.join(each.lacking[:SHOWN])}{more}"
+            print(f"{each.run} ({each.run_id}) lacks {lacking}: `make track` completes it")
     false = [each for each in audited if each.false_claims]
     for each in false:
         print(*(f"{each.run} ({each.run_id}) claims {claim}" for claim in each.false_claims), sep="\n")
@@ -168,7 +173,7 @@ class Follower:
             elif kind == "epoch":
                 self._tracker.epoch(run, event["history"], event["timing"])
             else:
-                self._tracker.end(record(run))
+                self._tracker.end(record(find_run(load_params(), run)))
         except UserError as error:
             since = f"epoch {event['history']['epoch']}" if kind == "epoch" else f"its {kind}"
             self._give_up(run, since, error)

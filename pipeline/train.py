@@ -1,4 +1,4 @@
-"""Stage `train@<run>`: trains one run of the matrix and writes its weights, history and timings to models/<run>/.
+"""Stage `train@<run>`: trains one run of the matrix and writes weights, history and timings to the run's folder.
 
     python -m pipeline.train baseline-full
 
@@ -17,11 +17,13 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_vae import layers, losses, model, training
+from digit_vae import examination, layers, losses, machine, model, splits, training
 from digit_vae.checkpoint import Checkpoint, pack, unpack
+from digit_vae.commit import git_commit
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import json_bytes, read_listed_npy, sha256, sha256_of, write_bytes
-from digit_vae.machine import git_commit, select_device
+from digit_vae.health import complaints
+from digit_vae.machine import select_device
 from digit_vae.mirror import Mirror
 from digit_vae.orphans import die_with_parent
 from digit_vae.params import Params, Run, find_run, load_params, run_params, runs
@@ -29,19 +31,22 @@ from digit_vae.progress import epoch_line, show
 from digit_vae.splits import learnt_and_validated
 
 PROCESSED = Path("data/processed")
-MODELS = Path("models")
 CHECKPOINTS = Path("checkpoints")
+CODE = (examination, layers, losses, machine, model, splits, training)  # what the bytes of a run depend on
 
 
-def describe(params: Params, run: Run, data: dict[str, str]) -> Checkpoint:
-    """history.json and timings.json as they stand before the first epoch. data: SHA-256 of the data files."""
+def describe(params: Params, run: Run, data: dict[str, str], commit: str | None) -> Checkpoint:
+    """history.json and timings.json as they stand before the first epoch.
+
+    data: SHA-256 of the data files; commit: that of the code.
+    """
     settings = asdict(run_params(params, run))
-    code = {module.__name__: sha256(Path(module.__file__)) for module in (layers, losses, model, training)}
+    code = {module.__name__: sha256(Path(module.__file__)) for module in CODE}
     history = {"run": run.name, "variant": run.variant, "split": run.split, "params": settings, "data": data}
     timings = {
         "run": run.name,
         "started_at": time.time(),
-        "git_commit": git_commit(),
+        "git_commit": commit,
         "inputs_sha256": sha256_of({"params": settings, "data": data, "code": code}),
         "machine": select_device(settings["device"]) | {"precision": settings["precision"]},
     }
@@ -68,18 +73,22 @@ def train(
     data: dict[str, str],
     report: Callable[[dict], None],
     saved: bytes | None = None,
+    commit: str | None = None,
 ) -> dict[str, bytes]:
     """Trains `run`, on from its checkpoint `saved` where that fits, and returns the content of its files by name.
 
-    Its start and, after each epoch, a new checkpoint and the epoch are reported as events.
+    Its start and, after each epoch, a new checkpoint and the epoch are reported as events. commit: that of the code.
+    Raises: UserError when the loss is no finite number, or its health is beyond the limits that fail.
     """
-    start, note = starting_point(describe(params, run, data), saved)
+    start, note = starting_point(describe(params, run, data, commit), saved)
     report({"event": "start", "run": run.name, "history": start.history, "timings": start.timings, "note": note})
 
     def on_epoch(state: training.State) -> None:
+        history, timing = state.epochs[-1]
+        ill = "; ".join(complaints(history, params.health))  # ahead of the checkpoint: what fails here fails again
         report({"event": "checkpoint", "run": run.name, "content": pack(start.after(*state))})
-        epoch = state.epochs[-1]
-        report({"event": "epoch", "run": run.name, "history": epoch.history, "timing": epoch.timing})
+        note = f"warning: {ill}" if ill and history["epoch"] == params.train.epochs else None
+        report({"event": "epoch", "run": run.name, "history": history, "timing": timing, "note": note})
 
     learn, validation_images = learnt_and_validated(images, validation)
     state = training.State([training.Epoch(*epoch) for epoch in start.epochs], start.variables)
@@ -107,13 +116,13 @@ def weights_bytes(vae: model.VAE) -> bytes:
 
 
 def show_event(event: dict, epochs: int) -> None:
-    """One line for a finished epoch, and for a start that there is something to say about."""
+    """One line for a finished epoch, and one for what there is to note of it or of a start."""
     if event["event"] == "epoch":
         history, timing = event["history"], event["timing"]
         left = (epochs - history["epoch"]) * (timing["train_seconds"] + timing["validation_seconds"])
         line = epoch_line(event["run"], history, timing, epochs)
         show(line, done=history["epoch"] / epochs, left_seconds=left)
-    elif event["note"]:
+    if event["note"]:
         print(f"{event['run']}: {event['note']}", flush=True)
 
 
@@ -142,8 +151,8 @@ def main() -> None:
             mirror.send(event)
             show_event(event, params.train.epochs)
 
-        for name, content in train(params, run, images, validation, data, report, saved).items():
-            write_bytes(MODELS / run.name / name, content)
+        for name, content in train(params, run, images, validation, data, report, saved, git_commit()).items():
+            write_bytes(run.folder / name, content)
         checkpoint.unlink(missing_ok=True)
         mirror.send({"event": "end", "run": run.name})
 

@@ -1,19 +1,21 @@
 """`make verify`: trains runs anew in a temporary copy of this folder, and holds them against what is published.
 
     python -m pipeline.verify                              # plot.first_run, and the first fold of each variant
-    python -m pipeline.verify --runs dropout-2 beta_4-full
+    python -m pipeline.verify --runs dropout-2 beta_4-3
     python -m pipeline.verify --runs all
     python -m pipeline.verify --quick                      # all runs at smoke size, against reports/smoke.json
     python -m pipeline.verify --quick --record             # writes reports/smoke.json anew
 
 Published are dvc.lock and the files below reports/: these two are held against each other, too, and the published
-weights are measured once more. Writes reports/certificate.json and .md (`--quick` only prints it); the exit status is 0
-only when all holds. digit_vae.verification says what is compared, params.yaml how far another machine may be off.
+weights are measured once more. Writes reports/certificate.json and .md, of which none is left where it ends early
+(`--quick` only prints it); the exit status is 0 only when all holds. digit_vae.verification says what is compared,
+params.yaml how far another machine may be off.
 """
 
 import argparse
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -21,16 +23,18 @@ from pathlib import Path
 import yaml
 
 from digit_vae import mnist
+from digit_vae.commit import git_commit
 from digit_vae.errors import UserError, exit_status
 from digit_vae.evaluation import encode, load_vae, measure
 from digit_vae.files import read_json, write_json, write_text
-from digit_vae.machine import git_commit, select_device
+from digit_vae.machine import select_device
 from digit_vae.params import Params, Run, find_run, load_params, read_run_params, runs
 from digit_vae.progress import clock
 from digit_vae.verification import (
     EXACT,
     FILES,
     Compared,
+    Deviation,
     Evidence,
     Tolerance,
     certificate,
@@ -41,11 +45,10 @@ from digit_vae.verification import (
     compare_metrics,
     md5,
 )
-from pipeline.publish import MANIFEST, MODELS, PUBLISHED, originals
+from pipeline.publish import MANIFEST, METRICS, PUBLISHED, copy_of, extended_originals, originals
 from pipeline.smoke import DRIVER, SMALL, copy_project, reproduce
 
-LOCK = Path("dvc.lock")
-METRICS = Path("reports/metrics/runs")
+LOCK, EXTENDED_LOCK = Path("dvc.lock"), Path("extended/dvc.lock")
 CERTIFICATE = Path("reports/certificate.json")
 SMOKE = Path("reports/smoke.json")
 TEST_IMAGES = Path("data/raw") / mnist.TEST_IMAGES.name
@@ -61,48 +64,63 @@ def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
 
 
 def outputs(params: Params) -> dict[str, str]:
-    """The MD5 of each output by its path, as dvc.lock has them; it may also have runs that there are no longer."""
-    if not LOCK.is_file():
-        raise UserError(f"{LOCK} is missing: `make repro` makes it")
-    declared = {run.name for run in runs(params)}
-    stages = yaml.safe_load(LOCK.read_text())["stages"]
-    current = [stage for name, stage in stages.items() if "@" not in name or name.partition("@")[2] in declared]
-    return {out["path"]: out["md5"] for stage in current for out in stage.get("outs", ())}
+    """The MD5 of each output by its path, as both locks have them; they may also have runs that there are no longer."""
+    found = {}
+    for lock, extended in {LOCK: False, EXTENDED_LOCK: True}.items():
+        declared = {run.name for run in runs(params, extended=extended)}
+        for name, outs in locked_stages(lock).items():
+            found |= outs if "@" not in name or name.split("@")[1] in declared else {}
+    return found
+
+
+def locked_stages(lock: Path) -> dict[str, dict[str, str]]:
+    """Of each stage in a dvc.lock the MD5 of each output by its path; before `make extended` there are none of its."""
+    if lock == EXTENDED_LOCK and not lock.exists():
+        return {}
+    if not lock.is_file():
+        raise UserError(f"{lock} is missing: `make repro` makes it")
+    try:
+        stages = yaml.safe_load(lock.read_text())["stages"].items()
+        return {name: {out["path"]: out["md5"] for out in stage.get("outs", ())} for name, stage in stages}
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
+        raise UserError(f"{lock} is damaged ({reason}): `git checkout {lock}` brings the committed one back") from error
 
 
 def committed(params: Params, locked: Mapping[str, str]) -> dict[str, str | None]:
     """The MD5 that each committed file or folder has to have: its own in dvc.lock, or that of what it is a copy of."""
-    copies = {str(PUBLISHED / name): locked.get(str(path)) for name, (path, _) in originals(params).items()}
+    published = originals(params) | extended_originals(params)
+    copies = {str(copy): locked.get(str(path)) for copy, (path, _) in published.items()}
     return {path: digest for path, digest in locked.items() if path.startswith("reports/")} | copies
 
 
-def files_of(run: str) -> dict[str, Path]:
-    return {name: METRICS / f"{run}.json" if name == "metrics.json" else MODELS / run / name for name in FILES}
+def files_of(run: Run) -> dict[str, Path]:
+    return {name: run.metrics if name == "metrics.json" else run.folder / name for name in FILES}
 
 
-def published(run: str, locked: Mapping[str, str]) -> Evidence:
+def published(run: Run, locked: Mapping[str, str]) -> Evidence:
     """What dvc.lock and the committed reports say of `run`; its weights where they are at hand."""
     digests = {name: locked.get(str(path)) for name, path in files_of(run).items()}
-    weights, local = PUBLISHED / f"{run}.model.weights.h5", MODELS / run / "model.weights.h5"
+    weights, local = copy_of(run, "model.weights.h5"), run.folder / "model.weights.h5"
     if not weights.is_file():
         weights = local if local.is_file() and md5(local) == digests[local.name] else None
     return Evidence(
-        history=read_json(PUBLISHED / f"{run}.history.json", made_by="publish", keys=("params", "data", "epochs")),
-        metrics=read_json(METRICS / f"{run}.json", made_by=f"evaluate@{run}"),
-        machine=read_json(PUBLISHED / f"{run}.timings.json", made_by="publish", keys=("machine",))["machine"],
+        history=read_json(copy_of(run, "history.json"), made_by="publish", keys=("params", "data", "epochs")),
+        metrics=read_json(METRICS / f"{run.name}.json", made_by=f"evaluate@{run.name}"),
+        machine=read_json(copy_of(run, "timings.json"), made_by="publish", keys=("machine",))["machine"],
         md5=digests,
         bytes=0,
         weights=weights,
     )
 
 
-def trained(folder: Path, run: str) -> Evidence:
+def trained(folder: Path, run: Run) -> Evidence:
     """What the copy in `folder` made of `run`."""
     paths = {name: folder / path for name, path in files_of(run).items()}
-    timings = read_json(folder / MODELS / run / "timings.json", made_by=f"train@{run}", keys=("machine",))
+    timings = read_json(folder / run.folder / "timings.json", made_by=f"train@{run.name}", keys=("machine",))
     return Evidence(
-        history=read_json(paths["history.json"], made_by=f"train@{run}", keys=("params", "data", "epochs")),
-        metrics=read_json(paths["metrics.json"], made_by=f"evaluate@{run}"),
+        history=read_json(paths["history.json"], made_by=f"train@{run.name}", keys=("params", "data", "epochs")),
+        metrics=read_json(paths["metrics.json"], made_by=f"evaluate@{run.name}"),
         machine=timings["machine"],
         md5={name: md5(path) for name, path in paths.items()},
         bytes=sum(path.stat().st_size for path in paths.values()),
@@ -116,7 +134,7 @@ def arrays(manifest: Path) -> dict[str, str]:
 
 def smoke_record(folder: Path, params: Params) -> dict:
     """What reports/smoke.json keeps of the smoke-size graph in `folder`."""
-    made = {run.name: trained(folder, run.name) for run in runs(params)}
+    made = {run.name: trained(folder, run) for run in runs(params, extended=False)}
     kept = {run: {key: getattr(each, key) for key in ("history", "metrics", "md5")} for run, each in made.items()}
     return {"machine": next(iter(made.values())).machine, "arrays": arrays(folder / MANIFEST), "runs": kept}
 
@@ -133,28 +151,35 @@ def recorded() -> tuple[dict[str, str], dict[str, Evidence]]:
 def compare_weights(params: Params, images_file: Path) -> Compared:
     """Measures the published weights on all test images once more."""
     run = params.plot.first_run
+    name = f"published weights of {run}"
     history = read_json(PUBLISHED / f"{run}.history.json", made_by="publish", keys=("params",))
     select_device("cpu")
     weights = PUBLISHED / f"{run}.model.weights.h5"
-    vae = load_vae(read_run_params(history["params"], f"params of {run}"), weights, made_by="publish")
+    try:
+        vae = load_vae(read_run_params(history["params"], f"params of {run}"), weights, made_by="publish")
+    except UserError as error:
+        return Compared(name, "not measured", [Deviation(name, "file", "weights of this run", str(error))])
     encoded = encode(vae, mnist.read_images(images_file), params.evaluate)
     metrics = read_json(METRICS / f"{run}.json", made_by=f"evaluate@{run}", keys=("test",))["test"]
     limit = params.verify.weights_nats
     allowed = EXACT._replace(loss=limit, kl=limit, rest=limit)
     measured = measure(encoded, params.evaluate.active_unit_variance)
-    name = f"published weights of {run}"
     how = f"measured on {len(encoded.kl):,} test images, to {limit} nats"
     return Compared(name, how, list(compare_metrics(name, metrics, measured, allowed)))
 
 
 def compare_runs(
-    folder: Path, expected: Mapping[str, Evidence], expected_arrays: Mapping[str, str], tolerance: Tolerance
+    params: Params,
+    folder: Path,
+    expected: Mapping[str, Evidence],
+    expected_arrays: Mapping[str, str],
+    tolerance: Tolerance,
 ) -> Iterator[Compared]:
     """Everything that the copy in `folder` made, against what was expected of it."""
     made = arrays(folder / MANIFEST)
     yield Compared("arrays and folds", f"SHA-256 of {len(made)}", list(compare_arrays(expected_arrays, made)))
-    for run, evidence in expected.items():
-        yield compare(run, evidence, trained(folder, run), tolerance)
+    for name, evidence in expected.items():
+        yield compare(name, evidence, trained(folder, find_run(params, name)), tolerance)
 
 
 def verify_committed(params: Params) -> Compared:
@@ -163,40 +188,64 @@ def verify_committed(params: Params) -> Compared:
     return Compared("committed files", f"MD5 of {len(digests)} in dvc.lock", list(compare_committed(Path(), digests)))
 
 
-def verify_quick(params: Params, folder: Path, record: bool) -> list[Compared]:
+def verify_quick(params: Params, folder: Path, recording: bool) -> list[Compared]:
     copy_project(folder, SMALL)
     small = load_params(folder / "params.yaml")
-    if not record and recorded()[1].keys() != {run.name for run in runs(small)}:
+    if not recording and recorded()[1].keys() != {run.name for run in runs(small, extended=False)}:
         raise UserError(f"{SMOKE} has other runs than params.yaml: `make verify QUICK=1 RECORD=1` writes it anew")
     reproduce(folder, DRIVER)
-    if record:
-        write_json(SMOKE, smoke_record(folder, small))
+    if recording:
+        record = smoke_record(folder, small)
+        write_json(SMOKE, record)
+        print(f"recorded {len(record['runs'])} runs and {len(record['arrays'])} arrays in {SMOKE}")
     expected_arrays, expected = recorded()
-    return list(compare_runs(folder, expected, expected_arrays, Tolerance(*[params.verify.smoke_nats] * 3)))
+    return list(compare_runs(small, folder, expected, expected_arrays, Tolerance(*[params.verify.smoke_nats] * 3)))
 
 
 def verify_full(params: Params, folder: Path, chosen: Sequence[Run]) -> list[Compared]:
     locked = outputs(params)
-    expected = {run.name: published(run.name, locked) for run in chosen}
+    expected = {run.name: published(run, locked) for run in chosen}
     copy_project(folder, {})
     reproduce(folder, (*DRIVER, "--runs", *expected))
     limits = params.verify
     tolerance = Tolerance(limits.epoch_nats, limits.loss_nats, limits.kl_nats)
-    return list(compare_runs(folder, expected, arrays(PUBLISHED / MANIFEST.name), tolerance))
+    return list(compare_runs(params, folder, expected, arrays(PUBLISHED / MANIFEST.name), tolerance))
 
 
-def facts(params: Params, what: str, seconds: float) -> dict:
+def verify(params: Params, chosen: Sequence[Run], *, quick: bool, recording: bool) -> list[Compared]:
+    """Raises: UserError also where the temporary copy finds no room."""
+    try:
+        with tempfile.TemporaryDirectory(prefix="digit-vae-verify-") as name:
+            folder = Path(name).resolve()
+            committed_files = verify_committed(params)
+            anew = verify_quick(params, folder, recording) if quick else verify_full(params, folder, chosen)
+            return [committed_files, *anew, compare_weights(params, folder / TEST_IMAGES)]
+    except OSError as error:
+        where = error.filename or tempfile.gettempdir()
+        raise UserError(f"{where} could not be read or written: {error.strerror or error}") from error
+
+
+def remove_certificate() -> None:
+    """One of an earlier call would look like this one's, should this one end early."""
+    try:
+        for path in (CERTIFICATE, CERTIFICATE.with_suffix(".md")):
+            path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} could not be removed: {error.strerror}") from error
+
+
+def facts(params: Params, what: str, commit: str | None, seconds: float) -> dict:
     return {
         "what": what,
         "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "took": clock(seconds),
-        "commit": git_commit(),
+        "commit": commit,
         "machine": select_device("cpu"),
         "tolerances on another machine": vars(params.verify),
     }
 
 
-def main() -> None:
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", nargs="+", default=(), metavar="RUN", help="runs to train anew, or all")
     parser.add_argument("--quick", action="store_true", help="all runs at smoke size")
@@ -204,18 +253,21 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.record and not arguments.quick:
         raise UserError("--record: expected --quick beside it; the published runs are recorded by `make repro`")
+    if arguments.quick and arguments.runs:
+        raise UserError("--quick (QUICK=1) takes all runs at smoke size: expected no --runs (RUNS) beside it")
+    return arguments
+
+
+def main() -> None:
+    arguments = parse_arguments()
     params, started = load_params(), time.monotonic()
     chosen = chosen_runs(params, arguments.runs)
-    with tempfile.TemporaryDirectory(prefix="digit-vae-verify-") as name:
-        folder = Path(name).resolve()
-        compared = [verify_committed(params)]
-        if arguments.quick:
-            compared += verify_quick(params, folder, arguments.record)
-        else:
-            compared += verify_full(params, folder, chosen)
-        compared.append(compare_weights(params, folder / TEST_IMAGES))
+    commit = git_commit()  # asked first: without its certificate, the working tree differs from the commit
+    if not arguments.quick:
+        remove_certificate()
+    compared = verify(params, chosen, quick=arguments.quick, recording=arguments.record)
     what = "every run at smoke size" if arguments.quick else f"trained anew: {', '.join(run.name for run in chosen)}"
-    said = facts(params, what, time.monotonic() - started)
+    said = facts(params, what, commit, time.monotonic() - started)
     print(certificate_text(compared, said))
     if not arguments.quick:
         write_json(CERTIFICATE, certificate(compared, said))

@@ -44,7 +44,8 @@ def measure(job: dict, on_epoch: Callable[[dict], None] = lambda _: None) -> dic
 
 def machine(job: dict) -> dict:
     """The fingerprint of what runs on the job's device run on, the code's commit, the rate of the matrix product."""
-    from digit_vae.machine import git_commit, matrix_gflops, select_device
+    from digit_vae.commit import git_commit
+    from digit_vae.machine import matrix_gflops, select_device
 
     device, precision = job["device"], job["precision"]
     return {

@@ -1,4 +1,7 @@
-"""A small project on disk as the stages before `compare` and `plot` leave it, with made-up but plausible numbers."""
+"""A small project on disk as the stages before `compare` and `plot` leave it, with made-up but plausible numbers.
+
+Of extended runs there is only what git keeps.
+"""
 
 from pathlib import Path
 
@@ -8,6 +11,7 @@ from synthetic import write_manifest
 
 from digit_vae.files import npz_bytes, write_bytes, write_json, write_npy
 from digit_vae.params import Params, Run, load_params, run_params, runs
+from pipeline.publish import METRICS, reported_file
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_IMAGES = 200
@@ -33,12 +37,12 @@ def write_run(folder: Path, params: Params, run: Run, generator: np.random.Gener
     kl = generator.normal(6.5, 0.1) / settings.beta**0.3
     reconstruction = generator.normal(149, 0.5) + 6 * np.log2(1 + settings.beta)
     epochs = range(1, params.train.epochs + 1)
-    models = folder / "models" / run.name
     write_json(
-        models / "history.json",
+        folder / reported_file(run, "history.json"),
         {
             "run": run.name,
             "params": vars(settings),
+            "data": {"train_images": None, "validation": None},  # as in the manifest, which lists neither
             "epochs": [_history(epoch, reconstruction, kl, settings.beta) for epoch in epochs],
         },
     )
@@ -46,13 +50,15 @@ def write_run(folder: Path, params: Params, run: Run, generator: np.random.Gener
     seconds = [
         {"epoch": epoch, "train_seconds": generator.normal(20, 1), "validation_seconds": 1.0} for epoch in epochs
     ]
-    write_json(models / "timings.json", {"run": run.name, "machine": machine, "setup_seconds": 3.0, "epochs": seconds})
+    content = {"run": run.name, "machine": machine, "setup_seconds": 3.0, "epochs": seconds}
+    write_json(folder / reported_file(run, "timings.json"), content)
     metrics = {
         split: _metrics(reconstruction + shift, kl, params.train.latent_dim)
         for split, shift in {"validation": 0.0, "test": 0.7}.items()
     }
-    write_json(folder / f"reports/metrics/runs/{run.name}.json", metrics)
-    write_samples(models / "samples.npz", params, generator)
+    write_json(folder / METRICS / f"{run.name}.json", metrics)
+    if not run.extended:
+        write_samples(folder / run.folder / "samples.npz", params, generator)
 
 
 def write_samples(path: Path, params: Params, generator: np.random.Generator) -> None:

@@ -38,11 +38,14 @@ def test_the_same_state_gives_the_same_bytes(checkpoint):
 
 def test_every_damage_is_seen(checkpoint):
     packed = pack(checkpoint)
-    for place in range(len(packed)):
+    every_byte = [(place, 1 << place % 8) for place in range(len(packed))]
+    every_bit = [(place, 1 << bit) for place in (0, len(packed) // 2, len(packed) - 1) for bit in range(8)]
+    for place, bit in every_byte + every_bit:
         flipped = bytearray(packed)
-        flipped[place] ^= 1
-        assert unpack(bytes(flipped)) is None, place
-    assert [unpack(packed[:length]) for length in range(0, len(packed), 7)] == [None] * len(range(0, len(packed), 7))
+        flipped[place] ^= bit
+        assert unpack(bytes(flipped)) is None, (place, bit)
+    lengths = [*range(0, len(packed), 7), len(packed) // 2, len(packed) - 1]
+    assert [unpack(packed[:length]) for length in lengths] == [None] * len(lengths)
     assert unpack(packed + b"\0") is None
 
 

@@ -1,8 +1,5 @@
 import json
-import os
 import platform
-import subprocess
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -20,23 +17,6 @@ processor\t: 1
 model name\t: Some CPU @ 2.00GHz
 """
 ARM = "processor\t: 0\nFeatures\t: fp asimd evtstrm sve\n"
-
-
-@pytest.fixture
-def checkout(tmp_path, monkeypatch):
-    """An empty folder that no git settings or repository around it reach, and `git` in it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
-    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
-    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
-        monkeypatch.delenv(name, raising=False)
-    identity = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
-
-    def git(*arguments):
-        done = subprocess.run(["git", *identity, *arguments], check=True, capture_output=True, text=True)
-        return done.stdout.strip()
-
-    return git
 
 
 def test_the_device_is_deterministic_and_has_one_thread(cpu):
@@ -96,18 +76,3 @@ def test_the_rate_is_two_operations_for_each_product_in_the_fastest_time(monkeyp
     assert machine.matrix_gflops("cpu", precision, size=100, repetitions=3) == pytest.approx(2 * 100**3 / 2 / 1e9)
     assert all((factor.dtype, factor.shape) == (dtype, (100, 100)) for factors in multiplied for factor in factors)
     assert multiplied
-
-
-def test_git_commit_says_which_and_whether_it_was_changed(checkout):
-    assert machine.git_commit() is None
-    checkout("init")
-    assert machine.git_commit() is None
-    Path("file").write_text("one")
-    checkout("add", "file")
-    checkout("commit", "-m", "one")
-    commit = checkout("rev-parse", "HEAD")
-    checkout("tag", "v1")
-    Path("untracked").write_text("")
-    assert machine.git_commit() == commit
-    Path("file").write_text("two")
-    assert machine.git_commit() == f"{commit}-dirty"

@@ -159,3 +159,14 @@ def test_mixed_precision_computes_in_bfloat16_and_keeps_float32(make_params, ima
     assert {variable.dtype for variable in vae.weights} == {"float32"}
     assert vae.sampling.compute_dtype == "float32"
     assert {value.dtype.name for value in vae.compute_losses(images)} == {"float32"}
+
+
+def test_the_start_follows_initializer_and_hidden_bias(make_params):
+    """Layers with a ReLU start as asked for; the others, and all at the defaults, as Keras' own."""
+    he = build_vae(make_params(initializer="he_normal", hidden_bias=1.5)).encoder
+    base = build_vae(make_params()).encoder
+    deviation = {encoder: encoder.get_layer("conv_2").kernel.numpy().std() for encoder in (he, base)}
+    assert deviation[he] == pytest.approx((2 / (9 * 32)) ** 0.5, rel=0.03)
+    assert deviation[base] == pytest.approx((2 / (9 * 32 + 9 * 64)) ** 0.5, rel=0.03)
+    assert [float(encoder.get_layer("hidden").bias.numpy().mean()) for encoder in (he, base)] == [1.5, 0]
+    assert abs(he.get_layer("z_mean").kernel.numpy()).max() <= (6 / 18) ** 0.5  # Glorot's uniform limit

@@ -49,6 +49,19 @@ def test_sections_are_frozen(load):
         load(SHIPPED).train.epochs = 1
 
 
+def test_the_runs_of_extended_variants_are_told_apart_in_name_alone_never_in_how_they_are_trained(load):
+    usual = load(SHIPPED)
+    params = load("  beta_4:\n    splits: [full]\n", "  beta_4:\n    splits: [full]\n    extended: true\n")
+    run = find_run(params, "beta_4-full")
+    assert run in runs(params, extended=True)
+    assert run not in runs(params, extended=False)
+    assert {*runs(params)} == {*runs(params, extended=True), *runs(params, extended=False)}
+    assert run_params(params, run) == run_params(usual, find_run(usual, run.name))
+    assert run.metrics == run.folder / "metrics.json" == Path("extended/models/beta_4-full/metrics.json")
+    run = find_run(usual, "baseline-0")
+    assert (run.folder, run.metrics) == (Path("models/baseline-0"), Path("reports/metrics/runs/baseline-0.json"))
+
+
 def test_runs_follow_the_order_of_the_file(load):
     names = [run.name for run in runs(load(SHIPPED))]
     assert names[:7] == ["baseline-full", *(f"baseline-{fold}" for fold in range(5)), "l1_l2-0"]
@@ -79,6 +92,12 @@ def test_a_run_takes_the_train_section_and_its_variants_options(load):
         "kernel_l2": 0.0,
         "dropout": 0.0,
         "batch_norm": False,
+        "initializer": "glorot_uniform",
+        "hidden_bias": 0.0,
+        "warmup_steps": 0,
+        "final_learning_rate": 1.0,
+        "kl_warmup_steps": 0,
+        "clip_norm": None,
     }
     assert dataclasses.replace(changed, beta=1.0, seed=0) == base
     assert (changed.beta, changed.seed) == (2.0, 7)
@@ -165,7 +184,17 @@ def test_a_whole_number_where_a_fraction_is_meant_is_the_same_run(load):
         (
             "first_run: baseline-full",
             "first_run: l1_l2-full",
-            r"plot\.first_run: expected one of .*received 'l1_l2-full'",
+            r"plot\.first_run: expected one of the runs .*received 'l1_l2-full'",
+        ),
+        (
+            "    splits: [full]\n    seed: 1",
+            "    splits: [full]\n    seed: 1\n    extended: true",
+            r"plot\.second_run: expected one of the runs that are not extended, .*; received 'second_run-full'",
+        ),
+        (
+            "    splits: [full, folds]\n",
+            "    splits: [full, folds]\n    extended: true\n",
+            r"variants\.baseline\.extended: expected false, since every report needs 'baseline'; received true",
         ),
         ("  folder: null", "  folder: ''", r"fetch\.folder: expected a text that is not empty, or null; received '' "),
         ("https://storage", "http://storage", r"fetch\.mirrors: expected .* each an https:// address .*'http://stor"),
@@ -309,8 +338,9 @@ def test_any_text_inserted_anywhere_runs_or_is_refused(data, text):
 def test_any_line_that_stands_twice_or_is_lost_runs_or_is_refused(data):
     lines = SHIPPED.splitlines(keepends=True)
     line, place = (data.draw(st.integers(0, len(lines) - 1)) for _ in range(2))
-    load_or_refuse("".join([*lines[:place], lines[line], *lines[place:]]).encode())
-    load_or_refuse("".join([*lines[:line], *lines[line + 1 :]]).encode())
+    twice, lost = [*lines[:place], lines[line], *lines[place:]], [*lines[:line], *lines[line + 1 :]]
+    refusals = [load_or_refuse("".join(each).encode()) for each in (twice, lost)]
+    assert all(refusal is None or re.fullmatch(r"[^\n]+", refusal) for refusal in refusals)
 
 
 @settings(cases, max_examples=100)

@@ -8,6 +8,7 @@ import time
 from types import SimpleNamespace
 
 import pytest
+import yaml
 from dvc.dependency import param
 from dvc.exceptions import DvcException
 from dvc.fs import LocalFileSystem
@@ -16,7 +17,8 @@ from dvc.repo import Repo
 from digit_vae.errors import UserError
 from pipeline.ledger import Ledger, params_parsed_once, uninterrupted
 
-RUN = SimpleNamespace(name="a")
+RUN = SimpleNamespace(name="a", extended=False)
+MORE = SimpleNamespace(name="b", extended=True)
 STAGES = """
 stages:
   train:
@@ -68,6 +70,61 @@ def test_dvc_lock_appears_whole_or_not_at_all(graph, full_disk, caplog):
         assert (graph / "dvc.lock").read_bytes() == written
     with Repo() as repo:
         assert repo.status() == {}
+
+
+@pytest.mark.usefixtures("graph")
+def test_a_run_that_the_driver_trains_is_kept_from_dvc_and_the_reason_said(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["driver"])
+    with Repo() as repo:
+        ledger = Ledger(repo)
+        job = ledger.next_job(RUN)
+        for let_go in (lambda: ledger.release(job), ledger.close):
+            ledger.hold(job)
+            assert ledger.next_job(RUN)  # its own process goes on
+            with monkeypatch.context() as other:
+                other.setattr(sys, "argv", ["dvc", "repro"])  # by which DVC tells processes apart, beside their number
+                with pytest.raises(DvcException, match=r"is busy, it is being blocked by:\n  \(PID \d+\): driver"):
+                    Ledger(repo).next_job(RUN)
+                let_go()
+                assert Ledger(repo).next_job(RUN)
+
+
+def test_each_graph_has_a_lock_file_of_its_own(graph):
+    (graph / "extended").mkdir()
+    stages = (
+        STAGES.replace("[a]", "[b]")
+        .replace("touch out", "touch more")
+        .replace("[out]", "[more]")
+        .replace("    do:\n", "    do:\n      wdir: ..\n")
+    )
+    (graph / "extended/dvc.yaml").write_text(stages)
+    with Repo() as repo:
+        ledger = Ledger(repo, ["dvc.yaml", "extended/dvc.yaml"])
+        assert not ledger.is_settled()
+        for run, name in ((RUN, "out"), (MORE, "more")):
+            ledger.record(ledger.next_job(run), {graph / name: b"weights"})
+        ledger.close()
+        assert Ledger(repo, ["dvc.yaml", "extended/dvc.yaml"]).is_settled()
+    locks = {path: yaml.safe_load((graph / path).read_text())["stages"] for path in ("dvc.lock", "extended/dvc.lock")}
+    assert {path: [*stages] for path, stages in locks.items()} == {
+        "dvc.lock": ["train@a"],
+        "extended/dvc.lock": ["train@b"],
+    }
+
+
+def test_a_place_that_dvc_cannot_write_is_named(graph):
+    with Repo() as repo:
+        ledger = Ledger(repo)
+        job = ledger.next_job(RUN)
+        (graph / ".dvc/cache").write_text("in the way")
+        with pytest.raises(UserError, match=r"/\.dvc/cache\S* could not be read or written: "):
+            ledger.record(job, {graph / "out": b"weights"})
+        lock = graph / ".dvc/tmp/lock"
+        lock.unlink()
+        lock.mkdir()
+        for ask in (ledger.is_settled, lambda: ledger.next_job(RUN)):
+            with pytest.raises(UserError, match=r"/\.dvc/tmp/lock could not be read or written: Is a directory"):
+                ask()
 
 
 def test_ctrl_c_waits_for_the_end_of_an_uninterrupted_block():

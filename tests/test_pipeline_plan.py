@@ -20,6 +20,16 @@ def test_the_matrix_names_for_each_run_the_file_it_is_validated_on():
     assert matrix["l1_l2-3"] == {"variant": "l1_l2", "validation": "folds/3.npy"}
 
 
+def test_extended_runs_stand_apart(project):
+    for extended, (there, elsewhere) in {True: ("extended", "runs"), False: ("runs", "extended")}.items():
+        params = yaml.safe_load((project / "params.yaml").read_text())
+        params["variants"]["more"] = {"splits": ["full"], "extended": extended}
+        (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False))
+        matrix = yaml.safe_load(plan.matrix(load_params()))
+        assert matrix[there]["more-full"] == {"variant": "more", "validation": "test_images.npy"}
+        assert "more-full" not in matrix[elsewhere]
+
+
 def test_a_changed_matrix_is_written_and_the_stage_asks_for_another_start(project, run_stage, capsys):
     (project / "runs.yaml").write_text("runs: {}\n")
     assert run_stage(plan.main) == 1

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import signal
 import socket
 import subprocess
@@ -11,6 +13,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 import yaml
+from mlflow import MlflowClient
 from ray.cluster_utils import Cluster
 from ray.exceptions import RayTaskError, WorkerCrashedError
 
@@ -194,18 +197,49 @@ def test_a_failing_run_is_named_and_does_not_stop_the_others(reproduced, monkeyp
         keep_variants(
             **VARIANTS,
             on_gpu={"splits": ["full"], "device": "gpu"},
+            diverging={"splits": ["full"], "learning_rate": 10.0, "beta": 1e6},
             beta_2={"splits": ["full"], "beta": 2.0},
         ),
     )
     status, out, err = drive(reproduced, *DRIVER)
     assert status == 1
-    assert "5 of 7 runs are up to date" in out
-    assert "error: 1 of 7 runs failed, all others are kept: on_gpu-full (train.device: expected a GPU" in err
+    assert "5 of 8 runs are up to date" in out
+    assert "error: 2 of 8 runs failed, all others are kept: " in err
+    assert "on_gpu-full (train.device: expected a GPU" in err
+    assert re.search(r"diverging-full \(training diverged: \w+ is (nan|inf) after epoch 1; expected a finite", err)
+    assert err.count("train@diverging-full failed: ") == 1
     assert "Traceback" not in err
-    change_params(reproduced, lambda params: params["variants"].pop("on_gpu"))
+    assert not (reproduced / "models/diverging-full").exists()
+    client = MlflowClient(tracking_uri=f"sqlite:///{reproduced / 'mlflow.db'}")
+    tried = client.search_runs([client.get_experiment_by_name("digit-vae").experiment_id], "tags.variant = 'diverging'")
+    assert [run.info.status for run in tried if "run" in run.data.tags] == ["KILLED"]  # once, without a retry
+    change_params(reproduced, lambda params: [params["variants"].pop(name) for name in ("on_gpu", "diverging")])
     status, out, _ = drive(reproduced, *DRIVER)
     assert status == 0
     assert "6 of 6 runs are up to date" in out
+
+
+def test_extended_runs_are_trained_by_their_own_command_alone(reproduced, tmp_path):
+    """The last calls are those of a clone that has what git keeps, and neither the extended models nor their cache."""
+    change_params(reproduced, keep_variants(**VARIANTS, beta_8={"splits": ["full"], "beta": 8.0, "extended": True}))
+    status, out, _ = drive(reproduced, *DRIVER)
+    assert (status, "5 of 5 runs are up to date" in out) == (0, True)
+    assert "beta_8" not in (reproduced / "reports/tables/runs.md").read_text()
+    status, out, _ = drive(reproduced, *DRIVER, "--extended")
+    assert (status, "5 of 6 runs are up to date" in out) == (0, True)
+    assert "beta_8-full" in (reproduced / "reports/tables/runs.md").read_text()
+    assert "up to date" in drive(reproduced, "dvc", "status", "dvc.yaml", "extended/dvc.yaml")[1]
+    assert "6 of 6 runs are up to date" in drive(reproduced, *DRIVER, "--extended")[1]
+    for lost in ("extended/models", ".dvc/cache", "reports/README.md", "reports/tables"):
+        subprocess.run(["mv", lost, tmp_path / lost.replace("/", "-")], cwd=reproduced, check=True)
+    for module in (("dvc", "repro"), DRIVER):
+        assert drive(reproduced, *module)[0] == 0
+        assert "beta_8-full" in (reproduced / "reports/tables/runs.md").read_text()
+        assert not (reproduced / "extended/models").exists()
+    (tmp_path / ".dvc-cache").rename(reproduced / ".dvc/cache")
+    status, out, _ = drive(reproduced, *DRIVER, "--runs", "beta_8-full")
+    assert (status, "1 of 1 runs are up to date" in out) == (0, True)
+    assert (reproduced / "extended/models/beta_8-full/model.weights.h5").is_file()
 
 
 def test_ctrl_c_keeps_what_is_finished(reproduced):
@@ -241,6 +275,7 @@ def test_a_run_that_there_is_not_is_refused(run_stage, capsys):
     ("error", "expected"),
     [
         (UserError("params were changed"), "params were changed"),
+        (PermissionError(13, "Permission denied", "checkpoints/a"), "checkpoints/a: Permission denied"),
         (RayTaskError("train_task", "Traceback ...", UserError("training diverged")), "training diverged"),
         (RayTaskError("train_task", "Traceback ...", MemoryError("no memory")), "MemoryError: no memory"),
         (WorkerCrashedError(), "its process or machine died, and so in 3 retries: The worker died unexpectedly"),
@@ -271,6 +306,36 @@ def test_two_drivers_in_one_folder_are_refused():
         pass
     with repro.alone():
         pass
+
+
+def test_a_folder_that_cannot_be_written_is_named(project, run_stage, capsys):
+    (project / ".dvc").write_text("in the place of the folder")
+    assert run_stage(repro.main, "--runs", "baseline-0") == 1
+    assert capsys.readouterr().err == "error: .dvc/tmp/repro.lock could not be written: Not a directory\n"
+
+
+def test_a_machine_with_other_versions_is_given_no_task_whenever_it_joined(monkeypatch):
+    task = repro.on_an_equal_machine(lambda run, **_: run)
+    monkeypatch.setattr(repro.ray.util, "get_node_ip_address", lambda: "10.0.0.2")
+    assert task("baseline-0", images=None) == "baseline-0"
+    monkeypatch.setattr(repro, "versions", lambda: dict.fromkeys(("python", *repro.VERSIONED), "0.1"))
+    with pytest.raises(UserError, match=r"expected machines with python 3.*; received 10\.0\.0\.2 \(python 0\.1, "):
+        task("baseline-0", images=None)
+
+
+OUTLIVES = "from pipeline import repro; print(repro.is_to_outlive_its_parent())"
+
+
+@pytest.mark.parametrize(
+    ("around", "inside", "outlives"),
+    [([], [], False), ([], ["nohup"], True), (["nohup", "bash", "-c"], [], False), (["setsid"], [], True)],
+)
+def test_a_driver_dies_with_its_parent_unless_it_was_asked_not_to(around, inside, outlives):
+    command = [*inside, sys.executable, "-c", OUTLIVES]
+    if around[-1:] == ["-c"]:  # a parent that is itself asked to outlive its own
+        command = [f"{shlex.join(command)}; true"]
+    done = subprocess.run([*around, *command], stdout=subprocess.PIPE, text=True, check=True)
+    assert done.stdout == f"{outlives}\n"
 
 
 def test_progress_counts_all_epochs_of_all_runs(project, capsys):

@@ -20,6 +20,9 @@ def checkout(tmp_path, monkeypatch):
         "pipeline/new.py": "not yet tracked",
         "reports/README.md": "made by the graph",
         "reports/benchmarks/a.json": "measured, and read by the graph",
+        "reports/extended/README.md": "says what the folder is for, which the graph reads",
+        "reports/extended/runs/a.history.json": "made by the extended graph",
+        "extended/dvc.lock": "made by the extended graph",
         "dvc.lock": "made by the graph",
         ".gitignore": "/ignored/\n",
         "ignored/file": "ignored",
@@ -28,7 +31,7 @@ def checkout(tmp_path, monkeypatch):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_text(content)
     subprocess.run(["git", "init", "--quiet"], cwd=folder, check=True)
-    subprocess.run(["git", "add", "src", "params.yaml", "reports", "dvc.lock"], cwd=folder, check=True)
+    subprocess.run(["git", "add", "src", "params.yaml", "reports", "dvc.lock", "extended"], cwd=folder, check=True)
     monkeypatch.chdir(folder)
     return folder
 
@@ -42,6 +45,7 @@ def test_the_copy_has_the_sources_and_nothing_that_the_graph_makes(checkout, tmp
         "src/code.py",
         "pipeline/new.py",
         "reports/benchmarks/a.json",
+        "reports/extended/README.md",
         ".gitignore",
     }
     params = yaml.safe_load((target / "params.yaml").read_text())

@@ -1,4 +1,6 @@
 import json
+import os
+import re
 import socket
 import sqlite3
 import subprocess
@@ -50,7 +52,7 @@ def stored(folder):
 
 
 def test_all_runs_with_files_are_brought_in_once(mlflow_project, run_stage, capsys):
-    names = [run.name for run in runs(load_params())]
+    names = [run.name for run in runs(load_params(), extended=False)]
     for name in names[:2]:
         write_run(mlflow_project, name)
     write_json(mlflow_project / "reports/metrics/variants/baseline.json", {"folds": 2})
@@ -125,9 +127,10 @@ def test_verify_says_what_belongs_and_fails_for_what_the_files_do_not_say(mlflow
         assert run_stage(track.main) == 0
     capsys.readouterr()
     assert run_stage(track.main, "--verify") == 0
-    out = capsys.readouterr().out
+    out, err = capsys.readouterr()
+    assert err == ""
     assert "3 present: " in out
-    assert "0 superseded\n0 training\n0 not there" in out
+    assert "0 incomplete\n0 superseded\n0 training\n0 not there" in out
 
     write_evaluation(mlflow_project, "baseline-1", elbo=-1.0)
     write_run(mlflow_project, "baseline-0", started_at=1_800_000_000.0)
@@ -141,6 +144,20 @@ def test_verify_says_what_belongs_and_fails_for_what_the_files_do_not_say(mlflow
 
     assert run_stage(track.main) == 0
     assert run_stage(track.main, "--verify") == 0
+
+
+def test_verify_says_what_a_run_lacks_and_track_completes_it(mlflow_project, run_stage, capsys):
+    write_run(mlflow_project, "baseline-0")
+    track.follow(events("baseline-0", end=False)[:2])
+    assert run_stage(track.main, "--verify") == 0
+    out = capsys.readouterr().out
+    run_id = logged(mlflow_project)["baseline-0"].info.run_id
+    assert f"1 incomplete: baseline-0 ({run_id[:8]})\n" in out
+    lacks = r"metric kl_loss of epoch 2, metric kl_loss of epoch 3, metric loss of epoch 2 and \d+ more"
+    assert re.search(rf"^baseline-0 \({run_id}\) lacks {lacks}: `make track` completes it$", out, re.MULTILINE)
+    assert run_stage(track.main) == 0
+    assert run_stage(track.main, "--verify") == 0
+    assert "0 incomplete\n" in capsys.readouterr().out
 
 
 def test_a_damaged_file_is_one_line(mlflow_project, run_stage, capsys):
@@ -231,7 +248,7 @@ def test_a_server_that_went_away_and_came_back_has_all_at_the_end(mlflow_project
 
 @pytest.mark.parametrize("writers", [2, pytest.param(8, marks=pytest.mark.slow)])
 def test_trackers_that_make_the_store_at_once_lose_nothing(project, monkeypatch, writers):
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    monkeypatch.setenv("PYTHONPATH", f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}")
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
     names = [run.name for run in runs(load_params())][:writers]
     for name in names:

@@ -1,5 +1,6 @@
 import hashlib
 import json
+import re
 from dataclasses import asdict
 
 import numpy as np
@@ -78,7 +79,7 @@ def test_a_run_becomes_three_files_and_its_events(small_project, run_stage, even
         "data": {"train_images": sha256(data / "train_images.npy"), "validation": sha256(small_project / FOLD)},
     }
     for number, epoch in enumerate(history["epochs"], start=1):
-        assert set(epoch) == {"epoch", *LOSSES, *(f"val_{name}" for name in LOSSES)}
+        assert set(epoch) == {"epoch", "health", *LOSSES, *(f"val_{name}" for name in LOSSES)}
         assert epoch["epoch"] == number
         for prefix in ("", "val_"):
             loss, *terms = (epoch[prefix + name] for name in LOSSES)
@@ -209,7 +210,7 @@ def test_a_place_that_cannot_be_written_is_one_line_and_costs_no_epoch(small_pro
 def test_the_hash_of_the_inputs_follows_params_data_and_nothing_else(project):
     def inputs(run="baseline-full", data="a"):
         params = load_params()
-        return train.describe(params, find_run(params, run), {"train_images": data})[1]["inputs_sha256"]
+        return train.describe(params, find_run(params, run), {"train_images": data}, None).timings["inputs_sha256"]
 
     before = inputs()
     assert inputs() == before
@@ -217,6 +218,22 @@ def test_the_hash_of_the_inputs_follows_params_data_and_nothing_else(project):
     assert inputs(run="beta_2-full") != before
     change_params(project, "learning_rate: 0.001", "learning_rate: 0.002")
     assert inputs() != before
+
+
+def test_a_run_beyond_a_limit_of_health_that_warns_says_so_at_its_end(small_project, run_stage, capsys):
+    change_params(small_project, "warn_dead_share: 0.8", "warn_dead_share: 0.01")
+    change_params(small_project, "health:\n  epochs: 5", "health:\n  epochs: 1")
+    assert run_stage(train.main, "l1_l2-0") == 0
+    [line] = [line for line in capsys.readouterr().out.splitlines() if line.startswith("l1_l2-0: warning: ")]
+    assert re.search(r"\d+ of 16 units of layer hidden are dead", line)
+
+
+def test_a_run_beyond_a_limit_of_health_that_fails_ends_there(small_project, run_stage, capsys):
+    change_params(small_project, "fail_dead_share: 1.0", "fail_dead_share: 0.001")
+    change_params(small_project, "health:\n  epochs: 5", "health:\n  epochs: 2")
+    assert run_stage(train.main, "l1_l2-0") == 1
+    assert re.search(r"error: \d+ of \d+ units of layer \w+ are dead: expected less", capsys.readouterr().err)
+    assert not (small_project / "models/l1_l2-0").exists()
 
 
 def test_a_diverging_run_writes_nothing_and_does_not_end_in_the_mirror(small_project, run_stage, events, capsys):

@@ -10,17 +10,23 @@ import pytest
 import yaml
 from synthetic import history, timings
 
+from digit_vae.errors import UserError
 from digit_vae.evaluation import encode, measure
-from digit_vae.files import write_bytes, write_json
+from digit_vae.files import write_bytes, write_json, write_text
 from digit_vae.model import build_vae
 from digit_vae.params import FULL, Run, load_params, run_params, runs
 from digit_vae.verification import md5
 from pipeline import publish, verify
 from pipeline.smoke import SMALL
 
-VARIANTS = {"baseline": {"splits": ["full", "folds"]}, "dropout": {"splits": ["folds"], "dropout": 0.2}}
+VARIANTS = {
+    "baseline": {"splits": ["full", "folds"]},
+    "beta_2": {"splits": ["folds"], "beta": 2.0, "extended": True},
+    "dropout": {"splits": ["folds"], "dropout": 0.2},
+}
 FIRST = "baseline-full"
 WEIGHTS = f"models/{FIRST}/model.weights.h5"
+ROOT = Path(__file__).parent.parent
 
 pytestmark = pytest.mark.usefixtures("cpu")
 
@@ -28,7 +34,7 @@ pytestmark = pytest.mark.usefixtures("cpu")
 @pytest.fixture(scope="module")
 def measured(digits, tmp_path_factory):
     """Weights of an untrained model, and what they are worth on 100 images: bytes and metrics."""
-    params = load_params(Path(__file__).parent.parent / "params.yaml")
+    params = load_params(ROOT / "params.yaml")
     vae = build_vae(run_params(params, Run("baseline", FULL)))
     path = tmp_path_factory.mktemp("weights") / "model.weights.h5"
     vae.save_weights(path)
@@ -45,26 +51,31 @@ def published(project, measured, digits, cpu, idx_bytes, run_stage):
     (project / "params.yaml").write_text(yaml.safe_dump(content))
     params = load_params()
     for run in runs(params):
-        folder = project / "models" / run.name
+        folder = project / run.folder
         settings = vars(run_params(params, run))
         write_json(folder / "history.json", history(run.name) | {"params": settings})
         write_json(folder / "timings.json", timings(run.name) | {"machine": cpu})
         write_bytes(folder / "model.weights.h5", measured[0])
         write_bytes(folder / "samples.npz", b"samples")
-        write_json(project / f"reports/metrics/runs/{run.name}.json", {"validation": measured[1], "test": measured[1]})
+        write_json(project / run.metrics, {"validation": measured[1], "test": measured[1]})
     write_json(publish.MANIFEST, {"sha256": {f"folds/{fold}.npy": str(fold) * 64 for fold in (0, 1)}})
     write_bytes(verify.TEST_IMAGES, idx_bytes(digits[300:, ..., 0]))
-    assert run_stage(publish.main) == 0
-    write_lock(project)
+    write_locks(params)
+    assert run_stage(publish.main) == run_stage(publish.main, "--extended") == 0
     return project
 
 
-def write_lock(project):
-    made = [path for path in project.rglob("*.*") if path.is_file() and path.name != "params.yaml"]
-    outs = [{"path": str(path.relative_to(project)), "md5": md5(path)} for path in sorted(made)]
-    gone = {"outs": [{"path": "reports/metrics/runs/removed-0.json", "md5": "x"}]}
-    stages = {"everything": {"outs": outs}, "evaluate@removed-0": gone}
-    (project / "dvc.lock").write_text(yaml.safe_dump({"stages": stages}))
+def write_locks(params):
+    """As the graphs do before they publish."""
+    for lock, extended in ((verify.LOCK, False), (verify.EXTENDED_LOCK, True)):
+        folders = [run.folder for run in runs(params, extended=extended)]
+        files = [path for folder in folders for path in folder.iterdir()]
+        if not extended:
+            files += [publish.MANIFEST, *(run.metrics for run in runs(params, extended=False))]
+        gone = {"outs": [{"path": "reports/metrics/runs/removed-0.json", "md5": "x"}]}
+        outs = [{"path": str(path), "md5": md5(path)} for path in files]
+        stages = {"everything": {"outs": outs}, "evaluate@removed-0": gone}
+        write_text(lock, yaml.safe_dump({"stages": stages}))
 
 
 @pytest.fixture
@@ -109,10 +120,14 @@ def change_weight(path):
         file["encoder/layers/dense_1/vars/1"][1] += 0.5  # z_mean, one of two
 
 
+def cut(path):
+    write_bytes(path, path.read_bytes()[:-1000])
+
+
 def test_by_default_one_fold_of_each_variant_is_trained_and_a_certificate_is_written(published, run_verify, cpu):
     status, out, asked = run_verify()
     assert status == 0, out
-    names = [FIRST, "baseline-0", "dropout-0"]
+    names = [FIRST, "baseline-0", "beta_2-0", "dropout-0"]
     assert asked == [{}, ("pipeline.repro", "--runs", *names)]
     certificate = json.loads((published / "reports/certificate.json").read_text())
     assert certificate["holds"]
@@ -126,7 +141,10 @@ def test_by_default_one_fold_of_each_variant_is_trained_and_a_certificate_is_wri
 
 
 def test_runs_are_chosen_by_name_or_all(run_verify):
-    every = ["baseline-full", "baseline-0", "baseline-1", "dropout-0", "dropout-1"]
+    every = [
+        "baseline-full",
+        *(f"{variant}-{fold}" for variant in ("baseline", "beta_2", "dropout") for fold in (0, 1)),
+    ]
     assert run_verify("--runs", "all")[2][1] == ("pipeline.repro", "--runs", *every)
     assert run_verify("--runs", "dropout-1", "dropout-1")[2][1] == ("pipeline.repro", "--runs", "dropout-1")
     status, out, asked = run_verify("--runs", "dropout-7")
@@ -146,6 +164,19 @@ def test_runs_are_chosen_by_name_or_all(run_verify):
             r"dropout-0: epoch 2, loss: expected \d+\.\d+, received 1\.0, ",
         ),
         (
+            lambda made: write_text(
+                made / "models/dropout-0/history.json",
+                re.sub(
+                    r'"kl_loss": \d.*', '"kl_loss": NaN,', (made / "models/dropout-0/history.json").read_text(), count=1
+                ),
+            ),
+            r"dropout-0: epoch 1, kl_loss: expected \d+\.\d+, received nan, nan apart",
+        ),
+        (
+            lambda made: cut(made / WEIGHTS),
+            rf"{FIRST}: weights as trained anew: expected a file that can be read, received \S+ is damaged",
+        ),
+        (
             lambda made: change(made / "models/dropout-0/history.json", "params", "seed", value=3),
             "dropout-0: params seed: expected 0, received 3",
         ),
@@ -158,7 +189,7 @@ def test_runs_are_chosen_by_name_or_all(run_verify):
             r"dropout-0: MD5 of samples\.npz: expected \w+, received \w+",
         ),
     ],
-    ids=["weight", "epoch", "seed", "fold", "samples"],
+    ids=["weight", "epoch", "no number", "damage", "seed", "fold", "samples"],
 )
 def test_what_training_makes_otherwise_is_named(published, run_verify, breaking, named):
     status, out, _ = run_verify(breaking=breaking)
@@ -184,16 +215,32 @@ def test_what_training_makes_otherwise_is_named(published, run_verify, breaking,
             ],
         ),
         (
+            lambda: cut(publish.PUBLISHED / f"{FIRST}.model.weights.h5"),
+            [
+                rf"{FIRST}: weights as published: expected a file that can be read, received {FIRST}\S+ is damaged",
+                rf"published weights of {FIRST}: file: expected weights of this run, received reports/\S+ is damaged",
+            ],
+        ),
+        (
+            (publish.PUBLISHED / f"{FIRST}.model.weights.h5").unlink,
+            [rf"published weights of {FIRST}: file: expected weights of this run, received reports/\S+ is missing"],
+        ),
+        (
             lambda: change(publish.PUBLISHED / "dropout-1.history.json", "data", "validation", value="f" * 64),
             [r"reports/published/dropout-1\.history\.json: MD5 in dvc\.lock"],
         ),
+        (
+            lambda: change(publish.METRICS / "beta_2-1.json", "test", "elbo", value=-100.0),
+            [r"reports/metrics/runs/beta_2-1\.json: MD5 in dvc\.lock"],
+        ),
     ],
-    ids=["metric", "weight", "fold"],
+    ids=["metric", "weight", "damage", "no weights", "fold", "extended"],
 )
-def test_what_is_published_otherwise_is_named(run_verify, breaking, named):
+def test_what_is_published_otherwise_is_named(published, run_verify, breaking, named):
     breaking()
     status, out, _ = run_verify()
     assert status == 1
+    assert not json.loads((published / "reports/certificate.json").read_text())["holds"]
     for each in named:
         assert re.search(rf"^- {each}", out, re.MULTILINE), out
 
@@ -202,10 +249,9 @@ def test_on_another_machine_other_bytes_hold_within_the_tolerances(run_verify):
     def elsewhere(off):
         def breaking(made):
             for run in runs(load_params()):
-                change(made / "models" / run.name / "timings.json", "machine", "cpu", value="Another CPU")
-                epochs = json.loads((made / "models" / run.name / "history.json").read_text())["epochs"]
-                value = epochs[2]["loss"] + off
-                change(made / "models" / run.name / "history.json", "epochs", 2, "loss", value=value)
+                change(made / run.folder / "timings.json", "machine", "cpu", value="Another CPU")
+                value = json.loads((made / run.folder / "history.json").read_text())["epochs"][2]["loss"] + off
+                change(made / run.folder / "history.json", "epochs", 2, "loss", value=value)
 
         return breaking
 
@@ -220,10 +266,21 @@ def test_on_another_machine_other_bytes_hold_within_the_tolerances(run_verify):
 @pytest.mark.usefixtures("published")
 def test_local_weights_serve_where_they_are_those_of_the_lock():
     locked = verify.outputs(load_params())
-    local = Path("models/dropout-0/model.weights.h5")
-    assert verify.published("dropout-0", locked).weights == local
-    change_weight(local)
-    assert verify.published("dropout-0", locked).weights is None
+    for run in (Run("dropout", "0"), Run("beta_2", "0", extended=True)):
+        local = run.folder / "model.weights.h5"
+        assert verify.published(run, locked).weights == local
+        change_weight(local)
+        assert verify.published(run, locked).weights is None
+
+
+@pytest.mark.usefixtures("published")
+def test_before_the_extended_runs_are_trained_they_have_no_lock():
+    with_them = verify.outputs(load_params())
+    verify.EXTENDED_LOCK.unlink()
+    without = verify.outputs(load_params())
+    assert with_them.keys() - without.keys() == {
+        str(path) for fold in (0, 1) for path in Run("beta_2", str(fold), extended=True).folder.iterdir()
+    }
 
 
 def test_quick_holds_the_smoke_graph_against_its_record(published, run_verify):
@@ -233,6 +290,7 @@ def test_quick_holds_the_smoke_graph_against_its_record(published, run_verify):
     status, out, asked = run_verify("--quick", "--record")
     assert status == 0, out
     assert asked == [SMALL, ("pipeline.repro",)]
+    assert "recorded 5 runs and 2 arrays in reports/smoke.json\n" in out
     assert run_verify("--quick")[0] == 0, out
     assert not (published / "reports/certificate.json").exists()
 
@@ -251,8 +309,72 @@ def test_a_record_of_other_runs_is_refused_before_anything_is_trained(published,
     assert "reports/smoke.json has other runs than params.yaml: `make verify QUICK=1 RECORD=1` writes it anew" in out
 
 
+def test_all_runs_at_smoke_size_and_chosen_ones_exclude_each_other(run_verify):
+    status, out, asked = run_verify("--quick", "--runs", "dropout-1")
+    assert (status, asked) == (1, [])
+    assert "--quick (QUICK=1) takes all runs at smoke size: expected no --runs (RUNS) beside it" in out
+
+
+@pytest.mark.parametrize("error", [UserError("the graph did not run through"), OSError(28, "No space left", "copy/x")])
+def test_where_it_ends_early_no_certificate_is_left(published, run_verify, error):
+    assert run_verify()[0] == 0
+    certificates = [published / f"reports/certificate.{kind}" for kind in ("json", "md")]
+    assert all(path.is_file() for path in certificates)
+
+    def end(_):
+        raise error
+
+    status, out, _ = run_verify(breaking=end)
+    assert status == 1
+    assert "error: the graph did not run" in out or "error: copy/x could not be read or written: No space left" in out
+    assert not any(path.exists() for path in certificates)
+
+
+def test_a_certificate_that_cannot_be_removed_is_named_before_anything_is_trained(published, run_verify):
+    (published / "reports/certificate.md").mkdir()
+    status, out, asked = run_verify()
+    assert (status, asked) == (1, [])
+    assert "error: reports/certificate.md could not be removed: " in out
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"\xff",
+        b"stages: [",
+        b"stages: 3",
+        b"{}",
+        b"<<<<<<< HEAD\nschema: '2.0'\n=======\n",
+        b"stages: {a: {outs: [{path: x}]}}",
+        b"stages: {a: {outs: 3}}",
+        b"stages: {a: }",
+    ],
+)
+def test_a_damaged_lock_is_refused_in_one_line(tmp_path, content):
+    (tmp_path / "dvc.lock").write_bytes(content)
+    with pytest.raises(UserError, match=r"^\S+/dvc\.lock is damaged \([^\n]+\): `git checkout \S+` brings [^\n]+$"):
+        verify.locked_stages(tmp_path / "dvc.lock")
+
+
 def test_without_a_lock_there_is_nothing_to_hold_against(published, run_verify):
     (published / "dvc.lock").unlink()
     status, out, _ = run_verify()
     assert status == 1
     assert "error: dvc.lock is missing: `make repro` makes it" in out
+
+
+def test_the_committed_files_are_those_of_the_lock(monkeypatch):
+    monkeypatch.chdir(ROOT)
+    compared = verify.verify_committed(load_params())
+    assert compared.deviations == []
+    assert int(re.search(r"\d+(?= in dvc)", compared.how)[0]) > 2 * len(runs(load_params()))
+
+
+if (ROOT / verify.TEST_IMAGES).is_file():  # a fresh clone has none: there `make verify QUICK=1` does this, also in CI
+
+    def test_the_published_weights_give_the_published_losses(monkeypatch):
+        monkeypatch.chdir(ROOT)
+        compared = verify.compare_weights(load_params(), verify.TEST_IMAGES)
+        assert compared.deviations == []
+        assert compared.how.startswith("measured on 10,000 test images")

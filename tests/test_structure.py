@@ -1,6 +1,8 @@
 """What the layout promises: stages name what they run, imports run downwards, locks are complete without addresses."""
 
 import ast
+import json
+import os
 import re
 import subprocess
 from pathlib import Path
@@ -10,13 +12,17 @@ import yaml
 
 ROOT = Path(__file__).parent.parent
 SOURCES = {"digit_vae": ROOT / "src", "pipeline": ROOT}
-GRAPHS = ("dvc.yaml", "benchmark/dvc.yaml")
+GRAPHS = ("dvc.yaml", "extended/dvc.yaml", "benchmark/dvc.yaml")
 STAGES = {
-    name: stage for graph in GRAPHS for name, stage in yaml.safe_load((ROOT / graph).read_text())["stages"].items()
+    f"{graph}:{name}": stage
+    for graph in GRAPHS
+    for name, stage in yaml.safe_load((ROOT / graph).read_text())["stages"].items()
 }
 PARAMS = yaml.safe_load((ROOT / "params.yaml").read_text())
 LOCKS = ("requirements.lock", "requirements-gpu.lock")
-TENSORFLOW = ("evaluation", "layers", "likelihood", "losses", "machine", "model", "stock_keras", "training")
+TENSORFLOW = (
+    *("evaluation", "examination", "layers", "likelihood", "losses", "machine", "model", "stock_keras", "training"),
+)
 # Every other dependency may be imported anywhere.
 ALLOWED = {
     "tensorflow": {f"digit_vae.{name}" for name in TENSORFLOW},
@@ -77,7 +83,7 @@ def tracked_files():
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_exactly_the_modules_that_it_runs(stage):
     module = re.match(r"(?:exec )?python -m (pipeline\.\w+)", body(STAGES[stage])["cmd"])[1]
-    assert module == f"pipeline.{stage}"
+    assert module == f"pipeline.{stage.rpartition(':')[2]}"
     code = {name for name in body(STAGES[stage])["deps"] if name.endswith(".py")}
     assert code == {str(path_of(name).relative_to(ROOT)) for name in closure(module)}
 
@@ -91,9 +97,28 @@ def test_a_stage_names_params_that_exist(stage):
             value = value[key]
 
 
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_extended_runs_are_made_as_the_others_are_in_another_folder(name):
+    usual, extended = (STAGES[f"{graph}:{name}"] for graph in GRAPHS[:2])
+    assert (usual["foreach"], extended["foreach"]) == ("${runs}", "${extended}")
+    expected = json.loads(json.dumps(body(usual)).replace('"models/', '"extended/models/')) | {"wdir": ".."}
+    if "metrics" in expected:
+        expected["metrics"] = ["extended/models/${key}/metrics.json"]
+    assert body(extended) == expected
+
+
+def test_nothing_that_an_extended_stage_makes_is_a_dependency_of_dvc_yaml():
+    """DVC would train the extended runs before `dvc repro` makes the report."""
+    extended = [body(stage) for name, stage in STAGES.items() if name.startswith("extended/")]
+    outs = [Path(out) for stage in extended for out in (*stage.get("outs", ()), *stage.get("metrics", ()))]
+    deps = {dep for name, stage in STAGES.items() if name.startswith("dvc.yaml:") for dep in body(stage)["deps"]}
+    assert len(outs) == 5
+    assert not [(str(out), dep) for out in outs for dep in deps if out.is_relative_to(dep)]
+
+
 def test_every_section_of_the_params_belongs_to_a_stage_or_to_a_command():
     named = {name.split(".")[0] for stage in STAGES.values() for name in body(stage).get("params", [])}
-    assert named | {"repro", "verify"} == set(PARAMS)
+    assert named | {"health", "repro", "verify"} == set(PARAMS)
     assert path_of("pipeline.verify").is_file()
 
 
@@ -142,6 +167,30 @@ def test_the_ui_listens_on_this_machine_alone_and_does_not_unpickle():
     [recipe] = re.findall(r"^ui:.*\n(?:\t.*\n)+", (ROOT / "Makefile").read_text(), re.M)
     assert "mlflow ui --host 127.0.0.1 " in recipe
     assert "MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false" in recipe
+
+
+def test_ci_shows_no_certificate_but_that_of_its_own_run(tmp_path):
+    workflow = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())
+    [step] = [step for step in workflow["jobs"]["verify"]["steps"] if "GITHUB_STEP_SUMMARY" in step.get("run", "")]
+    assert step["if"] == "always()"
+    certificate, summary = tmp_path / "reports/certificate.md", tmp_path / "summary"
+    certificate.parent.mkdir()
+    certificate.write_text("committed")
+    author = ["-c", "user.name=a", "-c", "user.email=a@b"]
+    for command in (["init", "-q"], ["add", "."], [*author, "commit", "-qm", "a"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+
+    def shown():
+        summary.unlink(missing_ok=True)
+        environment = os.environ | {"GITHUB_STEP_SUMMARY": str(summary)}
+        subprocess.run(["bash", "-ec", step["run"]], cwd=tmp_path, env=environment, check=True)
+        return summary.read_text()
+
+    assert shown() == "The verification ended without a certificate.\n"
+    certificate.write_text("anew")
+    assert shown() == "anew"
+    certificate.unlink()
+    assert shown() == "The verification ended without a certificate.\n"
 
 
 def test_no_file_names_a_package_index():

@@ -8,18 +8,22 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
+from mlflow.exceptions import MlflowException
 from synthetic import EPOCH_SECONDS, LOSSES, STARTED, history, timings
 
 from digit_vae import tracking
 from digit_vae.errors import UserError
 from digit_vae.files import write_json
-from digit_vae.tracking import CURRENT, FILES, PARENT, WRITER, Comparison, Record, Tracker
+from digit_vae.tracking import CHECKOUT, CURRENT, FILES, PARENT, WRITER, Comparison, Record, Tracker
 
 # MLflow's own use of SQLAlchemy
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
@@ -68,8 +72,8 @@ def points(client, run, key):
 
 
 def content(client, run):
-    """All that a run holds but what differs from store to store (ids) or from way to way (who logged it)."""
-    tags = {key: value for key, value in run.data.tags.items() if key not in (PARENT, WRITER)}
+    """All that a run holds but what differs from store to store (ids) or from way to way (who logged it, and where)."""
+    tags = {key: value for key, value in run.data.tags.items() if key not in (PARENT, WRITER, CHECKOUT)}
     histories = {key: points(client, run, key) for key in run.data.metrics}
     artifacts = sorted(artifact.path for artifact in client.list_artifacts(run.info.run_id))
     inputs = [entry.to_dictionary() for entry in client.get_run(run.info.run_id).inputs.dataset_inputs]
@@ -269,11 +273,89 @@ def test_another_process_with_the_same_number_is_not_the_writer(tracker, client,
     assert tracker.sync([], {}).killed == ["baseline-0"]
 
 
-def test_a_run_on_another_host_is_left_alone(tracker, client, make_record):
-    tracker.start(as_started(make_record()))
-    (run,) = runs_named(client, "baseline-0")
-    client.set_tag(run.info.run_id, WRITER, f"another.host 1 {STARTED}")
+HOUR = 3600
+
+
+@pytest.mark.parametrize(
+    ("resumed", "now", "closed"),
+    [(0, 23 * HOUR, False), (0, 25 * HOUR, True), (20 * HOUR, 43 * HOUR, False), (20 * HOUR, 45 * HOUR, True)],
+)
+def test_a_run_on_another_host_is_closed_a_day_after_its_last_sign_of_life(
+    tracker, client, make_record, monkeypatch, resumed, now, closed
+):
+    record = make_record()
+    tracker.start(as_started(record))
+    tracker.epoch(record.name, record.history["epochs"][0], record.timings["epochs"][0])
+    (run,) = runs_named(client, record.name)
+    last = STARTED + EPOCH_SECONDS
+    client.set_tag(run.info.run_id, WRITER, f"another.host 1 {last + resumed}")
+    monkeypatch.setattr(tracking, "time", SimpleNamespace(time=lambda: last + now))
+    assert tracker.sync([], {}).killed == ([record.name] if closed else [])
+    (run,) = runs_named(client, record.name)
+    assert (run.info.status, run.info.end_time) == (("KILLED", last * 1000) if closed else ("RUNNING", None))
+
+
+@pytest.fixture
+def checkouts(mlflow_project, mlflow_tables, monkeypatch):
+    """The trackers of two checkouts with one store."""
+    shared = mlflow_project / "shared"
+    shared.mkdir()
+    shutil.copy(mlflow_tables, shared)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{shared / 'mlflow.db'}")
+    return [Tracker(mlflow_project / name) for name in ("mine", "yours")]
+
+
+def test_a_checkout_says_nothing_of_the_runs_of_another(checkouts, make_record):
+    mine, yours = checkouts
+    first, second = make_record(), make_record("baseline-1", started_at=STARTED + 1000, seed=7)
+    mine.sync([first], {})
+    mine.start(as_started(make_record("dropout-0")))
+    (open_run,) = runs_named(mine._client, "dropout-0")
+    mine._client.set_tag(open_run.info.run_id, WRITER, f"{socket.gethostname()} 1 {STARTED}")  # its process is dead
+
+    assert yours.sync([second], {}).killed == []
+    assert [
+        run.data.tags[CURRENT] for name in ("baseline-0", "baseline-1") for run in runs_named(mine._client, name)
+    ] == [
+        "true",
+        "true",
+    ]
+    assert {each.run: each.false_claims for each in yours.audit([second], {})} == {"baseline-1": [], "baseline": []}
+    assert {each.state for each in yours.audit([first], {}) if each.run == "baseline-0"} == {"present"}
+    assert mine.sync([], {}).killed == ["dropout-0"]
+    assert {run.data.tags[CURRENT] for run in runs_named(mine._client, "baseline-0")} == {"false"}
+
+
+def test_a_run_bears_its_writer_from_its_first_moment(tracker, client, make_record, monkeypatch):
+    def unreachable(*_, **__):
+        raise MlflowException("gone")
+
+    with monkeypatch.context() as vanished:
+        vanished.setattr(tracker._client, "log_batch", unreachable)
+        with pytest.raises(UserError, match="gone"):
+            tracker.start(as_started(make_record()))
+    (made,) = [*runs_named(client, "baseline"), *runs_named(client, "baseline-0")]
+    assert made.info.status == "RUNNING"
+    assert made.data.tags[WRITER].split()[1] == str(os.getpid())
+
+
+def test_a_run_that_is_not_of_this_project_is_left_alone(tracker, client, make_record):
+    tracker.sync([make_record()], {})
+    experiment = client.get_experiment_by_name("digit-vae").experiment_id
+    other = client.create_run(experiment, run_name="by hand")
     assert tracker.sync([], {}).killed == []
+    (run,) = runs_named(client, "by hand")
+    assert (run.info.status, CURRENT in run.data.tags) == (other.info.status, False)
+
+
+def test_the_health_of_each_epoch_is_logged(tracker, client, audit, make_record):
+    record = make_record()
+    for number, epoch in enumerate(record.history["epochs"]):
+        epoch["health"] = {"dead_units": {"dense": number}, "collapsed_dimensions": 0}
+    tracker.sync([record], {})
+    (run,) = runs_named(client, record.name)
+    assert [value for *_, value in points(client, run, "health.dead_units.dense")] == [0, 1, 2]
+    assert audit(record)["present", record.name] == []
 
 
 def test_long_trainings_fit_into_batches(tracker, client, make_record):
@@ -311,6 +393,12 @@ def test_a_moved_folder_is_an_error_that_says_what_to_do(mlflow_project):
     (mlflow_project / "mlflow.db").rename(moved / "mlflow.db")
     with pytest.raises(UserError, match=r"delete mlflow.db and run `make track`"):
         Tracker(moved)
+
+
+def test_a_folder_that_cannot_be_written_is_an_error(mlflow_project):
+    (mlflow_project / "mlflow.db.lock").mkdir()
+    with pytest.raises(UserError, match=r"MLflow at sqlite:\S+ failed: .*Is a directory"):
+        Tracker(mlflow_project)
 
 
 @pytest.fixture
@@ -377,7 +465,6 @@ def test_a_stale_run_that_says_it_is_current_is_named(tracker, audit, make_recor
             lambda _client, _run, record: write_json(record.files["metrics.json"], {"test": {"elbo": -1.0}}),
             "artifact metrics.json with another content than the file has",
         ),
-        (lambda client, run, _: client.update_run(run, "RUNNING"), "to be running, but its process is gone"),
     ],
 )
 def test_what_the_files_do_not_say_is_named(tracker, client, audit, make_record, tamper, claim):
@@ -388,6 +475,34 @@ def test_what_the_files_do_not_say_is_named(tracker, client, audit, make_record,
     found = audit(record)
     assert found["present", "baseline"] == []
     assert re.fullmatch(claim, *found["present", "baseline-0"])
+
+
+def test_what_a_run_lacks_is_named_until_it_is_brought_in(tracker, client, audit, make_record, mlflow_project):
+    record = make_record(metrics=TEST_METRICS)
+    tracker.start(as_started(record))
+    tracker.epoch(record.name, record.history["epochs"][0], record.timings["epochs"][0])
+    (run,) = runs_named(client, record.name)
+    tracker.kill(record.name)
+    assert audit(record)["incomplete", record.name] == []
+    lacking = {each.run: each.lacking for each in tracker.audit([record], {})}
+    assert lacking["baseline"] == []
+    assert {"metric test.elbo", "metric loss of epoch 2", "artifact history.json", "its end"} < {*lacking[record.name]}
+    assert "metric loss of epoch 1" not in lacking[record.name]
+
+    tracker.sync([record], {})
+    assert audit(record)["present", record.name] == []
+    (mlflow_project / "mlartifacts" / run.info.run_id / "artifacts/history.json").unlink()
+    [found] = [each for each in tracker.audit([record], {}) if each.run == record.name]
+    assert (found.state, found.lacking) == ("incomplete", ["artifact history.json"])
+
+
+def test_a_finished_run_that_says_it_is_running_is_named(tracker, client, audit, make_record):
+    record = make_record()
+    tracker.sync([record], {})
+    (run,) = runs_named(client, record.name)
+    client.set_tag(run.info.run_id, WRITER, f"{socket.gethostname()} 1 {STARTED}")
+    client.update_run(run.info.run_id, "RUNNING")
+    assert audit(record)["incomplete", record.name] == ["to be running, but its process is gone"]
 
 
 def test_a_run_that_trains_claims_nothing_yet(tracker, audit, make_record):
@@ -403,6 +518,49 @@ def test_an_unreachable_server_is_an_error_without_its_password(project, monkeyp
     with pytest.raises(UserError, match=r"http://me:\*\*\*@127\.0\.0\.1:9") as raised:
         Tracker(project)
     assert "secret" not in str(raised.value)
+
+
+class Answering(BaseHTTPRequestHandler):
+    """As much of an MLflow server as it takes to start a run; keeps what it is sent."""
+
+    def do_GET(self):
+        experiment = {"experiment_id": "1", "name": "digit-vae", "lifecycle_stage": "active"}
+        self.answer({"experiment": experiment} if "get-by-name" in self.path else {})
+
+    def do_POST(self):
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.sent.append((self.path, body.decode(), self.headers["Authorization"]))
+        info = {"run_id": "r", "experiment_id": "1", "status": "RUNNING", "lifecycle_stage": "active", "start_time": 1}
+        tags = json.loads(body).get("tags", []) if "runs/create" in self.path else []
+        self.answer({"run": {"info": info, "data": {"tags": tags}}, "run_info": info})
+
+    def answer(self, content):
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.end_headers()
+        self.wfile.write(json.dumps(content).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def test_a_server_is_told_the_password_and_stores_it_nowhere(project, make_record, monkeypatch, capfd):
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answering) as server:
+        server.sent = []
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}).start()
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://me:s3cret@127.0.0.1:{server.server_port}")
+        record = make_record()
+        tracker = Tracker(project)
+        tracker.start(as_started(record))
+        tracker.epoch(record.name, record.history["epochs"][0], record.timings["epochs"][0])
+        server.shutdown()
+    with pytest.raises(UserError) as gone:
+        tracker.epoch(record.name, record.history["epochs"][1], record.timings["epochs"][1])
+    assert {"runs/create", "runs/log-batch", "runs/set-tag"} <= {path.split("mlflow/")[1] for path, *_ in server.sent}
+    password = b64encode(b"me:s3cret").decode()
+    assert {authorization for *_, authorization in server.sent} == {f"Basic {password}"}
+    shown = [*(path + body for path, body, _ in server.sent), str(gone.value), *capfd.readouterr()]
+    assert not [text for text in shown if "s3cret" in text or password in text]
 
 
 def test_a_missing_database_driver_is_an_error(project, monkeypatch):

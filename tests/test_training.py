@@ -2,6 +2,7 @@ import hashlib
 import json
 import subprocess
 import sys
+from dataclasses import replace
 
 import keras
 import numpy as np
@@ -128,7 +129,7 @@ def test_a_training_continues_to_the_same_bits_from_each_epoch(trained, digits, 
 def test_a_state_holds_all_that_an_epoch_changes(trained):
     """Were one variable left out, the epochs after it would not repeat; here, each kind is seen to move."""
     params, _, (first, second, _) = trained
-    vae = training._new_vae(params)
+    vae = training._new_vae(params, len(LEARN))
     names = [variable.path for variable in (*vae.variables, *vae.optimizer.variables)]
     assert len(names) == len(first.variables)
     same = {
@@ -144,7 +145,7 @@ def test_epochs_are_numbered_and_timed(trained):
     assert result.setup_seconds > 0
     for epoch in result.epochs:
         assert set(epoch.timing) == {"epoch", "train_seconds", "validation_seconds", "finished_at"}
-        assert set(epoch.history) == {"epoch", *Losses._fields, *(f"val_{name}" for name in Losses._fields)}
+        assert set(epoch.history) == {"epoch", "health", *Losses._fields, *(f"val_{name}" for name in Losses._fields)}
         assert min(epoch.timing.values()) > 0
     assert result.epochs[0].timing["finished_at"] < result.epochs[1].timing["finished_at"]
 
@@ -152,8 +153,48 @@ def test_epochs_are_numbered_and_timed(trained):
 def test_losses_are_the_shortest_decimals_of_their_float32(trained):
     _, result, _ = trained
     for epoch in result.epochs:
-        for value in epoch.history.values():
-            assert value == float(str(np.float32(value)))
+        for name, value in epoch.history.items():
+            assert name == "health" or value == float(str(np.float32(value)))
+
+
+def rates(params, steps):
+    """The learning rate of each of so many steps."""
+    optimizer = training._optimizer(params, 1000)
+    variable = keras.Variable(0.0)
+    optimizer.build([variable])
+    found = []
+    for _ in range(steps):
+        found.append(float(optimizer.learning_rate))
+        optimizer.apply([tf.constant(1.0)])
+    return found
+
+
+def test_the_learning_rate_rises_linearly_then_falls_by_a_cosine_to_its_share(make_params):
+    params = make_params(epochs=2, batch_size=100, learning_rate=0.01, warmup_steps=4, final_learning_rate=0.1)
+    after = np.arange(16) / 16
+    cosine = 0.01 * (0.1 + 0.9 * (1 + np.cos(np.pi * after)) / 2)
+    np.testing.assert_allclose(rates(params, 20), [0, 0.0025, 0.005, 0.0075, *cosine], rtol=1e-5, atol=1e-9)
+    np.testing.assert_allclose(rates(replace(params, final_learning_rate=1.0), 20)[4:], 0.01, rtol=1e-5)
+    assert rates(replace(params, final_learning_rate=1.0, warmup_steps=0), 3) == pytest.approx([0.01] * 3)
+
+
+def test_gradients_are_clipped_by_their_common_norm(make_params):
+    optimizer = training._optimizer(make_params(clip_norm=2.0), 1000)
+    assert (optimizer.global_clipnorm, training._optimizer(make_params(), 1000).global_clipnorm) == (2.0, None)
+
+
+def test_the_weight_of_the_kl_rises_with_the_steps_and_in_training_alone(make_params, digits):
+    vae = build_vae(make_params(beta=2.0, kl_warmup_steps=4))
+    vae.compile(optimizer=keras.optimizers.Adam(1e-3))
+    weights = []
+    for _ in range(6):
+        losses = vae.compute_losses(digits[:8].astype(np.float32) / 255, training=True)
+        weights.append(float((losses.loss - losses.reconstruction_loss) / losses.kl_loss))
+        vae.optimizer.iterations.assign_add(1)
+    np.testing.assert_allclose(weights, [0, 0.5, 1, 1.5, 2, 2], atol=5e-3)
+    vae.optimizer.iterations.assign(0)
+    losses = vae.compute_losses(digits[:8].astype(np.float32) / 255)
+    assert losses.loss == losses.reconstruction_loss + 2 * losses.kl_loss
 
 
 def test_warm_up_leaves_no_trace(make_params, digits):

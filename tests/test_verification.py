@@ -1,6 +1,7 @@
 """Two runs held against each other; each check is tested by breaking what it checks."""
 
 import copy
+import json
 from pathlib import Path
 
 import h5py
@@ -9,6 +10,8 @@ import pytest
 import yaml
 from synthetic import history, timings
 
+from digit_vae.errors import UserError
+from digit_vae.files import json_bytes
 from digit_vae.verification import (
     FILES,
     Compared,
@@ -41,9 +44,10 @@ def write_weights(path, **changes):
 def evidence(tmp_path):
     """What was published of a run on a machine called `cpu`."""
     measured = {"images": 12, "elbo": -155.0, "kl_loss": 6.0, "reconstruction_loss": 149.0, "dead_units": 11}
+    measured |= {"log_likelihood": -150.0, "iw_bound": {"k10": -152.0}, "mutual_information": 5.0, "nmi": 0.5}
     return Evidence(
         history=history("baseline-0"),
-        metrics={"validation": measured, "test": dict(measured)},
+        metrics={"validation": measured, "test": copy.deepcopy(measured)},
         machine=timings("baseline-0")["machine"],
         md5={name: f"md5 of {name}" for name in FILES},
         bytes=1234,
@@ -76,7 +80,7 @@ def test_the_same_bytes_hold(evidence):
 
 def test_another_machine_has_to_lie_within_tolerances(evidence):
     compared = compare("baseline-0", evidence, elsewhere(evidence), TOLERANCE)
-    assert compared == Compared("baseline-0", "3 epochs and 10 metrics within tolerances", [])
+    assert compared == Compared("baseline-0", "3 epochs and 18 metrics within tolerances", [])
 
 
 @pytest.mark.parametrize("key", ["cpu", "gpu", "device", "precision"])
@@ -104,6 +108,29 @@ def test_tensors_of_another_shape_or_none_at_all_are_named(evidence, tmp_path):
         ("tensor layers/dense/vars/1", (3,), (4,), None),
         ("tensor new", "nothing", (1,), None),
     ]
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_a_weight_that_is_no_number_is_named(evidence, tmp_path, value):
+    changed = TENSORS["layers/dense/vars/0"].copy()
+    changed[0] = 7
+    changed[1, 0] = value
+    weights = write_weights(tmp_path / "anew.h5", **{"layers/dense/vars/0": changed})
+    [found] = deviations(evidence, evidence._replace(weights=weights))
+    assert (found.what, found.expected) == ("tensor layers/dense/vars/0[1, 0]", 3.0)
+    np.testing.assert_equal((found.received, found.size), (value, abs(value)))
+    assert deviations(*[evidence._replace(weights=weights)] * 2) == []
+
+
+@pytest.mark.parametrize("damage", [lambda content: content[:-1], lambda content: content[:100], lambda _: b"no HDF5"])
+def test_a_damaged_weights_file_is_named_whichever_it_is(evidence, tmp_path, damage):
+    weights = tmp_path / "damaged.h5"
+    weights.write_bytes(damage(evidence.weights.read_bytes()))
+    damaged = evidence._replace(weights=weights)
+    for pair, origin in (((damaged, evidence), "published"), ((evidence, damaged), "trained anew")):
+        [found] = deviations(*pair)
+        assert (found.what, found.expected) == (f"weights as {origin}", "a file that can be read")
+        assert found.received.startswith("damaged.h5 is damaged (Unable to ")
 
 
 def test_without_the_published_weights_their_hash_is_compared(evidence):
@@ -140,6 +167,13 @@ def test_an_edited_metric_is_named_with_its_size(evidence):
         ("reconstruction_loss", 161.1, False),
         ("kl_loss", 8.9, True),
         ("kl_loss", 9.1, False),
+        ("log_likelihood", -161.9, True),
+        ("log_likelihood", -162.1, False),
+        ("iw_bound.k10", -163.9, True),
+        ("iw_bound.k10", -164.1, False),
+        ("mutual_information", 7.9, True),
+        ("mutual_information", 8.1, False),
+        ("nmi", 0.9, True),
         ("dead_units", 14, True),
         ("images", 13, False),
         ("elbo", float("nan"), False),
@@ -147,7 +181,7 @@ def test_an_edited_metric_is_named_with_its_size(evidence):
     ],
 )
 def test_on_another_machine_each_metric_has_its_tolerance(evidence, key, value, holds):
-    found = deviations(evidence, elsewhere(with_value(evidence, value, "metrics", "test", key)))
+    found = deviations(evidence, elsewhere(with_value(evidence, value, "metrics", "test", *key.split("."))))
     assert [each.what for each in found] == ([] if holds else [f"metric test.{key}"])
 
 
@@ -167,6 +201,28 @@ def test_on_another_machine_the_last_epoch_has_a_tolerance_of_its_own(evidence, 
     assert [each.what for each in deviations(evidence, other)] == ([] if holds else [f"epoch {epoch + 1}, loss"])
 
 
+HEALTH = {"dead_units": {"conv_1": 3, "dense": 1000}, "collapsed_dimensions": 0, "kl_per_dimension": {"z0": 3.5}}
+
+
+@pytest.mark.parametrize("machine", [lambda same: same, elsewhere])
+def test_the_health_of_an_epoch_is_held_exactly_where_bytes_are(evidence, machine):
+    evidence = with_value(evidence, HEALTH, "history", "epochs", 1, "health")
+    other = machine(with_value(evidence, 5, "history", "epochs", 1, "health", "dead_units", "conv_1"))
+    expected = (
+        [Deviation("baseline-0", "epoch 2, health.dead_units.conv_1", 3, 5, 2)] if machine(evidence) == evidence else []
+    )
+    assert deviations(evidence, other) == expected
+    without = machine(with_value(evidence, {}, "history", "epochs", 1, "health"))
+    assert deviations(evidence, without)[0].what.startswith("epoch 2, health.")
+
+
+def test_a_loss_is_named_before_the_health(evidence):
+    evidence = with_value(evidence, HEALTH, "history", "epochs", 1, "health")
+    other = with_value(evidence, 1, "history", "epochs", 1, "health", "dead_units", "dense")
+    other = with_value(other, evidence.history["epochs"][1]["loss"] + 0.5, "history", "epochs", 1, "loss")
+    assert [each.what for each in deviations(evidence, other)] == ["epoch 2, loss"]
+
+
 def test_a_missing_epoch_and_a_missing_loss_are_named(evidence):
     shorter = with_value(evidence, evidence.history["epochs"][:2], "history", "epochs")
     assert deviations(evidence, shorter) == [Deviation("baseline-0", "number of epochs", 3, 2, 1)]
@@ -178,6 +234,30 @@ def test_every_tensor_of_a_weights_file_is_read(tmp_path):
     found = tensors(write_weights(tmp_path / "weights.h5"))
     assert found.keys() == TENSORS.keys()
     np.testing.assert_array_equal(found["layers/dense/vars/0"], TENSORS["layers/dense/vars/0"])
+
+
+def test_tensors_of_a_file_with_any_bit_flipped_are_read_or_refused(tmp_path):
+    content = write_weights(tmp_path / "weights.h5").read_bytes()
+    refusals = []
+    for place in range(0, len(content), 5):
+        flipped = bytearray(content)
+        flipped[place] ^= 1 << place % 8
+        (tmp_path / "flipped.h5").write_bytes(flipped)
+        try:
+            tensors(tmp_path / "flipped.h5")
+        except UserError as error:
+            refusals.append(str(error))
+    assert len(refusals) > 10
+    assert all(refusal.startswith("flipped.h5 is damaged (") for refusal in refusals)
+
+
+def test_what_a_killed_process_left_half_written_is_no_part_of_a_folder(tmp_path):
+    (tmp_path / "0.npy").write_text("whole")
+    before = md5(tmp_path)
+    (tmp_path / ".abc123.tmp.0.npy").write_text("wh")
+    assert md5(tmp_path) == before
+    (tmp_path / "1.npy").write_text("whole")
+    assert md5(tmp_path) != before
 
 
 def test_hashes_are_those_of_dvc_itself():
@@ -199,6 +279,15 @@ def test_an_edited_file_and_a_missing_one_are_named(tmp_path):
         ("a.json", True),
         ("folder", False),
     ]
+
+
+@pytest.mark.parametrize(("value", "text"), [("nan", "NaN"), ("inf", "Infinity"), ("-inf", "-Infinity")])
+def test_a_certificate_has_a_text_for_what_json_has_no_number_for(value, text):
+    value = float(value)
+    deviation = Deviation("baseline-0", "epoch 2, loss", 155.0, value, abs(value - 155.0))
+    written = json.loads(json_bytes(certificate([Compared("baseline-0", "4 files", [deviation])], {})))
+    [found] = written["compared"][0]["deviations"]
+    assert (found["received"], found["size"]) == (text, text.removeprefix("-"))
 
 
 def test_a_certificate_says_what_holds_and_names_what_does_not():

@@ -23,7 +23,7 @@ from digit_vae.trained import TrainedRun, read_trained
 if TYPE_CHECKING:  # at run time TensorFlow waits until a model is needed: --help and mistakes answer at once
     from digit_vae.model import VAE
 
-MODELS = Path("models")
+MODELS = (Path("models"), Path("extended/models"))
 PROCESSED = Path("data/processed")
 MOST_DIGITS = 10_000
 
@@ -107,9 +107,8 @@ def find_trained(name: str) -> TrainedRun:
 
     Raises: UserError when it is neither trained nor in params.yaml, or a file of it is missing or damaged.
     """
-    if name not in {path.parent.name for path in MODELS.glob("*/history.json")}:
-        find_run(load_params(), name)
-    return read_trained(MODELS / name)
+    trained = {path.parent.name: path.parent for models in MODELS for path in models.glob("*/history.json")}
+    return read_trained(trained.get(name) or find_run(load_params(), name).folder)
 
 
 def chosen_images(arguments: argparse.Namespace) -> tuple[Sequence[object], np.ndarray]:

@@ -40,7 +40,7 @@ def load_vae(params: RunParams, weights: Path, *, made_by: str) -> VAE:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras would go on without the layers that it does not find
             trained.load_weights(existing(weights, made_by=made_by))
-    except (OSError, KeyError, ValueError, UserWarning) as error:
+    except (OSError, KeyError, RuntimeError, ValueError, UserWarning) as error:
         raise damaged(weights, made_by, " ".join(str(error).split())) from error
     vae = build_vae(replace(params, device="cpu", precision="float32"))
     vae.set_weights(trained.get_weights())

@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import subprocess
 import time
 from importlib.metadata import version
 from pathlib import Path
@@ -18,6 +17,8 @@ INSTRUCTION_SETS = (
     *("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16"),
     *("asimd", "sve"),
 )
+# Environment variables with which one chooses among oneDNN's, XLA's and TensorFlow's kernels, and so the last bits.
+SWITCHES = re.compile("ONEDNN_|DNNL_|XLA_FLAGS$|TF_XLA_|TF_ENABLE_ONEDNN_|TF_DISABLE_MKL$")
 
 
 def select_device(device: str) -> dict:
@@ -81,14 +82,6 @@ def fingerprint() -> dict:
         "instruction_sets": [name for name in INSTRUCTION_SETS if name in flags],
         "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        **{package: version(package) for package in ("tensorflow", "keras", "numpy")},
+        **{package: version(package) for package in ("tensorflow", "keras", "numpy", "h5py")},
+        "switches": {name: value for name, value in sorted(os.environ.items()) if SWITCHES.match(name)},
     }
-
-
-def git_commit() -> str | None:
-    """The commit of the working tree, with "-dirty" when tracked files differ from it; None outside a checkout."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--match="]
-    try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
-    except FileNotFoundError:
-        return None

@@ -58,13 +58,20 @@ class VAE(keras.Model):
     """Encoder, sampling layer and decoder, trained on the beta-ELBO; `compile` and `fit` work as ever in Keras."""
 
     def __init__(
-        self, encoder: keras.Model, decoder: keras.Model, beta: float = 1.0, seed: int = 0, **kwargs: object
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        beta: float = 1.0,
+        seed: int = 0,
+        kl_warmup_steps: int = 0,
+        **kwargs: object,
     ) -> None:
         super().__init__(**kwargs)
         self.encoder = encoder
         self.sampling = Sampling(seed, dtype="float32", name="sampling")
         self.decoder = decoder
         self.beta = beta
+        self.kl_warmup_steps = kl_warmup_steps
         # In float64, since a sum over an epoch has more digits than float32 holds.
         self.trackers = [keras.metrics.Mean(name=name, dtype="float64") for name in Losses._fields]
         self.build(encoder.input_shape)
@@ -84,7 +91,13 @@ class VAE(keras.Model):
         reconstruction_loss = ops.mean(losses.reconstruction_loss(images, outputs.logits))
         kl_loss = ops.mean(losses.kl_loss(outputs.z_mean, outputs.z_log_var))
         penalty = ops.cast(sum(self.losses), "float32")
-        return Losses(reconstruction_loss + self.beta * kl_loss + penalty, reconstruction_loss, kl_loss, penalty)
+        beta = self._warmed_up_beta() if training and self.kl_warmup_steps else self.beta
+        return Losses(reconstruction_loss + beta * kl_loss + penalty, reconstruction_loss, kl_loss, penalty)
+
+    def _warmed_up_beta(self) -> tf.Tensor:
+        """beta times min(1, steps done / kl_warmup_steps): the KL's warm-up (Bowman et al. 2016, section 3.1)."""
+        steps = ops.cast(self.optimizer.iterations, "float32")
+        return self.beta * ops.minimum(1.0, steps / self.kl_warmup_steps)
 
     def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         with tf.GradientTape() as tape:
@@ -112,6 +125,7 @@ class VAE(keras.Model):
             "decoder": keras.saving.serialize_keras_object(self.decoder),
             "beta": self.beta,
             "seed": self.sampling.seed,
+            "kl_warmup_steps": self.kl_warmup_steps,
         }
 
     @classmethod
@@ -122,18 +136,17 @@ class VAE(keras.Model):
 
 def build_encoder(params: RunParams) -> keras.Model:
     """Images (B, 28, 28, 1) to z_mean and z_log_var, each (B, latent_dim)."""
-    settings = _layer_settings(params)
+    settings, relu = _layer_settings(params), _relu_settings(params)
     images = keras.Input(IMAGE_SHAPE, name="images")
     hidden = images
     for number, filters in enumerate((32, 64), start=1):
-        hidden = layers.Conv2D(
-            filters, 3, strides=2, padding="same", activation="relu", name=f"conv_{number}", **settings
-        )(hidden)
+        hidden = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"conv_{number}", **relu)(hidden)
         hidden = _normalised(hidden, params, f"conv_{number}_norm")
     hidden = layers.Flatten(name="flatten", dtype=settings["dtype"])(hidden)
     if params.dropout > 0:
         hidden = layers.Dropout(params.dropout, name="dropout", dtype=settings["dtype"])(hidden)
-    hidden = layers.Dense(16, activation="relu", name=HIDDEN_LAYER, **settings)(hidden)
+    bias = keras.initializers.Constant(params.hidden_bias)
+    hidden = layers.Dense(16, name=HIDDEN_LAYER, bias_initializer=bias, **relu)(hidden)
     z_mean = layers.Dense(params.latent_dim, name="z_mean", **settings)(hidden)
     z_log_var = layers.Dense(params.latent_dim, name="z_log_var", **settings)(hidden)
     return keras.Model(images, [z_mean, z_log_var], name="encoder")
@@ -141,23 +154,23 @@ def build_encoder(params: RunParams) -> keras.Model:
 
 def build_decoder(params: RunParams) -> keras.Model:
     """Latent vectors (B, latent_dim) to the pixels' log-odds (B, 28, 28, 1)."""
-    settings = _layer_settings(params)
+    settings, relu = _layer_settings(params), _relu_settings(params)
     z = keras.Input((params.latent_dim,), name="z")
-    hidden = layers.Dense(7 * 7 * 64, activation="relu", name="dense", **settings)(z)
+    hidden = layers.Dense(7 * 7 * 64, name="dense", **relu)(z)
     hidden = layers.Reshape((7, 7, 64), name="reshape", dtype=settings["dtype"])(hidden)
     relu_layer, logits_layer = _transposed_convolutions(params)
     for number, filters in enumerate((64, 32), start=1):
-        hidden = relu_layer(
-            filters, 3, strides=2, padding="same", activation="relu", name=f"conv_transpose_{number}", **settings
-        )(hidden)
-        hidden = _normalised(hidden, params, f"conv_transpose_{number}_norm")
+        name = f"conv_transpose_{number}"
+        hidden = relu_layer(filters, 3, strides=2, padding="same", name=name, **relu)(hidden)
+        hidden = _normalised(hidden, params, f"{name}_norm")
     logits = logits_layer(1, 3, padding="same", name="logits", **settings)(hidden)
     return keras.Model(z, logits, name="decoder")
 
 
 def build_vae(params: RunParams) -> VAE:
     """The model of one run with new weights. They, and the dropout, follow Keras' seed: set it for the same again."""
-    return VAE(build_encoder(params), build_decoder(params), beta=params.beta, seed=params.seed, name="vae")
+    settings = {"beta": params.beta, "seed": params.seed, "kl_warmup_steps": params.kl_warmup_steps}
+    return VAE(build_encoder(params), build_decoder(params), **settings, name="vae")
 
 
 def _layer_settings(params: RunParams) -> dict:
@@ -165,6 +178,11 @@ def _layer_settings(params: RunParams) -> dict:
     penalised = params.kernel_l1 > 0 or params.kernel_l2 > 0
     regularizer = keras.regularizers.L1L2(params.kernel_l1, params.kernel_l2) if penalised else None
     return {"kernel_regularizer": regularizer, "dtype": keras.DTypePolicy(params.precision)}
+
+
+def _relu_settings(params: RunParams) -> dict:
+    """What those have in common that end in a ReLU."""
+    return _layer_settings(params) | {"activation": "relu", "kernel_initializer": params.initializer}
 
 
 def _transposed_convolutions(params: RunParams) -> tuple[type[layers.Layer], type[layers.Layer]]:

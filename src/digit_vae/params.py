@@ -20,6 +20,7 @@ FOLDS = "folds"
 BASELINE = "baseline"
 DEVICES = ("cpu", "gpu")
 PRECISIONS = ("float32", "mixed_bfloat16")
+INITIALIZERS = ("glorot_uniform", "glorot_normal", "he_uniform", "he_normal")
 
 
 @dataclass(frozen=True)
@@ -134,16 +135,25 @@ class ModelParams:
     kernel_l2: float = knob(number(0, 1e6), default=0.0)
     dropout: float = knob(number(0, 1, below=True), default=0.0)
     batch_norm: bool = knob(flag, default=False)
+    initializer: str = knob(one_of(*INITIALIZERS), default="glorot_uniform")  # of the layers with a ReLU
+    hidden_bias: float = knob(number(-1e6, 1e6), default=0.0)  # the biases of the encoder's hidden layer at the start
+    warmup_steps: int = knob(whole(0), default=0)  # in which the learning rate rises from 0, linearly
+    final_learning_rate: float = knob(number(0, 1), default=1.0)  # where it falls to by a cosine, as a share
+    kl_warmup_steps: int = knob(whole(0), default=0)  # in which the weight of the KL rises from 0 to beta, linearly
+    clip_norm: float | None = knob(optional(number(0, above=True)), default=None)  # the largest norm of all gradients
 
 
 @dataclass(frozen=True, kw_only=True)
 class VariantParams(ModelParams):
     """What is different from the paper's base model, and the splits that the variant learns from.
 
-    `seed`, `device` and `precision` replace those of the train section where they are given.
+    `learning_rate`, `seed`, `device` and `precision` replace those of the train section where they are given. The runs
+    of an `extended` variant are in a graph of their own, extended/dvc.yaml, which `dvc repro` leaves alone.
     """
 
     splits: tuple[str, ...] = knob(list_of(one_of(FULL, FOLDS)))
+    extended: bool = knob(flag, default=False)
+    learning_rate: float | None = knob(optional(number(0, 10, above=True)), default=None)
     seed: int | None = knob(optional(whole(0)), default=None)
     device: str | None = knob(optional(one_of(*DEVICES)), default=None)
     precision: str | None = knob(optional(one_of(*PRECISIONS)), default=None)
@@ -152,6 +162,17 @@ class VariantParams(ModelParams):
 @dataclass(frozen=True, kw_only=True)
 class RunParams(TrainParams, ModelParams):
     """All that decides one run: the train section, with what its variant changes."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HealthParams:
+    """When a training is ill: from so much on it is warned of, or fails. null: never."""
+
+    epochs: int = knob(whole(0))  # that a training has before it is judged
+    warn_dead_share: float | None = knob(optional(number(0, 1, above=True)))
+    fail_dead_share: float | None = knob(optional(number(0, 1, above=True)))
+    warn_collapsed: int | None = knob(optional(whole(1)))
+    fail_collapsed: int | None = knob(optional(whole(1)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -215,6 +236,7 @@ class Params:
     preprocess: PreprocessParams
     train: TrainParams
     variants: dict[str, VariantParams]
+    health: HealthParams
     evaluate: EvaluateParams
     plot: PlotParams
     repro: ReproParams
@@ -228,10 +250,21 @@ class Run:
 
     variant: str
     split: str
+    extended: bool = False
 
     @property
     def name(self) -> str:
         return f"{self.variant}-{self.split}"
+
+    @property
+    def folder(self) -> Path:
+        """Where its training and evaluation leave their files."""
+        return Path("extended/models" if self.extended else "models") / self.name
+
+    @property
+    def metrics(self) -> Path:
+        """The metrics that its evaluation writes; of an extended run, reports/metrics/runs/ has a copy."""
+        return self.folder / "metrics.json" if self.extended else Path(f"reports/metrics/runs/{self.name}.json")
 
     @property
     def validation_file(self) -> str:
@@ -257,12 +290,16 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     return params
 
 
-def runs(params: Params) -> tuple[Run, ...]:
-    """The run matrix, in the order of params.yaml: `full` is one run, `folds` is one for each fold."""
+def runs(params: Params, *, extended: bool | None = None) -> tuple[Run, ...]:
+    """The run matrix, in the order of params.yaml: `full` is one run, `folds` is one for each fold.
+
+    extended: only the runs of extended variants, or only the others (None: all).
+    """
     folds = [str(fold) for fold in range(params.preprocess.folds)]
     return tuple(
-        Run(name, split)
+        Run(name, split, variant.extended)
         for name, variant in params.variants.items()
+        if extended in (None, variant.extended)
         for kind in variant.splits
         for split in ([FULL] if kind == FULL else folds)
     )
@@ -279,7 +316,7 @@ def find_run(params: Params, name: str) -> Run:
 def run_params(params: Params, run: Run) -> RunParams:
     """The train section with the options of the run's variant."""
     options = asdict(params.variants[run.variant])
-    del options["splits"]
+    del options["splits"], options["extended"]
     return RunParams(**asdict(params.train) | {key: value for key, value in options.items() if value is not None})
 
 
@@ -294,11 +331,17 @@ def _check_references(params: Params) -> None:
             f"variants: expected an entry {BASELINE!r}, which the others are compared with; "
             f"received {', '.join(params.variants)}"
         )
-    names = [run.name for run in runs(params)]
+    if params.variants[BASELINE].extended:
+        raise UserError(
+            f"variants.{BASELINE}.extended: expected false, since every report needs {BASELINE!r}; received true"
+        )
+    names = [run.name for run in runs(params, extended=False)]
     for key in ("first_run", "second_run"):
         name = getattr(params.plot, key)
         if name not in names:
-            raise UserError(f"plot.{key}: expected one of the runs {', '.join(names)}; received {name!r}")
+            raise UserError(
+                f"plot.{key}: expected one of the runs that are not extended, {', '.join(names)}; received {name!r}"
+            )
     kept, folds = params.preprocess.train_images, params.preprocess.folds
     if kept is not None and kept < 10 * folds:
         raise UserError(f"preprocess.train_images: expected at least 10 images a fold ({10 * folds}); received {kept}")

@@ -13,8 +13,9 @@ import shutil
 import socket
 import tempfile
 import textwrap
+import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,6 +33,7 @@ SETTINGS = {
     "DO_NOT_TRACK": "true",
     "MLFLOW_DISABLE_AGENT_HINT": "true",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
     "MLFLOW_LOGGING_LEVEL": "ERROR",
@@ -53,14 +55,16 @@ ARTIFACTS = "mlartifacts"
 
 CURRENT = "digit_vae.current"  # "true" for the attempt that the present files came from
 FILES = "digit_vae.files"  # the hashes of the files that were brought in
-WRITER = "digit_vae.writer"  # the process that logs a run while it trains
+CHECKOUT = "digit_vae.checkout"  # the host and folder that brought a run in, or trained it last
+WRITER = "digit_vae.writer"  # the process that made a run, or logs it while it trains
 PARENT = "mlflow.parentRunId"
 
-# What a run is to the present files: of them, of earlier ones, or still at work on them.
-PRESENT, SUPERSEDED, TRAINING = "present", "superseded", "training"
+# What a run is to the present files: of them, of them with something lacking, of earlier ones, still at work on them.
+PRESENT, INCOMPLETE, SUPERSEDED, TRAINING = "present", "incomplete", "superseded", "training"
 
 METRICS_A_BATCH = 1000  # MLflow's own limit
 SAME_START_SECONDS = 5  # a process's start time is read off clocks that may be adjusted
+SILENT_SECONDS = 24 * 3600  # after which a process on another host counts as dead; it logs each epoch
 
 
 @dataclass(frozen=True)
@@ -111,28 +115,31 @@ class Synced(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """What the files have a run say. points: the metrics of each epoch, by name and epoch; finals: the others."""
+    """What a run says. points: name, epoch and value of each metric of an epoch; finals: the others; files: SHA-256."""
 
     params: Mapping[str, str]
-    points: Mapping[tuple[str, int], float]
+    points: Set[tuple[str, int, float]]
     finals: Mapping[str, float]
-    files: Mapping[str, Path]
+    files: Mapping[str, str]
 
 
 class Audited(NamedTuple):
-    """A run that MLflow has: PRESENT, SUPERSEDED or TRAINING, and in words what it says and the files do not."""
+    """A run that MLflow has: its state, and in words what it says and the files do not, and what it lacks of them."""
 
     run: str
     run_id: str
     state: str
-    false_claims: list[str]
+    false_claims: Sequence[str]
+    lacking: Sequence[str] = ()
 
 
 class Tracker:
     """The project's experiment in MLflow.
 
     The store is `MLFLOW_TRACKING_URI` or else a database in `root`, made at first use; one process at a time changes
-    which runs there are. Raises: UserError, in every method, when MLflow or the way to it fails.
+    which runs there are. All runs of the project in that database are this checkout's own; in a store that others may
+    share, those that it made: only its own runs are closed, marked and called superseded.
+    Raises: UserError, in every method, when MLflow or the way to it fails.
     """
 
     def __init__(self, root: Path) -> None:
@@ -140,6 +147,8 @@ class Tracker:
         own = root / DATABASE
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{own}"
         database = Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+        self._is_shared = database != own
+        self._checkout = f"{socket.gethostname()}:{root}"
         self._lock = Path(f"{database or own}.lock")
         self._live: dict[str, str] = {}
         with self._exclusive():
@@ -156,6 +165,7 @@ class Tracker:
             run_id = self._ensure_run(record, known).info.run_id
             self._client.update_run(run_id, status="RUNNING")
             self._client.set_tag(run_id, WRITER, _this_process())
+            self._client.set_tag(run_id, CHECKOUT, self._checkout)
             self._log(run_id, record)
             self._mark([run for run in known if run.data.tags.get("run") == record.name], {run_id})
             self._live[record.name] = run_id
@@ -194,49 +204,42 @@ class Tracker:
         return Synced(brought, [record.name for record in records if record.name not in brought], killed)
 
     def audit(self, records: Sequence[Record], comparisons: Mapping[str, Comparison]) -> list[Audited]:
-        """Holds what MLflow has against the files (figures aside, which follow from them), and changes nothing."""
+        """Holds what MLflow has against the files (figures aside, which follow from them), and changes nothing.
+
+        Runs of other checkouts are not spoken of, unless they are those that the present files came from.
+        """
         expected = list(_expected(records, comparisons))
         with self._exclusive():
-            own = [run for run in self._known() if {"run", "parent_of"} & run.data.tags.keys()]
-            return [self._audited(run, expected) for run in own]
+            audited = [(run, _claims_of(run, expected)) for run in self._known()]
+            return [self._audited(run, claims) for run, claims in audited if claims or self._is_own(run)]
 
-    def _audited(self, run: Run, expected: Sequence[tuple[Mapping, Claims]]) -> Audited:
+    def _audited(self, run: Run, claims: Claims | None) -> Audited:
         tags, name, run_id = run.data.tags, run.info.run_name, run.info.run_id
-        if run.info.status == "RUNNING" and _is_alive(tags.get(WRITER)):
+        if run.info.status == "RUNNING" and self._is_alive(run):
             return Audited(name, run_id, TRAINING, [])
         found = ["to be running, but its process is gone"] if run.info.status == "RUNNING" else []
-        for identity, claims in expected:
-            if identity.items() <= tags.items():
-                return Audited(name, run_id, PRESENT, [*found, *self._false_claims(run, claims)])
-        if tags.get(CURRENT) == "true":
-            found.append("to be the run of the present files, which are another attempt's")
-        return Audited(name, run_id, SUPERSEDED, found)
+        if claims is None:
+            if tags.get(CURRENT) == "true":
+                found.append("to be the run of the present files, which are another attempt's")
+            return Audited(name, run_id, SUPERSEDED, found)
+        logged = self._logged(run, claims)
+        lacking = [*_lacking(logged, claims), *(["its end"] if run.info.status != "FINISHED" else [])]
+        found += _false_claims(logged, claims)
+        return Audited(name, run_id, INCOMPLETE if lacking else PRESENT, found, lacking)
 
-    def _false_claims(self, run: Run, claims: Claims) -> Iterator[str]:
-        for name, value in run.data.params.items():
-            if claims.params.get(name) != value:
-                yield f"param {name} {value}, the files say {claims.params.get(name)}"
-        by_epoch = {name for name, _ in claims.points}
-        for name, value in run.data.metrics.items():
-            if name not in by_epoch and claims.finals.get(name) != value:
-                yield f"metric {name} {value}, the files say {claims.finals.get(name)}"
-        for name in sorted(by_epoch & run.data.metrics.keys()):
-            for point in self._client.get_metric_history(run.info.run_id, name):
-                if (said := claims.points.get((name, point.step))) != point.value:
-                    yield f"metric {name} {point.value} after epoch {point.step}, the files say {said}"
-        yield from self._false_artifacts(run.info.run_id, claims.files)
-
-    def _false_artifacts(self, run_id: str, files: Mapping[str, Path]) -> Iterator[str]:
+    def _logged(self, run: Run, claims: Claims) -> Claims:
+        """What a run says, read as `claims` are: the same metrics are those of epochs."""
+        by_epoch = {name for name, _, _ in claims.points} & run.data.metrics.keys()
+        histories = {name: self._client.get_metric_history(run.info.run_id, name) for name in by_epoch}
+        points = {(name, point.step, point.value) for name, history in histories.items() for point in history}
+        finals = {name: value for name, value in run.data.metrics.items() if name not in by_epoch}
         with tempfile.TemporaryDirectory() as folder:
-            for artifact in self._client.list_artifacts(run_id):
-                if artifact.is_dir:
-                    continue
-                if artifact.path not in files:
-                    yield f"artifact {artifact.path}, which the files do not have"
-                elif sha256(Path(self._client.download_artifacts(run_id, artifact.path, folder))) != sha256(
-                    files[artifact.path]
-                ):
-                    yield f"artifact {artifact.path} with another content than the file has"
+            files = {
+                each.path: sha256(Path(self._client.download_artifacts(run.info.run_id, each.path, folder)))
+                for each in self._client.list_artifacts(run.info.run_id)
+                if not each.is_dir
+            }
+        return Claims(run.data.params, points, finals, files)
 
     def _bring_run(self, run: Run, record: Record) -> bool:
         """Brings the files of a run in, and says whether there was anything to do."""
@@ -260,9 +263,9 @@ class Tracker:
     def _settle_running(self, known: list[Run], current: set[str]) -> Iterator[str]:
         """Adds the runs that a living process logs to `current`; closes the others left open and yields their names."""
         for run in known:
-            if run.info.status != "RUNNING" or run.info.run_id in current:
+            if run.info.status != "RUNNING" or run.info.run_id in current or not self._is_own(run):
                 continue
-            if _is_alive(run.data.tags.get(WRITER)):
+            if self._is_alive(run):
                 current |= {run.info.run_id, run.data.tags[PARENT]}
             else:
                 self._kill(run)
@@ -280,7 +283,7 @@ class Tracker:
         for run in known:
             if identity.items() <= run.data.tags.items():
                 return run
-        tags = identity | tags | {CURRENT: "true"}
+        tags = identity | tags | {CURRENT: "true", CHECKOUT: self._checkout, WRITER: _this_process()}
         started = _milliseconds(record.timings["started_at"])
         run = self._client.create_run(self._experiment_id, start_time=started, tags=tags, run_name=name)
         self._client.log_batch(run.info.run_id, params=_params(record))
@@ -344,12 +347,34 @@ class Tracker:
 
     def _kill(self, run: Run) -> None:
         """Closes a run whose process died, at its last sign of life."""
+        self._client.set_terminated(run.info.run_id, "KILLED", self._last_logged(run))
+
+    def _last_logged(self, run: Run) -> int:
+        """When a run last logged an epoch, or else when it started, in milliseconds."""
         points = self._client.get_metric_history(run.info.run_id, "loss")
-        end = max([run.info.start_time, *(point.timestamp for point in points)])
-        self._client.set_terminated(run.info.run_id, "KILLED", end)
+        return max([run.info.start_time, *(point.timestamp for point in points)])
+
+    def _is_alive(self, run: Run) -> bool:
+        """Whether the process that logs an open run may still be at work.
+
+        On this host that can be seen. On another one it counts as dead when it was started, and the run's last epoch
+        logged, more than SILENT_SECONDS ago; should it be alive all the same, the run's end sets that right.
+        """
+        writer = run.data.tags.get(WRITER)
+        if writer is None:
+            return False
+        host, process, started = writer.rsplit(" ", 2)
+        if host == socket.gethostname():
+            return _is_running(int(process), float(started))
+        return time.time() - max(float(started), self._last_logged(run) / 1000) < SILENT_SECONDS
+
+    def _is_own(self, run: Run) -> bool:
+        """Whether this checkout may say what has become of the run."""
+        made_by_project = bool({"run", "parent_of"} & run.data.tags.keys())
+        return made_by_project and (not self._is_shared or run.data.tags.get(CHECKOUT) == self._checkout)
 
     def _mark(self, runs: Iterable[Run], current: set[str]) -> None:
-        for run in runs:
+        for run in filter(self._is_own, runs):
             value = str(run.info.run_id in current).lower()
             if run.data.tags.get(CURRENT) != value:
                 self._client.set_tag(run.info.run_id, CURRENT, value)
@@ -418,13 +443,44 @@ def _expected(
     for record in records:
         epochs = zip(record.history["epochs"], record.timings["epochs"], strict=True)
         metrics = [metric for losses, timing in epochs for metric in _epoch_metrics(losses, timing)]
-        points = {(metric.key, metric.step): metric.value for metric in metrics}
+        points = {(metric.key, metric.step, metric.value) for metric in metrics}
         params = {param.key: param.value for param in _params(record)}
-        yield record.identity, Claims(params, points, flat(record.metrics), record.files)
+        files = {name: sha256(path) for name, path in record.files.items()}
+        yield record.identity, Claims(params, points, flat(record.metrics), files)
     for children, compared in _families(records, comparisons):
         params = {param.key: param.value for param in _params(children[0])}
-        content, files = (compared.content, {"comparison.json": compared.file}) if compared else ({}, {})
-        yield children[0].parent_identity, Claims(params, {}, flat(content), files)
+        content, files = (compared.content, {"comparison.json": sha256(compared.file)}) if compared else ({}, {})
+        yield children[0].parent_identity, Claims(params, set(), flat(content), files)
+
+
+def _claims_of(run: Run, expected: Sequence[tuple[Mapping[str, str], Claims]]) -> Claims | None:
+    """What the files have this run say; None where it is none of theirs."""
+    return next((claims for identity, claims in expected if identity.items() <= run.data.tags.items()), None)
+
+
+def _false_claims(logged: Claims, claims: Claims) -> Iterator[str]:
+    for name, value in logged.params.items():
+        if claims.params.get(name) != value:
+            yield f"param {name} {value}, the files say {claims.params.get(name)}"
+    for name, value in logged.finals.items():
+        if claims.finals.get(name) != value:
+            yield f"metric {name} {value}, the files say {claims.finals.get(name)}"
+    said = {(name, epoch): value for name, epoch, value in claims.points}
+    for name, epoch, value in sorted(logged.points - claims.points):
+        yield f"metric {name} {value} after epoch {epoch}, the files say {said.get((name, epoch))}"
+    for name, digest in logged.files.items():
+        if name not in claims.files:
+            yield f"artifact {name}, which the files do not have"
+        elif digest != claims.files[name]:
+            yield f"artifact {name} with another content than the file has"
+
+
+def _lacking(logged: Claims, claims: Claims) -> Iterator[str]:
+    said, there = ({(name, epoch) for name, epoch, _ in each.points} for each in (claims, logged))
+    yield from (f"param {name}" for name in claims.params if name not in logged.params)
+    yield from (f"metric {name}" for name in claims.finals if name not in logged.finals)
+    yield from (f"metric {name} of epoch {epoch}" for name, epoch in sorted(said - there))
+    yield from (f"artifact {name}" for name in claims.files if name not in logged.files)
 
 
 def _create_database(path: Path) -> None:
@@ -443,8 +499,9 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _epoch_metrics(losses: Mapping, timing: Mapping) -> list[Metric]:
-    """The losses and seconds of one epoch; its number is the step, and its end the time."""
-    values = {name: value for name, value in {**losses, **timing}.items() if name not in ("epoch", "finished_at")}
+    """The losses, health and seconds of one epoch; its number is the step, and its end the time."""
+    values = flat({**losses, **timing})
+    values = {name: value for name, value in values.items() if name not in ("epoch", "finished_at")}
     return [
         Metric(name, value, _milliseconds(timing["finished_at"]), losses["epoch"]) for name, value in values.items()
     ]
@@ -489,14 +546,9 @@ def _this_process() -> str:
     return f"{socket.gethostname()} {os.getpid()} {psutil.Process().create_time()}"
 
 
-def _is_alive(writer: str | None) -> bool:
-    """Whether the process that `_this_process` described may still be running; of another host's nothing is known."""
-    if writer is None:
-        return False
-    host, process, started = writer.rsplit(" ", 2)
-    if host != socket.gethostname():
-        return True
+def _is_running(process: int, started: float) -> bool:
+    """Whether the process of this host with that number is the one that started then, in seconds since the epoch."""
     try:
-        return abs(psutil.Process(int(process)).create_time() - float(started)) < SAME_START_SECONDS
+        return abs(psutil.Process(process).create_time() - started) < SAME_START_SECONDS
     except psutil.NoSuchProcess:
         return False

@@ -4,6 +4,7 @@ Same parameters, machine and versions give the same bytes: one thread a run (the
 sums), seeded initialisers, shuffling and sampling, deterministic operations. The number of cores does not matter.
 """
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -13,6 +14,7 @@ import numpy as np
 import tensorflow as tf
 
 from digit_vae.errors import UserError
+from digit_vae.examination import examination
 from digit_vae.machine import select_device
 from digit_vae.model import VAE, build_vae
 from digit_vae.params import RunParams
@@ -61,12 +63,14 @@ def train(
     select_device(params.device)
     started = time.perf_counter()
     with tf.device(f"/{params.device}:0"):
-        vae = _new_vae(params)
+        vae = _new_vae(params, len(learn))
         train_epoch = _compiled(vae.train_step, images, vae, params)
         validate = _compiled(vae.test_step, validation_images, vae, params)
+        examine = examination(vae, validation_images)
         in_order = np.arange(len(validation_images))
         _warm_up(vae, lambda: train_epoch(_every_size(learn, params.batch_size)))
         _warm_up(vae, lambda: validate(_every_size(in_order, params.batch_size)))
+        examine()
         setup_seconds = time.perf_counter() - started
 
         epochs = list(start.epochs)
@@ -78,21 +82,37 @@ def train(
             val_losses, validation_seconds = _timed(lambda: validate(in_order))
             history = {"epoch": number} | losses | {f"val_{name}": value for name, value in val_losses.items()}
             _assert_finite(history)
+            history["health"] = examine()
             timing = {"epoch": number, "train_seconds": train_seconds, "validation_seconds": validation_seconds}
             epochs.append(Epoch(history, timing | {"finished_at": time.time()}))
             on_epoch(State(tuple(epochs), _values(vae)))
     return Trained(VAE(vae.encoder, vae.decoder, beta=params.beta, seed=params.seed), epochs, setup_seconds)
 
 
-def _new_vae(params: RunParams) -> VAE:
-    """The run's model before its first step, with an optimizer, on the current device."""
+def _new_vae(params: RunParams, images: int) -> VAE:
+    """The run's model before its first step, with an optimizer, on the current device. images: those of an epoch."""
     keras.backend.clear_session()
     keras.utils.set_random_seed(params.seed)
     vae = build_vae(params)
-    vae.compile(optimizer=keras.optimizers.Adam(params.learning_rate), jit_compile=False)
+    vae.compile(optimizer=_optimizer(params, images), jit_compile=False)
     vae.optimizer.build(vae.trainable_variables)
     _assert_device(vae, params.device)
     return vae
+
+
+def _optimizer(params: RunParams, images: int) -> keras.optimizers.Optimizer:
+    """Adam with the run's learning rate: constant, or rising in `warmup_steps`, then falling by a cosine to the end."""
+    rate = params.learning_rate
+    if params.warmup_steps or params.final_learning_rate < 1:
+        steps = params.epochs * math.ceil(images / params.batch_size)
+        rate = keras.optimizers.schedules.CosineDecay(
+            initial_learning_rate=0.0 if params.warmup_steps else rate,
+            decay_steps=max(1, steps - params.warmup_steps),
+            alpha=params.final_learning_rate,
+            warmup_target=rate if params.warmup_steps else None,
+            warmup_steps=params.warmup_steps,
+        )
+    return keras.optimizers.Adam(rate, global_clipnorm=params.clip_norm)
 
 
 def _compiled(

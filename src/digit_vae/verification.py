@@ -2,7 +2,8 @@
 
 On a machine with the same fingerprint every byte has to be the same. On another one the order of sums differs, and with
 it the last bits of every step, until the run is as far from the published one as another seed's would be: losses have
-to lie within tolerances. What a run was asked to do (params, data, folds) has to be the same everywhere.
+to lie within tolerances. What a run was asked to do (params, data, folds) has to be the same everywhere. The health of
+an epoch (the units and dimensions that died) only has to be there: on another machine other ones die.
 """
 
 import hashlib
@@ -15,14 +16,17 @@ from typing import NamedTuple
 import h5py
 import numpy as np
 
+from digit_vae.errors import UserError
+
 FILES = ("history.json", "metrics.json", "model.weights.h5", "samples.npz")  # of a run, where its bytes repeat
 
 
 class Tolerance(NamedTuple):
     """How far a number may be from the published one.
 
-    In nats per image: `epoch` for a loss of any epoch but the last, `loss` for one of the last and in the metrics,
-    `kl` for a KL loss of these. `rest` for all other metrics, such as counts of units.
+    In nats per image: `epoch` for a loss of any epoch but the last, `loss` for one of the last and in the metrics, and
+    for the log-likelihood and its bounds, `kl` for the KL loss in the metrics and the parts that it is split into.
+    `rest` for all other metrics, such as counts of units.
     """
 
     epoch: float
@@ -96,9 +100,10 @@ def compare(run: str, published: Evidence, anew: Evidence, tolerance: Tolerance)
 def compare_metrics(of: str, published: Mapping, anew: Mapping, allowed: Tolerance) -> Iterator[Deviation]:
     """The numbers of a metrics.json, nested as there; the count of images has to be equal everywhere."""
     expected, received = flat(published), flat(anew)
-    limits = {"elbo": allowed.loss, "reconstruction_loss": allowed.loss, "kl_loss": allowed.kl, "images": 0}
+    limits = dict.fromkeys(("elbo", "reconstruction_loss", "log_likelihood"), allowed.loss) | {"images": 0}
+    limits |= dict.fromkeys(("kl_loss", "mutual_information", "aggregate_divergence"), allowed.kl)
     for name in sorted(expected.keys() | received.keys()):
-        limit = limits.get(name.rpartition(".")[2], allowed.rest)
+        limit = allowed.loss if ".iw_bound." in name else limits.get(name.rpartition(".")[2], allowed.rest)
         yield from _apart(of, f"metric {name}", expected.get(name), received.get(name), limit)
 
 
@@ -116,24 +121,30 @@ def compare_committed(root: Path, outputs: Mapping[str, str | None]) -> Iterator
 
 
 def md5(path: Path) -> str:
-    """The MD5 of a file or a folder, as DVC computes it: a folder's is that of the list of its files."""
+    """The MD5 of a file or a folder, as DVC computes it: a folder's is that of the list of its files.
+
+    As for DVC (.dvcignore), what a killed process left half-written under a temporary name is none of them.
+    """
     if path.is_file():
         return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    files = sorted(file for file in path.rglob("*") if file.is_file())
+    files = sorted(file for file in path.rglob("*") if file.is_file() and not file.match(".*.tmp.*"))
     entries = [{"md5": md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
     return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
 
 
 def tensors(weights: Path) -> dict[str, np.ndarray]:
-    """Every tensor of a `.weights.h5` file by its path in it."""
+    """Every tensor of a `.weights.h5` file by its path in it. Raises: UserError when the file is damaged."""
     found = {}
 
     def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
         if isinstance(item, h5py.Dataset):
             found[name] = item[()]
 
-    with h5py.File(weights) as opened:
-        opened.visititems(collect)
+    try:
+        with h5py.File(weights) as opened:
+            opened.visititems(collect)
+    except (OSError, KeyError, RuntimeError, ValueError) as error:  # h5py has all of them for bytes that it cannot read
+        raise UserError(f"{weights.name} is damaged ({' '.join(str(error).split())})") from error
     return found
 
 
@@ -146,13 +157,17 @@ def flat(values: Mapping, prefix: str = "") -> dict[str, object]:
 
 
 def certificate(compared: Sequence[Compared], facts: Mapping[str, object]) -> dict:
-    """What was compared and on what, for a machine to read. facts: what else it says."""
+    """What was compared and on what, for a machine to read. facts: what else it says.
+
+    NaN and infinities, for which JSON has no number, stand in it as the texts "NaN", "Infinity" and "-Infinity".
+    """
     found = [deviation for each in compared for deviation in each.deviations]
     outcomes = [
         {"of": each.of, "how": each.how, "deviations": [deviation._asdict() for deviation in each.deviations]}
         for each in compared
     ]
-    return dict(facts) | {"holds": not found, "deviations": len(found), "compared": outcomes}
+    content = dict(facts) | {"holds": not found, "deviations": len(found), "compared": outcomes}
+    return json.loads(json.dumps(content), parse_constant=str)
 
 
 def certificate_text(compared: Sequence[Compared], facts: Mapping[str, object]) -> str:
@@ -186,35 +201,59 @@ def _settings(run: str, published: Mapping, anew: Mapping) -> Iterator[Deviation
 def _first_epoch(
     run: str, published: Sequence[Mapping], anew: Sequence[Mapping], allowed: Tolerance
 ) -> Iterator[Deviation]:
-    """The first epoch that deviates, with the loss of it that deviates most."""
+    """The first epoch that deviates, with the loss of it that deviates most, or else what it says of its health."""
     yield from _apart(run, "number of epochs", len(published), len(anew), 0)
-    for expected, received in zip(published, anew, strict=False):
+    for expected, received in zip(map(flat, published), map(flat, anew), strict=False):
         number = expected["epoch"]
-        limit = allowed.loss if number == len(published) else allowed.epoch
-        found = [
-            deviation
-            for name in sorted(expected.keys() | received.keys())
-            for deviation in _apart(run, f"epoch {number}, {name}", expected.get(name), received.get(name), limit)
-        ]
-        if found:
-            yield max(found, key=lambda deviation: deviation.size or 0)
-            return
+        names = sorted(expected.keys() | received.keys())
+        losses = allowed.loss if number == len(published) else allowed.epoch
+        for is_health, limit in ((False, losses), (True, allowed.rest)):
+            found = [
+                deviation
+                for name in names
+                if name.startswith("health.") == is_health
+                for deviation in _apart(run, f"epoch {number}, {name}", expected.get(name), received.get(name), limit)
+            ]
+            if found:
+                yield max(found, key=_size)
+                return
+
+
+def _size(deviation: Deviation) -> float:
+    """By how much, where what is missing or no number counts as most."""
+    return math.inf if deviation.size is None or math.isnan(deviation.size) else deviation.size
 
 
 def _tensors(run: str, published: Path | None, anew: Path | None) -> Iterator[Deviation]:
     """The tensors that deviate, each with its largest difference, where both files are at hand."""
     if published is None or anew is None:
         return
-    expected, received = tensors(published), tensors(anew)
+    found = []
+    for origin, path in (("published", published), ("trained anew", anew)):
+        try:
+            found.append(tensors(path))
+        except UserError as error:
+            yield Deviation(run, f"weights as {origin}", "a file that can be read", str(error))
+    if len(found) == 2:
+        yield from _different_tensors(run, *found)
+
+
+def _different_tensors(
+    run: str, expected: Mapping[str, np.ndarray], received: Mapping[str, np.ndarray]
+) -> Iterator[Deviation]:
     for name in sorted(expected.keys() | received.keys()):
         old, new = expected.get(name), received.get(name)
         if old is None or new is None or old.shape != new.shape:
             shapes = ("nothing" if array is None else array.shape for array in (old, new))
             yield Deviation(run, f"tensor {name}", *shapes)
-        elif not np.array_equal(old, new):
-            place = np.unravel_index(np.abs(new - old).argmax(), old.shape)
-            size = float(abs(new[place] - old[place]))
-            yield Deviation(run, f"tensor {name}{[int(i) for i in place]}", float(old[place]), float(new[place]), size)
+            continue
+        with np.errstate(invalid="ignore"):  # of infinities the difference is NaN, which argmax takes for the largest
+            same = (old == new) | (np.isnan(old) & np.isnan(new))
+            sizes = np.where(same, 0, np.abs(new.astype(np.float64) - old))
+        if not same.all():
+            place = np.unravel_index(sizes.argmax(), old.shape)
+            where = [int(index) for index in place]
+            yield Deviation(run, f"tensor {name}{where}", *(float(each[place]) for each in (old, new, sizes)))
 
 
 def _hashes(run: str, published: Mapping[str, str | None], anew: Mapping[str, str | None]) -> Iterator[Deviation]:
