@@ -28,7 +28,7 @@ SMALL = {
     "preprocess": {"train_images": 2000, "test_images": 500, "folds": 2},
     "train": {"epochs": 1},
     "classifier": {"epochs": 1, "minimum_accuracy": 0.0},
-    "evaluate": {"generated": 500, "map_cells": 8, "bound_images": 2, "plane_refinements": 1},
+    "evaluate": {"generated": 500, "map_cells": 8, "bound_images": 2, "plane_refinements": 2},
 }
 DRIVER = ("pipeline.repro",)
 SERIAL = ("dvc", "repro", "--quiet")

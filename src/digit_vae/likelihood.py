@@ -39,7 +39,11 @@ LogLikelihood = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 class Integral(NamedTuple):
-    """log p(x) of N images, and by how much the last doubling of the points changed each: (N,) float64, nats."""
+    """log p(x) of N images, and its error, in nats, (N,) float64.
+
+    error: by how much each was changed by one of the last two doublings of the points, the larger of both: together
+    they halve the spacing in every direction, while a single one may leave a ridge as poorly resolved as it was.
+    """
 
     log_likelihood: np.ndarray
     error: np.ndarray
@@ -66,7 +70,7 @@ def measure(vae: VAE, images: np.ndarray, params: EvaluateParams) -> dict:
         evenly, with 1000 draws each, and added: a difference estimate (Cochran 1977, 7.1). iw_bound_error: its
         standard error, which comes from the choice of these images and from all draws.
     log_likelihood: by quadrature, with a latent plane only. log_likelihood_error and ..._error_maximum: mean and
-        maximum over the images of the absolute change by the last refinement. inference_gap: log_likelihood - elbo.
+        maximum of `Integral.error` over the images. inference_gap: log_likelihood - elbo.
     """
     seen = {protocol: prepared(images, protocol) for protocol in PROTOCOLS}
     integrals = _integrals(vae, seen, params)
@@ -112,20 +116,22 @@ def integrate(
     log_means = np.full((len(corners), count), -np.inf)
     ceilings = np.full_like(log_means, -np.inf)
     live = np.ones(log_means.shape, dtype=bool)
-    log_p = np.full(count, -np.inf)
+    log_p, change = np.full(count, -np.inf), np.full(count, np.inf)
     points = 0
     for offsets in islice(_offsets(), refinements + 1):
         points += len(offsets)
         for tile in np.flatnonzero(live.any(axis=1)):
             images, z = np.flatnonzero(live[tile]), (corners[tile] + offsets) @ ROTATION
-            log_joint = log_likelihood(images, z) + (-0.5 * (z**2).sum(axis=1) - math.log(2 * math.pi))
+            log_joint = log_likelihood(images, z)
+            log_joint += (-0.5 * (z**2).sum(axis=1) - math.log(2 * math.pi)).astype(log_joint.dtype)
             highest, log_mean = log_joint.max(axis=1), _log_mean_exp(log_joint)
             first = points == len(offsets)
             log_means[tile, images] = log_mean if first else _log_mean(log_means[tile, images], log_mean)
             # Between two points the density may be higher than at both, by the slope that the tile has shown.
             ceilings[tile, images] = highest + 2 * (highest - log_joint.min(axis=1)) / points**0.5
-        previous, log_p = log_p, np.logaddexp.reduce(log_means, axis=0) + 2 * math.log(TILE)
-        error = np.abs(log_p - previous)
+        before, log_p = log_p, np.logaddexp.reduce(log_means, axis=0) + 2 * math.log(TILE)
+        last, change = change, np.abs(log_p - before)
+        error = np.maximum(last, change)
         live &= ceilings + 2 * math.log(TILE) > log_p + NEGLIGIBLE
         if error.mean() <= tolerance:
             break
@@ -177,8 +183,7 @@ def shared_log_likelihood(vae: VAE, images: np.ndarray) -> LogLikelihood:
     def log_likelihood(indices: np.ndarray, z: np.ndarray) -> np.ndarray:
         logits = tf.concat([decode(part.astype(np.float32)) for part in _batches(z)], axis=0)
         chosen = pixels if len(indices) == len(images) else tf.gather(pixels, indices)  # all of them: without a copy
-        product = tf.matmul(chosen, logits, transpose_b=True) - tf.reduce_sum(tf.nn.softplus(logits), axis=1)
-        return product.numpy().astype(np.float64)
+        return (tf.matmul(chosen, logits, transpose_b=True) - tf.reduce_sum(tf.nn.softplus(logits), axis=1)).numpy()
 
     return log_likelihood
 
@@ -244,9 +249,9 @@ def _batches(values: np.ndarray) -> list[np.ndarray]:
 
 
 def _log_mean_exp(values: np.ndarray) -> np.ndarray:
-    """log(mean(exp(values))) over the last axis, safe where exp would not be."""
+    """log(mean(exp(values))) over the last axis, safe where exp would not be; summed in float64."""
     highest = values.max(axis=-1)
-    return highest + np.log(np.exp(values - highest[..., np.newaxis]).mean(axis=-1))
+    return highest + np.log(np.exp(values - highest[..., np.newaxis]).mean(axis=-1, dtype=np.float64))
 
 
 def _log_mean(first: np.ndarray, second: np.ndarray) -> np.ndarray:

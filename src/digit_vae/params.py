@@ -190,7 +190,7 @@ class EvaluateParams:
     elbo_samples: int = knob(whole(2, 10_000))  # two at least, here and below: their spread is the error
     bound_images: int = knob(whole(2, 10_000))
     plane_tolerance: float = knob(number(0))
-    plane_refinements: int = knob(whole(1, 16))
+    plane_refinements: int = knob(whole(2, 16))  # an error takes two
 
 
 @dataclass(frozen=True, kw_only=True)
