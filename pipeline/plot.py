@@ -78,9 +78,7 @@ def paper_figures(results: Results, labels: np.ndarray) -> dict[str, figures.Fig
         )
         if position == 0 and "plane" in samples:
             drawn["latent_plane"] = figures.latent_plane(samples["plane"], title=name)
-            drawn["latent_map"] = figures.latent_map(
-                *(samples[f"map_{key}"] for key in ("classes", "confidence", "mass", "edges")), title=name
-            )
+            drawn["latent_map"] = figures.latent_map(samples, title=name)
     return drawn
 
 

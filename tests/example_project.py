@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 from example_metrics import health, latent, likelihood, quality
-from synthetic import write_manifest
+from synthetic import plane_map, write_manifest
 
 from digit_vae.files import npz_bytes, write_bytes, write_json, write_npy
 from digit_vae.params import Params, Run, RunParams, load_params, run_params, runs
@@ -71,18 +71,9 @@ def write_samples(path: Path, params: Params, generator: np.random.Generator) ->
     for name in ("originals", "reconstructions", "generated"):
         samples[name] = generator.integers(0, 256, (digits, 28, 28), dtype=np.uint8)
     if latent_dim == 2:
-        samples |= _map(generator)
+        samples |= plane_map(generator)
         samples["plane"] = generator.integers(0, 256, (grid, grid, 28, 28), dtype=np.uint8)
     write_bytes(path, npz_bytes(samples))
-
-
-def _map(generator: np.random.Generator, cells: int = 8) -> dict[str, np.ndarray]:
-    return {
-        "map_classes": generator.integers(0, 10, (cells, cells), dtype=np.uint8),
-        "map_confidence": generator.uniform(0.2, 1, (cells, cells)),
-        "map_mass": generator.uniform(0, 1 / cells**2, (cells, cells)),
-        "map_edges": np.linspace(-4, 4, cells + 1),
-    }
 
 
 def write_judged(folder: Path, params: Params, generator: np.random.Generator) -> None:

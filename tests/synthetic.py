@@ -102,5 +102,16 @@ def write_evaluation(root: Path, run: str, elbo: float = -155.0, grid: int = 4) 
         z_mean=random.normal(size=(12, 2)).astype(np.float32),
         generated=digits["originals"],
         plane=random.integers(0, 256, (grid, grid, 28, 28), np.uint8),
+        **plane_map(random),
         **digits,
     )
+
+
+def plane_map(generator: np.random.Generator, cells: int = 8) -> dict[str, np.ndarray]:
+    """What samples.npz has of the classifier's view of the latent plane."""
+    return {
+        "map_classes": generator.integers(0, 10, (cells, cells), dtype=np.uint8),
+        "map_confidence": generator.uniform(0.2, 1, (cells, cells)),
+        "map_mass": generator.uniform(0, 1 / cells**2, (cells, cells)),
+        "map_edges": np.linspace(-4, 4, cells + 1),
+    }

@@ -197,7 +197,8 @@ def test_latent_map_places_colours_contours_and_numerals_on_the_plane():
     confidence, mass = np.ones((8, 8)), np.full((8, 8), 1e-6)
     confidence[0, 0] = 0.1
     mass[6, 5] = 1
-    axes = figures.latent_map(classes, confidence, mass, edges, title="a").axes[0]
+    samples = {"map_classes": classes, "map_confidence": confidence, "map_mass": mass, "map_edges": edges}
+    axes = figures.latent_map(samples, title="a").axes[0]
     picture = axes.images[0]
     assert picture.get_extent() == [-4, 4, -4, 4]
     np.testing.assert_array_equal(picture.get_array()[0, 0], [1, 1, 1])  # no digit more likely than another: white

@@ -308,15 +308,15 @@ def epoch_seconds(sources: Mapping[str, Sequence[float]]) -> Figure:
 
 
 @styled
-def latent_map(
-    classes: np.ndarray, confidence: np.ndarray, mass: np.ndarray, edges: np.ndarray, *, title: str
-) -> Figure:
+def latent_map(samples: Mapping[str, np.ndarray], *, title: str) -> Figure:
     """The latent plane by what the classifier sees there, with the aggregate posterior and the prior over it.
 
-    Each (cells, cells), the highest z1 in the first row: the likeliest digit, its probability, and the probability of
-    the cell under the aggregate posterior; edges: (cells + 1,), along both axes. A colour is paler where the classifier
-    is less sure. Contours hold 50 % and 90 % of the aggregate posterior, dashed circles 50 % and 90 % of the prior.
+    samples: map_classes, map_confidence and map_mass, each (cells, cells) with the highest z1 in the first row, are the
+    likeliest digit, its probability, and the probability of the cell under the aggregate posterior; map_edges:
+    (cells + 1,), along both axes. A colour is paler where the classifier is less sure. Contours hold 50 % and 90 % of
+    the aggregate posterior, dashed circles 50 % and 90 % of the prior.
     """
+    classes, confidence, mass, edges = (samples[f"map_{key}"] for key in ("classes", "confidence", "mass", "edges"))
     shares = (0.9, 0.5)
     middles = (edges[1:] + edges[:-1]) / 2
     figure = Figure(figsize=(WIDTH * 0.8, WIDTH * 0.78), layout="constrained")
