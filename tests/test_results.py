@@ -36,6 +36,7 @@ def results(tmp_path):
         variants={"baseline": {"validation": {"elbo": {}}}, "beta_4": compared, "beta_0_5": compared},
         benchmarks={},
         comparisons={},
+        classifier={},
     )
 
 
