@@ -101,11 +101,18 @@ def further_figures(results: Results) -> dict[str, figures.Figure]:
     if results.compared:
         panels = {title: differences(results, metric) for metric, title in COMPARED.items()}
         drawn["ablation"] = figures.ablation(panels)
-    if sweep := results.betas():
-        keys = ("kl_loss", "reconstruction_loss")
-        points = [(beta, *(results.on_folds(name, "validation", key) for key in keys)) for name, beta in sweep.items()]
+    if points := sweep_points(results):
         drawn["rate_distortion"] = figures.rate_distortion(points)
     return drawn | seed_figures(results)
+
+
+def sweep_points(results: Results) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """Beta, KL and reconstruction loss on the folds; where there is no sweep over them, of the runs on all images."""
+    keys = ("kl_loss", "reconstruction_loss")
+    if sweep := results.betas():
+        return [(beta, *(results.on_folds(name, "validation", key) for key in keys)) for name, beta in sweep.items()]
+    test = {name: results.metrics[name]["test"] for name in results.betas_on_full()}
+    return [(beta, *(np.array([test[name][key]]) for key in keys)) for name, beta in results.betas_on_full().items()]
 
 
 def seed_figures(results: Results) -> dict[str, figures.Figure]:

@@ -137,6 +137,18 @@ def test_what_collapses_is_told_by_beta(results):
     assert row[-2].mean == pytest.approx(1 / 3)
 
 
+def test_a_sweep_of_single_runs_is_told_as_such(tmp_path, monkeypatch):
+    variants = {"baseline": {"splits": ["full"]}, "beta_2": {"splits": ["full"], "beta": 2.0}}
+    results = compared(tmp_path, monkeypatch, variants=variants)
+    results.metrics["beta_2-full"]["test"]["elbo"] = -150.0
+    text = written(results)
+    assert "The ELBO is best at beta 2 (−150.00, the dashed line)" in text  # noqa: RUF001 - a minus sign
+    assert "how much of it is chance is not known" in text
+    points = plot.sweep_points(results)
+    assert [(beta, len(rates)) for beta, rates, _ in points] == [(1.0, 1), (2.0, 1)]
+    plot.further_figures(results)
+
+
 def test_without_folds_it_says_what_is_not_there(tmp_path, monkeypatch):
     text = written(compared(tmp_path, monkeypatch, variants={"baseline": {"splits": ["full"]}}))
     assert "Nothing to compare: no variant shares folds with `baseline`" in text

@@ -36,6 +36,7 @@ def results(tmp_path):
         variants={"baseline": {"validation": {"elbo": {}}}, "beta_4": compared, "beta_0_5": compared},
         benchmarks={},
         comparisons={},
+        classifier={},
     )
 
 
@@ -45,6 +46,10 @@ def test_betas_are_the_variants_on_folds_that_differ_in_beta_alone_in_rising_ord
 
 def test_a_single_beta_is_no_sweep(results):
     assert dataclasses.replace(results, variants={"baseline": results.variants["baseline"]}).betas() == {}
+
+
+def test_betas_on_full_are_runs(results):
+    assert results.betas_on_full() == {"baseline-full": 1.0, "beta_2-full": 2.0}
 
 
 def test_seeds_are_the_full_runs_that_differ_in_their_seed_alone_each_seed_once(results):

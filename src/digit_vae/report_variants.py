@@ -8,7 +8,17 @@ from digit_vae.params import BASELINE, FULL, runs
 from digit_vae.results import Results
 from digit_vae.statistics import Spread, spread
 from digit_vae.tables import Cell, Interval, Nats, Probability, Table, signed, typeset
-from digit_vae.wording import detected, difference, folded, image, in_words, quoted, table_files, told_apart
+from digit_vae.wording import (
+    detected,
+    difference,
+    folded,
+    image,
+    in_words,
+    metrics_files,
+    quoted,
+    table_files,
+    told_apart,
+)
 
 LOSSES = {"reconstruction_loss": "Recon. loss", "kl_loss": "KL", "elbo": "ELBO"}
 PROTOCOLS = {
@@ -276,8 +286,7 @@ def _beta(results: Results, made: Mapping[str, Table]) -> list[str]:
     silence = "The paper names this trade-off in its abstract and prints no number of it."
     sweep, title = results.betas(), "## Reconstruction against KL over beta"
     if not sweep:
-        nothing = f"No sweep: fewer than two variants on folds differ from `{BASELINE}` in beta alone."
-        return [title, f"{nothing} {silence}"]
+        return [title, *_beta_on_full(results), silence]
     (first, low), *_, (last, high) = sweep.items()
     mean = {key: {name: results.variants[name]["validation"][key]["mean"] for name in sweep} for key in LOSSES}
     return [
@@ -292,6 +301,22 @@ def _beta(results: Results, made: Mapping[str, Table]) -> list[str]:
         _collapse(results, sweep),
         f"{silence} Numbers: `reports/metrics/variants/<variant>.json`, health: `history.json` of the runs on folds; "
         f"as a table: {table_files('beta')}.",
+    ]
+
+
+def _beta_on_full(results: Results) -> list[str]:
+    if not (sweep := results.betas_on_full()):
+        return [f"No sweep: fewer than two variants differ from `{BASELINE}` in beta alone."]
+    test = {name: results.metrics[name]["test"] for name in sweep}
+    (first, low), *_, (last, high) = sweep.items()
+    best = max(test, key=lambda name: test[name]["elbo"])
+    return [
+        image("rate_distortion", "Reconstruction loss against KL, a point for each beta"),
+        f"From beta {low:g} to {high:g} the KL goes from {test[first]['kl_loss']:.2f} to {test[last]['kl_loss']:.2f} "
+        f"and the reconstruction loss from {test[first]['reconstruction_loss']:.2f} to "
+        f"{test[last]['reconstruction_loss']:.2f} nats on the test images. The ELBO is best at beta {sweep[best]:g} "
+        f"({signed(test[best]['elbo'])}, the dashed line). These are single runs on all training images: how much of "
+        f"it is chance is not known, and nothing is tested. Numbers: {metrics_files(sweep)}.",
     ]
 
 

@@ -74,6 +74,12 @@ class Results:
         swept = {name: beta for name, beta in self.varied(BASELINE, "beta").items() if name in self.variants}
         return swept if len(swept) > 1 else {}
 
+    def betas_on_full(self) -> dict[str, float]:
+        """The same of runs on `full`, by run name: all that is known where no two of these variants are on folds."""
+        varied = {f"{name}-{FULL}": beta for name, beta in self.varied(BASELINE, "beta").items()}
+        swept = {name: beta for name, beta in varied.items() if name in self.metrics}
+        return swept if len(swept) > 1 else {}
+
     def seeds(self, variant: str) -> dict[str, int]:
         """The runs on `full` that differ from the variant's in nothing but their seed, and their seeds."""
         varied = self.varied(variant, "seed").items()
