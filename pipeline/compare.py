@@ -1,21 +1,33 @@
 """Stage `compare`: what each variant is worth over the folds, and how far it is from the baseline on the same folds.
 
-Reads the metrics of the runs that params.yaml declares and writes one JSON a variant that was trained on folds.
+Reads the metrics of the runs that params.yaml declares and writes one JSON a variant that was trained on folds. In it
+each number of the metrics is a mean and a standard deviation over folds and, for all but the baseline, its difference
+with what digit_vae.statistics says of it.
 
     python -m pipeline.compare
 """
 
 import argparse
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from digit_vae.errors import exit_status
 from digit_vae.files import json_bytes, read_json, write_folder
 from digit_vae.params import BASELINE, load_params, runs
-from digit_vae.statistics import by_fold, summary
+from digit_vae.statistics import add_holm, by_fold, summary
 from pipeline.publish import METRICS, reported
 
 VARIANTS = Path("reports/metrics/variants")
+
+
+def compare(folds: Mapping[str, list[Mapping]]) -> dict[str, dict]:
+    """What is to be said of each variant. folds: by variant the metrics of its runs, in the order of the folds."""
+    baseline = folds.get(BASELINE)
+    summaries = {name: summary(values, None if name == BASELINE else baseline) for name, values in folds.items()}
+    if baseline:
+        add_holm([each for name, each in summaries.items() if name != BASELINE])
+    return {name: {"folds": len(folds[name])} | each for name, each in summaries.items()}
 
 
 def main() -> None:
@@ -25,11 +37,7 @@ def main() -> None:
         run.name: read_json(METRICS / f"{run.name}.json", made_by=f"evaluate@{run.name}", keys=("validation", "test"))
         for run in declared
     }
-    folds = by_fold(declared, metrics)
-    comparisons = {
-        variant: {"folds": len(values)} | summary(values, None if variant == BASELINE else folds.get(BASELINE))
-        for variant, values in folds.items()
-    }
+    comparisons = compare(by_fold(declared, metrics))
     write_folder(VARIANTS, {f"{variant}.json": json_bytes(value) for variant, value in comparisons.items()})
 
 

@@ -2,49 +2,120 @@
 
     python -m pipeline.evaluate baseline-full
 
-Writes the run's metrics, and samples.npz in its folder with what the figures show of it.
+Also what its latent space tells of the digits, and what the classifier says of its images. Writes the run's metrics,
+and in its folder what the figures show of it: alone in samples.npz, beside other runs in digits.npz.
 """
 
 import argparse
 import sys
 from pathlib import Path
+from typing import NamedTuple
 
+import keras
 import numpy as np
+from threadpoolctl import threadpool_limits
 
+from digit_vae import latent, likelihood, quality
 from digit_vae.errors import exit_status
-from digit_vae.evaluation import encode, generate, latent_plane, load_vae, measure, reconstruct
+from digit_vae.evaluation import decode, encode, generate, latent_plane, load_vae, measure, posterior, reconstruct
 from digit_vae.files import json_bytes, npz_bytes, read_listed_npy, write_bytes
 from digit_vae.machine import select_device
-from digit_vae.params import Params, Run, find_run, load_params, run_params
+from digit_vae.model import VAE
+from digit_vae.params import EvaluateParams, Params, Run, find_run, load_params, run_params
 from digit_vae.splits import learnt_and_validated
 from digit_vae.trained import read_trained
 
 PROCESSED = Path("data/processed")
+CLASSIFIER = Path("models/classifier/model.weights.h5")
+POINTS = 10  # at which each run is decoded, to be shown beside the others
 
 
-def evaluate(
-    params: Params, run: Run, folder: Path, validation_images: np.ndarray, test_images: np.ndarray
-) -> dict[Path, bytes]:
-    """The content of the run's metrics and samples files. Always in float32 on the CPU, so that all runs compare.
+class Data(NamedTuple):
+    """What a run is evaluated on: images (N, 28, 28, 1) and labels (N,) uint8; validation: images, or int64 indices."""
 
-    folder: with what the training left there.
+    train_images: np.ndarray
+    train_labels: np.ndarray
+    test_images: np.ndarray
+    test_labels: np.ndarray
+    validation: np.ndarray
+
+
+def evaluate(params: Params, run: Run, root: Path, data: Data) -> dict[Path, bytes]:
+    """The content of the files that are written. Always in float32 on the CPU, so that all runs compare.
+
+    root: below it is what the run's training and stage `classifier` left.
     """
     select_device("cpu")
-    settings = run_params(params, run)
-    vae = load_vae(settings, read_trained(folder, settings).weights, made_by=f"train@{run.name}")
-    images = {"validation": validation_images, "test": test_images}
-    encoded = {name: encode(vae, each, params.evaluate) for name, each in images.items()}
-    metrics = {name: measure(each, params.evaluate.active_unit_variance) for name, each in encoded.items()}
-    shown = test_images[: params.evaluate.digits]
-    samples = {
-        "z_mean": encoded["test"].z_mean,
-        "originals": shown[..., 0],
-        "reconstructions": reconstruct(vae, shown),
-        "generated": generate(vae, params.evaluate.digits, params.evaluate.seed),
+    settings, asked = run_params(params, run), params.evaluate
+    vae = load_vae(settings, read_trained(root / run.folder, settings).weights, made_by=f"train@{run.name}")
+    classifier = quality.load_classifier(root / CLASSIFIER)
+    with threadpool_limits(limits=1):  # of NumPy and scikit-learn, whose sums depend on the number of threads
+        test = latent.Posterior(*posterior(vae, data.test_images))
+        metrics = measured(vae, classifier, data, test, asked)
+        samples = shown(vae, data.test_images, test, asked)
+        if settings.latent_dim == 2:
+            samples |= plane(vae, classifier, test, asked)
+    return {
+        run.metrics: json_bytes(metrics),
+        run.folder / "samples.npz": npz_bytes(samples),
+        run.folder / "digits.npz": npz_bytes(beside_others(vae, data.test_images, data.test_labels)),
     }
-    if settings.latent_dim == 2:
-        samples["plane"] = latent_plane(vae, params.evaluate.grid)
-    return {run.metrics: json_bytes(metrics), run.folder / "samples.npz": npz_bytes(samples)}
+
+
+def measured(
+    vae: VAE, classifier: keras.Model, data: Data, test: latent.Posterior, params: EvaluateParams
+) -> dict[str, dict]:
+    """All metrics of a run. test: the posteriors of the test images."""
+    _, validation_images = learnt_and_validated(data.train_images, data.validation)
+    images = {"validation": validation_images, "test": data.test_images}
+    train_mean, _ = posterior(vae, data.train_images)
+    drawn = {"draws": params.samples, "seed": params.seed}
+    judged = {"generated": params.generated, "seed": params.seed}
+    return {
+        **{name: measure(encode(vae, each, params), params.active_unit_variance) for name, each in images.items()},
+        "likelihood": likelihood.measure(vae, data.test_images, params),
+        "latent": latent.measure(train_mean, data.train_labels, test, data.test_labels, **drawn),
+        "quality": quality.measure(vae, classifier, data.test_images, data.test_labels, **judged),
+    }
+
+
+def shown(vae: VAE, images: np.ndarray, test: latent.Posterior, params: EvaluateParams) -> dict[str, np.ndarray]:
+    """z_mean of all test images, the first of `images` with their reconstructions, and draws of the prior."""
+    originals = images[: params.digits]
+    return {
+        "z_mean": test.mean,
+        "originals": originals[..., 0],
+        "reconstructions": reconstruct(vae, originals),
+        "generated": generate(vae, params.digits, params.seed),
+    }
+
+
+def plane(vae: VAE, classifier: keras.Model, test: latent.Posterior, params: EvaluateParams) -> dict[str, np.ndarray]:
+    """The decoded plane, and for each cell of a map of it: what the classifier sees there, how sure it is, and the
+    probability of the cell under the aggregate posterior of the test images.
+    """
+    edges = latent.plane_edges(params.map_cells)
+    judged = quality.judge_plane(vae, classifier, edges)
+    cells = (params.map_cells, params.map_cells)
+    return {
+        "plane": latent_plane(vae, params.grid),
+        "map_edges": edges,
+        "map_classes": judged.classes.astype(np.uint8).reshape(cells),
+        "map_confidence": judged.probabilities.max(axis=1).reshape(cells),
+        "map_mass": latent.aggregate_mass(test, edges),
+    }
+
+
+def beside_others(vae: VAE, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """What a run makes of the first of `images` of each digit, and of ten points of the latent space that are the same
+    for all runs: in the plane of its first two dimensions, on the circle that holds half of the prior there.
+    """
+    originals = images[[int((labels == digit).argmax()) for digit in range(10)]]
+    z = np.zeros((POINTS, vae.decoder.inputs[0].shape[-1]), np.float32)
+    angles = 2 * np.pi * np.arange(POINTS) / POINTS
+    circle = np.sqrt(2 * np.log(2)) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    z[:, :2] = circle[:, : z.shape[1]]
+    return {"originals": originals[..., 0], "reconstructions": reconstruct(vae, originals), "decoded": decode(vae, z)}
 
 
 def main() -> None:
@@ -53,12 +124,9 @@ def main() -> None:
     name = parser.parse_args().run
     params = load_params()
     run = find_run(params, name)
-    images, test_images, validation = (
-        read_listed_npy(PROCESSED, name, made_by="preprocess")[0]
-        for name in ("train_images.npy", "test_images.npy", run.validation_file)
-    )
-    _, validation_images = learnt_and_validated(images, validation)
-    for path, content in evaluate(params, run, run.folder, validation_images, test_images).items():
+    files = {name: f"{name}.npy" for name in Data._fields} | {"validation": run.validation_file}
+    data = Data(**{name: read_listed_npy(PROCESSED, file, made_by="preprocess")[0] for name, file in files.items()})
+    for path, content in evaluate(params, run, Path(), data).items():
         write_bytes(path, content)
 
 

@@ -5,20 +5,22 @@ python -m pipeline.plot
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from digit_vae import figures
+from digit_vae import figures, report_runs
 from digit_vae.benchmark import machine_name, read_benchmarks, read_comparisons
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_json, read_listed_npy, read_npz, write_folder, write_text
 from digit_vae.paper import TABLE_1
-from digit_vae.params import Params, load_params, runs
-from digit_vae.report import Results, report
-from digit_vae.statistics import by_fold
-from pipeline.publish import reported, reported_file
+from digit_vae.params import BASELINE, Params, Run, load_params, runs
+from digit_vae.report import all_tables, report
+from digit_vae.results import IMPROVED, Results
+from digit_vae.statistics import Difference, by_fold, placed
+from digit_vae.wording import difference
+from pipeline.publish import DIGITS, reported, reported_file, shown_beside
 
 PROCESSED = Path("data/processed")
 MODELS = Path("models")
@@ -28,8 +30,8 @@ REPORTS = Path("reports")
 COMPARED = {"reconstruction_loss": "reconstruction loss (← better)", "kl_loss": "KL", "elbo": "ELBO (better →)"}
 
 
-def load_results(params: Params) -> Results:
-    """What the stages wrote about the declared runs."""
+def load_results(params: Params, missing: tuple[str, ...] = ()) -> Results:
+    """What the stages wrote about the declared runs. missing: variants that are not among them."""
     declared = runs(params)
     names = [run.name for run in declared]
     metrics = {
@@ -38,24 +40,23 @@ def load_results(params: Params) -> Results:
     }
     return Results(
         params=params,
-        histories={
-            name: read_json(MODELS / name / "history.json", made_by=f"train@{name}", keys=("params", "epochs"))
-            for name in (params.plot.first_run, params.plot.second_run)
-        },
-        timings={
-            run.name: read_json(
-                reported_file(run, "timings.json"), made_by=f"train@{run.name}", keys=("machine", "epochs")
-            )
-            for run in declared
-        },
+        histories=trained(declared, "history.json", ("params", "epochs")),
+        timings=trained(declared, "timings.json", ("machine", "epochs")),
         metrics=metrics,
         variants={
             variant: read_json(METRICS / f"variants/{variant}.json", made_by="compare", keys=("folds", "validation"))
             for variant in by_fold(declared, metrics)
         },
+        classifier=read_json(METRICS / "classifier.json", made_by="classifier", keys=("accuracy", "frechet_train")),
         benchmarks=read_benchmarks(BENCHMARKS),
         comparisons=read_comparisons(BENCHMARKS / "side_by_side"),
+        missing=missing,
     )
+
+
+def trained(declared: Iterable[Run], file: str, keys: Sequence[str]) -> dict[str, dict]:
+    """A JSON file that training left, by run name."""
+    return {run.name: read_json(reported_file(run, file), made_by=f"train@{run.name}", keys=keys) for run in declared}
 
 
 def paper_figures(results: Results, labels: np.ndarray) -> dict[str, figures.Figure]:
@@ -77,26 +78,64 @@ def paper_figures(results: Results, labels: np.ndarray) -> dict[str, figures.Fig
         )
         if position == 0 and "plane" in samples:
             drawn["latent_plane"] = figures.latent_plane(samples["plane"], title=name)
+            drawn["latent_map"] = figures.latent_map(samples, title=name)
     return drawn
 
 
+def digits_beside(declared: Sequence[Run]) -> figures.Figure:
+    """What each of these runs makes of the same test images and the same latent points."""
+    files = {run.name: read_npz(reported_file(run, DIGITS), made_by=f"evaluate@{run.name}") for run in declared}
+    originals = next(iter(files.values()))["originals"]
+    return figures.digits_beside(
+        originals, {name: (each["reconstructions"], each["decoded"]) for name, each in files.items()}
+    )
+
+
 def further_figures(results: Results) -> dict[str, figures.Figure]:
-    """Beyond the paper: seconds an epoch, where they were measured; the ablation and the sweep over beta, where
-    params.yaml has variants for them.
+    """Beyond the paper: seconds an epoch, where they were measured; the comparison of variants, the sweep over beta and
+    the seeds, where there are such runs; health.
     """
     drawn = {}
     if results.benchmarks:
         drawn["epoch_seconds"] = figures.epoch_seconds(epoch_seconds(results.benchmarks))
     if results.compared:
-        drawn["ablation"] = figures.ablation(
-            {title: results.fold_differences(metric) for metric, title in COMPARED.items()}
-        )
-    if sweep := results.beta_sweep():
-        test = {name: results.metrics[name]["test"] for name in sweep}
-        drawn["rate_distortion"] = figures.rate_distortion(
-            [(beta, test[name]["kl_loss"], test[name]["reconstruction_loss"]) for name, beta in sweep.items()]
-        )
+        panels = {title: differences(results, metric) for metric, title in COMPARED.items()}
+        drawn["ablation"] = figures.ablation(panels)
+    if points := sweep_points(results):
+        drawn["rate_distortion"] = figures.rate_distortion(points)
+    return drawn | seed_figures(results)
+
+
+def sweep_points(results: Results) -> list[tuple[float, np.ndarray, np.ndarray]]:
+    """Beta, KL and reconstruction loss on the folds; where there is no sweep over them, of the runs on all images."""
+    keys = ("kl_loss", "reconstruction_loss")
+    if sweep := results.betas():
+        return [(beta, *(results.on_folds(name, "validation", key) for key in keys)) for name, beta in sweep.items()]
+    test = {name: results.metrics[name]["test"] for name in results.betas_on_full()}
+    return [(beta, *(np.array([test[name][key]]) for key in keys)) for name, beta in results.betas_on_full().items()]
+
+
+def seed_figures(results: Results) -> dict[str, figures.Figure]:
+    """The baseline's seeds and the better recipe's: where they end, and how their health goes."""
+    seeds = {name: found for name in (BASELINE, IMPROVED) if (found := results.seeds(name))}
+    curves = {name: [results.histories[run]["epochs"] for run in found] for name, found in seeds.items()}
+    published = {label: [epoch.val_loss for epoch in epochs] for label, epochs in TABLE_1.items()}
+    drawn = {"health": figures.health(curves, published)}
+    if len(seeds.get(BASELINE, ())) >= report_runs.FEWEST:
+        losses = {name: list(results.last_losses(found).values()) for name, found in seeds.items()}
+        ends = report_runs.published()
+        _, _, *expected = placed(ends["CPU"], losses[BASELINE])
+        drawn["seeds"] = figures.seeds(losses, expected, ends, report_runs.points(results))
     return drawn
+
+
+def differences(results: Results, metric: str) -> dict[str, tuple[np.ndarray, Difference, tuple[float, float]]]:
+    """For each compared variant: difference on each fold, the mean's with its interval, the bootstrap's interval."""
+    found = {name: results.variants[name]["validation"][metric] for name in results.compared}
+    return {
+        name: (folds, difference(found[name]), (found[name]["bootstrap_low"], found[name]["bootstrap_high"]))
+        for name, folds in results.fold_differences(metric).items()
+    }
 
 
 def epoch_seconds(benchmarks: Mapping[str, Mapping]) -> dict[str, list[float]]:
@@ -112,10 +151,13 @@ def epoch_seconds(benchmarks: Mapping[str, Mapping]) -> dict[str, list[float]]:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    results = load_results(reported(load_params()))
+    params = load_params()
+    used = reported(params)
+    results = load_results(used, missing=tuple(name for name in params.variants if name not in used.variants))
     labels, _ = read_listed_npy(PROCESSED, "test_labels.npy", made_by="preprocess")
     drawn = paper_figures(results, labels) | further_figures(results)
-    made = results.tables()
+    drawn["digits_beside"] = digits_beside([run for run in shown_beside(params) if run.variant in used.variants])
+    made = all_tables(results)
     table_files = {f"{name}.csv": table.csv() for name, table in made.items()}
     table_files |= {f"{name}.md": table.markdown().encode() for name, table in made.items()}
     write_folder(REPORTS / "figures", {f"{name}.png": figures.png_bytes(figure) for name, figure in drawn.items()})

@@ -7,6 +7,7 @@ reports/published/<run>.history.json, .timings.json      byte for byte those of 
 reports/published/<run>.model.weights.h5                 likewise, of plot.first_run alone: half a megabyte
 reports/published/manifest.json                          that of data/processed/: the hash of every array and fold
 reports/extended/runs/<run>.history.json, .timings.json  byte for byte those of extended/models/<run>/
+reports/extended/runs/<run>.digits.npz                   likewise, of the runs that are shown beside others
 reports/metrics/runs/<run>.json                          likewise, of extended/models/<run>/metrics.json
 
 To DVC the copies of extended runs are made by no stage: the report has them as sources and never trains for them.
@@ -26,6 +27,7 @@ METRICS = Path("reports/metrics/runs")
 PUBLISHED = Path("reports/published")
 EXTENDED = Path("reports/extended/runs")
 TRAINED = ("history.json", "timings.json")
+DIGITS = "digits.npz"
 
 
 def originals(params: Params) -> dict[Path, tuple[Path, str]]:
@@ -41,9 +43,23 @@ def extended_originals(params: Params) -> dict[Path, tuple[Path, str]]:
     """The same of the extended runs."""
     declared = runs(params, extended=True)
     graph = "extended/dvc.yaml"
-    return {
+    evaluated = {METRICS / f"{run.name}.json": (run.metrics, f"{graph}:evaluate@{run.name}") for run in declared}
+    evaluated |= {
+        copy_of(run, DIGITS): (run.folder / DIGITS, f"{graph}:evaluate@{run.name}")
+        for run in shown_beside(params)
+        if run.extended
+    }
+    return evaluated | {
         copy_of(run, file): (run.folder / file, f"{graph}:train@{run.name}") for run in declared for file in TRAINED
-    } | {METRICS / f"{run.name}.json": (run.metrics, f"{graph}:evaluate@{run.name}") for run in declared}
+    }
+
+
+def shown_beside(params: Params) -> list[Run]:
+    """One run for each model that differs from the others in more than its seed: on the first fold where it can be."""
+    chosen = {}
+    for run in sorted(runs(params), key=lambda run: run.split != "0"):
+        chosen.setdefault(replace(run_params(params, run), seed=0), run)
+    return [run for run in runs(params) if run in chosen.values()]
 
 
 def copy_of(run: Run, file: str) -> Path:
@@ -52,7 +68,7 @@ def copy_of(run: Run, file: str) -> Path:
 
 
 def reported_file(run: Run, file: str) -> Path:
-    """Where the report reads `file` of TRAINED: an extended run's is the published copy."""
+    """Where the report reads a file of the run: an extended run's is the published copy."""
     return copy_of(run, file) if run.extended else run.folder / file
 
 
@@ -69,7 +85,8 @@ def reported(params: Params) -> Params:
 
 
 def _is_published(params: Params, run: Run) -> bool:
-    files = (METRICS / f"{run.name}.json", *(copy_of(run, file) for file in TRAINED))
+    names = (*TRAINED, DIGITS) if run in shown_beside(params) else TRAINED
+    files = (METRICS / f"{run.name}.json", *(copy_of(run, file) for file in names))
     if not all(path.is_file() for path in files):
         return False
     history = read_json(copy_of(run, "history.json"), made_by="extended/dvc.yaml:publish", keys=("params", "data"))

@@ -53,9 +53,11 @@ from pipeline.settled import Settled, files, read_settled, sources, store, write
 
 PROCESSED = Path("data/processed")
 CHECKPOINTS = Path("checkpoints")
+CLASSIFIER = Path("models/classifier/model.weights.h5")
 RETRIES = 3  # of a task whose worker or machine died
 RUNS_A_WORKER = 12  # TensorFlow keeps a graph of each run's optimizer, some 10 MB: a worker stays below 1.5 GB
 POLL_SECONDS = 0.5
+EVALUATED_ON = ("train_images", "train_labels", "test_images", "test_labels")
 VERSIONED = ("tensorflow", "keras", "numpy", "h5py")  # what the bytes of a run depend on
 
 
@@ -100,23 +102,13 @@ def train_task(
     return {run.folder / name: content for name, content in files.items()}
 
 
-def evaluate_task(
-    params: Params,
-    run: Run,
-    images: np.ndarray,
-    validation: np.ndarray,
-    test_images: np.ndarray,
-    trained: dict[str, bytes],
-) -> dict[Path, bytes]:
-    from digit_vae.splits import learnt_and_validated
-    from pipeline.evaluate import evaluate  # imports TensorFlow, which the driver can do without
+def evaluate_task(params: Params, run: Run, trained: dict[Path, bytes], **arrays: np.ndarray) -> dict[Path, bytes]:
+    from pipeline.evaluate import Data, evaluate  # imports TensorFlow, which the driver can do without
 
     with tempfile.TemporaryDirectory() as name:
-        folder = Path(name) / run.name
-        folder.mkdir()
-        for name, content in trained.items():
-            (folder / name).write_bytes(content)
-        return evaluate(params, run, folder, learnt_and_validated(images, validation)[1], test_images)
+        for path, content in trained.items():
+            write_bytes(Path(name) / path, content)
+        return evaluate(params, run, Path(name), Data(**arrays))
 
 
 @dataclass
@@ -159,7 +151,7 @@ class Driver:
         self._train_task = on_an_equal_machine(train_task)
         self._train = ray.remote(max_calls=RUNS_A_WORKER)(self._train_task)
         self._evaluate = ray.remote(on_an_equal_machine(evaluate_task))
-        files = {"train_images.npy", "test_images.npy"} | {job.run.validation_file for job in jobs}
+        files = {f"{name}.npy" for name in EVALUATED_ON} | {job.run.validation_file for job in jobs}
         listed = {name: read_listed_npy(PROCESSED, name, made_by="preprocess") for name in files}
         self._arrays = {name: ray.put(np.asarray(array)) for name, (array, _) in listed.items()}
         self._hashes = {name: digest for name, (_, digest) in listed.items()}
@@ -203,8 +195,7 @@ class Driver:
         print(f"\n{job.stage.name} failed: {self._failures[job.run.name]}", file=sys.stderr, flush=True)
 
     def _submit(self, job: Job) -> ray.ObjectRef:
-        validation = job.run.validation_file
-        arrays = [self._arrays["train_images.npy"], self._arrays[validation]]
+        validation, named = job.run.validation_file, {}
         if job.trains:
             gpus = gpus_of(job)
             # A process binds itself to one device: a GPU run gets a fresh one.
@@ -212,14 +203,17 @@ class Driver:
             data = {"train_images": self._hashes["train_images.npy"], "validation": self._hashes[validation]}
             checkpoint = CHECKPOINTS / job.run.name
             saved = checkpoint.read_bytes() if checkpoint.is_file() else None
-            rest = [data, self._events, saved, self._commit]
+            arrays = [self._arrays["train_images.npy"], self._arrays[validation]]
+            rest = [*arrays, data, self._events, saved, self._commit]
         else:
             task = self._evaluate
-            trained = {name: (job.run.folder / name).read_bytes() for name in ("model.weights.h5", "history.json")}
-            rest = [self._arrays["test_images.npy"], trained]
+            files = (job.run.folder / "model.weights.h5", job.run.folder / "history.json", CLASSIFIER)
+            rest = [{path: path.read_bytes() for path in files}]
+            named = {name: self._arrays[f"{name}.npy"] for name in EVALUATED_ON}
+            named["validation"] = self._arrays[validation]
         cores = 1 if len(self._running) < self._capacity() else 0  # which is free for Ray to place
         task = task.options(name=job.stage.name, max_retries=RETRIES, num_cpus=cores)
-        return task.remote(job.params, job.run, *arrays, *rest)
+        return task.remote(job.params, job.run, *rest, **named)
 
     def _collect(self, mirror: Mirror, timeout: float) -> None:
         """Takes in what the workers reported and returned, waiting at most `timeout` seconds for a result."""
@@ -397,7 +391,7 @@ def reproduce(
         if Ledger(repo, graphs).is_settled():
             print(f"{len(chosen)} of {len(chosen)} runs are up to date", flush=True)
             return
-        repo.reproduce("preprocess")
+        repo.reproduce("classifier")  # and preprocess before it
         ledger = Ledger(repo, graphs)
         try:
             failures = run_outdated(ledger, chosen, address, slots)

@@ -24,7 +24,12 @@ from digit_vae.errors import UserError, exit_status
 from digit_vae.files import sha256, write_text
 from digit_vae.params import load_params, runs
 
-SMALL = {"preprocess": {"train_images": 2000, "test_images": 500, "folds": 2}, "train": {"epochs": 1}}
+SMALL = {
+    "preprocess": {"train_images": 2000, "test_images": 500, "folds": 2},
+    "train": {"epochs": 1},
+    "classifier": {"epochs": 1, "minimum_accuracy": 0.0},
+    "evaluate": {"generated": 500, "map_cells": 8, "bound_images": 2, "plane_refinements": 2},
+}
 DRIVER = ("pipeline.repro",)
 SERIAL = ("dvc", "repro", "--quiet")
 MADE = ("data/", "models/", "extended/models/", "reports/", "dvc.lock", "extended/dvc.lock")  # is not copied,

@@ -62,6 +62,7 @@ def sample_figures(run: str, samples: Mapping[str, np.ndarray]) -> dict[str, Fig
         shown["latent_scatter.png"] = figures.latent_scatter(samples["z_mean"], labels, title=run)
     if "plane" in samples:
         shown["latent_plane.png"] = figures.latent_plane(samples["plane"], title=run)
+        shown["latent_map.png"] = figures.latent_map(samples, title=run)
     return shown
 
 

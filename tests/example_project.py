@@ -7,11 +7,12 @@ from pathlib import Path
 
 import numpy as np
 import yaml
-from synthetic import write_manifest
+from example_metrics import health, latent, likelihood, quality
+from synthetic import plane_map, write_manifest
 
 from digit_vae.files import npz_bytes, write_bytes, write_json, write_npy
-from digit_vae.params import Params, Run, load_params, run_params, runs
-from pipeline.publish import METRICS, reported_file
+from digit_vae.params import Params, Run, RunParams, load_params, run_params, runs
+from pipeline.publish import DIGITS, METRICS, reported_file, shown_beside
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_IMAGES = 200
@@ -27,6 +28,7 @@ def write_project(folder: Path, **sections: dict) -> Params:
     generator = np.random.default_rng(0)
     for run in runs(params):
         write_run(folder, params, run, generator)
+    write_judged(folder, params, generator)
     write_npy(folder / "data/processed/test_labels.npy", np.arange(TEST_IMAGES, dtype=np.uint8) % 10)
     write_manifest(folder / "data/processed")
     return params
@@ -43,7 +45,7 @@ def write_run(folder: Path, params: Params, run: Run, generator: np.random.Gener
             "run": run.name,
             "params": vars(settings),
             "data": {"train_images": None, "validation": None},  # as in the manifest, which lists neither
-            "epochs": [_history(epoch, reconstruction, kl, settings.beta) for epoch in epochs],
+            "epochs": [_history(epoch, reconstruction, kl, settings) for epoch in epochs],
         },
     )
     machine = {"cpu": "Example CPU", "gpu": None, "threads": 1, "device": settings.device}
@@ -56,6 +58,8 @@ def write_run(folder: Path, params: Params, run: Run, generator: np.random.Gener
         split: _metrics(reconstruction + shift, kl, params.train.latent_dim)
         for split, shift in {"validation": 0.0, "test": 0.7}.items()
     }
+    metrics["likelihood"] = likelihood(metrics["test"]["elbo"], generator, integral=settings.latent_dim == 2)
+    metrics |= {"latent": latent(kl, generator), "quality": quality(generator)}
     write_json(folder / METRICS / f"{run.name}.json", metrics)
     if not run.extended:
         write_samples(folder / run.folder / "samples.npz", params, generator)
@@ -67,14 +71,33 @@ def write_samples(path: Path, params: Params, generator: np.random.Generator) ->
     for name in ("originals", "reconstructions", "generated"):
         samples[name] = generator.integers(0, 256, (digits, 28, 28), dtype=np.uint8)
     if latent_dim == 2:
+        samples |= plane_map(generator)
         samples["plane"] = generator.integers(0, 256, (grid, grid, 28, 28), dtype=np.uint8)
     write_bytes(path, npz_bytes(samples))
 
 
-def _history(epoch: int, reconstruction: float, kl: float, beta: float) -> dict:
+def write_judged(folder: Path, params: Params, generator: np.random.Generator) -> None:
+    """What the classifier is worth, and the digits of the runs that are shown beside each other."""
+    judge = {"images": TEST_IMAGES, "accuracy": 0.992, "confidence": 0.99, "class_balance": 1.0, "frechet_train": 0.8}
+    write_json(folder / "reports/metrics/classifier.json", judge)
+    for run in shown_beside(params):
+        digits = {
+            name: generator.integers(0, 256, (10, 28, 28), dtype=np.uint8)
+            for name in ("originals", "reconstructions", "decoded")
+        }
+        write_bytes(folder / reported_file(run, DIGITS), npz_bytes(digits))
+
+
+def _history(epoch: int, reconstruction: float, kl: float, settings: RunParams) -> dict:
     terms = {"reconstruction_loss": reconstruction + 60 / epoch**1.5, "kl_loss": kl * (1 - 0.7 / epoch), "penalty": 0.0}
-    record = {"loss": terms["reconstruction_loss"] + beta * terms["kl_loss"]} | terms
-    return {"epoch": epoch} | record | {f"val_{name}": 0.99 * value for name, value in record.items()}
+    record = {"loss": terms["reconstruction_loss"] + settings.beta * terms["kl_loss"]} | terms
+    record |= {f"val_{name}": 0.99 * value for name, value in record.items()}
+    ill = health(_dead(reconstruction), terms["kl_loss"], settings.latent_dim, asleep=epoch == 1)
+    return {"epoch": epoch, "health": ill} | record
+
+
+def _dead(reconstruction: float) -> int:
+    return 11 + round(reconstruction) % 3
 
 
 def _metrics(reconstruction: float, kl: float, latent_dim: int) -> dict:
@@ -85,5 +108,5 @@ def _metrics(reconstruction: float, kl: float, latent_dim: int) -> dict:
         "elbo": -(reconstruction + kl),
         "kl_per_dimension": {f"z{dimension}": kl / latent_dim for dimension in range(latent_dim)},
         "active_units": latent_dim,
-        "dead_units": 11 + round(reconstruction) % 3,
+        "dead_units": _dead(reconstruction),
     }

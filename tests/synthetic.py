@@ -15,10 +15,16 @@ LOSSES = ("loss", "reconstruction_loss", "kl_loss", "penalty")
 
 
 def write_processed(root: Path, digits: np.ndarray) -> None:
-    """What stage preprocess leaves below `root`: 300 training images, a fold of 60 of them, the rest as test images."""
+    """What stage preprocess leaves below `root`: 300 training images, a fold of 60 of them, the rest as test images.
+
+    digits: the first of scikit-learn's, whose labels it also has.
+    """
+    from sklearn.datasets import load_digits
+
     folder = root / "data/processed"
-    write_npy(folder / "train_images.npy", digits[:300])
-    write_npy(folder / "test_images.npy", digits[300:])
+    for name, part in (("train", slice(300)), ("test", slice(300, None))):
+        write_npy(folder / f"{name}_images.npy", digits[part])
+        write_npy(folder / f"{name}_labels.npy", load_digits().target[: len(digits)][part].astype(np.uint8))
     write_npy(folder / "folds/0.npy", np.arange(0, 300, 5))
     write_manifest(folder)
 
@@ -96,5 +102,16 @@ def write_evaluation(root: Path, run: str, elbo: float = -155.0, grid: int = 4) 
         z_mean=random.normal(size=(12, 2)).astype(np.float32),
         generated=digits["originals"],
         plane=random.integers(0, 256, (grid, grid, 28, 28), np.uint8),
+        **plane_map(random),
         **digits,
     )
+
+
+def plane_map(generator: np.random.Generator, cells: int = 8) -> dict[str, np.ndarray]:
+    """What samples.npz has of the classifier's view of the latent plane."""
+    return {
+        "map_classes": generator.integers(0, 10, (cells, cells), dtype=np.uint8),
+        "map_confidence": generator.uniform(0.2, 1, (cells, cells)),
+        "map_mass": generator.uniform(0, 1 / cells**2, (cells, cells)),
+        "map_edges": np.linspace(-4, 4, cells + 1),
+    }

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -10,10 +11,12 @@ from scipy.stats import norm
 from digit_vae import evaluation
 from digit_vae.errors import UserError
 from digit_vae.model import HIDDEN_LAYER, build_vae
-from digit_vae.params import EvaluateParams
+from digit_vae.params import load_params
 
 pytestmark = pytest.mark.usefixtures("cpu")
-PARAMS = EvaluateParams(seed=5, samples=3, batch_size=100, active_unit_variance=0.01, digits=10, grid=4)
+PARAMS = replace(
+    load_params(Path(__file__).parents[1] / "params.yaml").evaluate, seed=5, samples=3, batch_size=100, grid=4
+)
 
 
 @pytest.fixture

@@ -31,7 +31,12 @@ SLOW = {
     "between the files": 0,
     "before the checkpoint is removed": 0,
 }
-SMALL = {"preprocess": {"train_images": 400, "test_images": 100, "folds": 2}, "train": {"epochs": EPOCHS}}
+SMALL = {
+    "preprocess": {"train_images": 400, "test_images": 100, "folds": 2},
+    "train": {"epochs": EPOCHS},
+    "classifier": smoke.SMALL["classifier"],
+    "evaluate": smoke.SMALL["evaluate"],
+}
 DRIVER = ("pipeline.repro", "--jobs", "2")
 
 

@@ -4,6 +4,7 @@ from statistics import NormalDist
 import matplotlib as mpl
 import numpy as np
 import pytest
+from example_metrics import health
 from matplotlib.image import imread
 
 from digit_vae import figures
@@ -13,6 +14,9 @@ EPOCHS = [
         ("loss", "reconstruction_loss", "kl_loss", "val_loss", "val_reconstruction_loss", "val_kl_loss"))}
     | {"epoch": epoch} for epoch in (1, 2, 3)
 ]  # fmt: skip
+
+SWEEP = [(0.5, np.array([7.0, 9.0]), np.array([149.0, 151.0])), (1.0, np.full(2, 6.0), np.full(2, 151.0)),
+         (4.0, np.full(2, 4.0), np.full(2, 160.0))]  # fmt: skip
 
 
 def noise(*shape):
@@ -58,11 +62,10 @@ def test_png_is_the_same_twice_and_names_no_software_or_time():
 
 
 def test_the_style_does_not_depend_on_the_settings_outside_nor_change_them():
-    points = [(0.5, 8.0, 150.0), (1.0, 6.0, 152.0)]
-    expected = figures.png_bytes(figures.rate_distortion(points))
+    expected = figures.png_bytes(figures.rate_distortion(SWEEP))
     with mpl.rc_context({"font.size": 30, "axes.grid": True, "savefig.dpi": 40, "figure.dpi": 40}):
         before = dict(mpl.rcParams)
-        assert figures.png_bytes(figures.rate_distortion(points)) == expected
+        assert figures.png_bytes(figures.rate_distortion(SWEEP)) == expected
         assert dict(mpl.rcParams) == before
 
 
@@ -125,27 +128,55 @@ def test_latent_plane_keeps_rows_and_columns_and_ticks_stand_at_the_priors_quant
     assert NormalDist().inv_cdf(ticks["\N{MINUS SIGN}1"] / 4) == pytest.approx(-1.0)
 
 
-def test_ablation_shows_folds_mean_and_interval_of_each_variant():
-    panels = {"ELBO": {"dropout": ([1.0, 2.0, 6.0], (-1.0, 7.0)), "l1_l2": ([0.0, 0.5, 1.0], (-0.5, 1.5))}}
-    axes = figures.ablation(panels).axes[0]
-    folds, interval, mean = axes.lines[:3]
+def test_ablation_shows_folds_mean_and_both_intervals_of_each_variant():
+    dropout = (np.array([1.0, 2.0, 6.0]), (3.0, -1.0, 7.0), (1.5, 5.0))
+    l1_l2 = (np.array([0.0, 0.5, 1.0]), (0.5, -0.5, 1.5), (0.2, 0.8))
+    axes = figures.ablation({"ELBO": {"dropout": dropout, "l1_l2": l1_l2}}).axes[0]
+    folds, interval, bootstrap, mean = axes.lines[:4]
     assert list(folds.get_xdata()) == [1.0, 2.0, 6.0]
     assert list(interval.get_xdata()) == [-1.0, 7.0]
+    assert list(bootstrap.get_xdata()) == [1.5, 5.0]
     assert list(mean.get_xdata()) == [3.0]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["dropout", "l1_l2"]
     assert axes.get_ylim() == (1.5, -0.5)
 
 
-def test_rate_distortion_labels_each_beta_and_draws_equal_elbo_through_the_best():
-    axes = figures.rate_distortion([(0.5, 8.0, 150.0), (1.0, 6.0, 151.0), (4.0, 4.0, 160.0)]).axes[0]
-    curve, equal_elbo = axes.lines
-    np.testing.assert_array_equal(curve.get_xydata(), [(8, 150), (6, 151), (4, 160)])
-    assert {text.get_text(): tuple(text.xy) for text in axes.texts} == {
-        "β = 0.5": (8.0, 150.0),
-        "β = 1": (6.0, 151.0),
-        "β = 4": (4.0, 160.0),
-    }
+def test_rate_distortion_shows_folds_means_and_deviations_and_draws_equal_elbo_through_the_best():
+    axes = figures.rate_distortion(SWEEP).axes[0]
+    np.testing.assert_array_equal(axes.lines[0].get_xydata(), [(7, 149), (9, 151)])
+    *_, means, equal_elbo = axes.lines
+    np.testing.assert_array_equal(means.get_xydata(), [(8, 150), (6, 151), (4, 160)])
+    ends = axes.containers[0][2][0].get_segments()[0]
+    np.testing.assert_allclose(ends, [(8 - 2**0.5, 150), (8 + 2**0.5, 150)])
+    names = {text.get_text(): tuple(text.xy) for text in axes.texts}
+    assert names == {"β = 0.5": (8.0, 150.0), "β = 1": (6.0, 151.0), "β = 4": (4.0, 160.0)}
     assert (tuple(equal_elbo.get_xy1()), equal_elbo.get_slope()) == ((6.0, 151.0), -1)
+
+
+def test_seeds_shows_every_loss_the_papers_two_and_loss_against_dead_units():
+    losses = {"baseline": [154.0, 156.0, 158.0], "improved": [149.0]}
+    figure = figures.seeds(losses, (150.0, 162.0), {"CPU": 158.6, "GPU": 175.6}, [(11, 154.0), (13, 158.0)])
+    left, right = figure.axes
+    baseline, mean, improved, _, cpu, gpu = left.lines
+    assert (list(baseline.get_xdata()), list(mean.get_xdata())) == ([154.0, 156.0, 158.0], [156.0])
+    assert (list(improved.get_xdata()), list(improved.get_ydata())) == ([149.0], [1])
+    assert (list(cpu.get_xdata()), list(gpu.get_xdata())) == ([158.6], [175.6])
+    assert [text.get_text() for text in left.get_yticklabels()] == ["baseline", "improved", "paper"]
+    band = left.patches[0].get_extents().transformed(left.transData.inverted())
+    assert (band.x0, band.x1) == pytest.approx((150.0, 162.0))
+    np.testing.assert_array_equal(right.lines[0].get_xydata(), [(11, 154.0), (13, 158.0)])
+
+
+def test_health_shows_a_line_for_each_run_and_the_papers_losses():
+    epochs = [epoch | {"health": health(10 + epoch["epoch"], 6.0, 2, asleep=epoch["epoch"] == 1)} for epoch in EPOCHS]
+    figure = figures.health({"baseline": [epochs, epochs], "improved": [epochs]}, {"CPU": [9.0], "GPU": [8.0, 7.0]})
+    loss, dead, least = figure.axes
+    assert [list(line.get_ydata()) for line in loss.lines[3:]] == [[9.0], [8.0, 7.0]]
+    assert list(loss.lines[0].get_ydata()) == [epoch["val_loss"] for epoch in EPOCHS]
+    assert list(dead.lines[2].get_ydata()) == [11, 12, 13]
+    assert list(least.lines[1].get_ydata()) == [0.01, 3.0, 3.0]
+    labels = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert labels == ["baseline", "improved", "paper, CPU", "paper, GPU"]
 
 
 def test_epoch_seconds_shows_every_epoch_and_the_median_of_each_source():
@@ -156,3 +187,40 @@ def test_epoch_seconds_shows_every_epoch_and_the_median_of_each_source():
     assert list(paper.get_xdata()) == [5]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["a CPU", "paper, GPU"]
     assert axes.get_xscale() == "log"
+
+
+def test_latent_map_places_colours_contours_and_numerals_on_the_plane():
+    """Ones to the left, sevens to the right; all of the aggregate posterior in one cell below them."""
+    edges = np.linspace(-4, 4, 9)
+    classes = np.full((8, 8), 7)
+    classes[:, :3] = 1
+    confidence, mass = np.ones((8, 8)), np.full((8, 8), 1e-6)
+    confidence[0, 0] = 0.1
+    mass[6, 5] = 1
+    samples = {"map_classes": classes, "map_confidence": confidence, "map_mass": mass, "map_edges": edges}
+    axes = figures.latent_map(samples, title="a").axes[0]
+    picture = axes.images[0]
+    assert picture.get_extent() == [-4, 4, -4, 4]
+    np.testing.assert_array_equal(picture.get_array()[0, 0], [1, 1, 1])  # no digit more likely than another: white
+    assert len(np.unique(picture.get_array().reshape(-1, 3), axis=0)) == 3
+    numerals = {text.get_text(): text.xy for text in axes.texts}
+    assert numerals.keys() == {"1", "7"}
+    assert numerals["1"][0] < -1 < numerals["7"][0]
+    assert len(axes.collections) == 2
+    for contour in axes.collections:
+        [path] = contour.get_paths()
+        np.testing.assert_allclose((path.vertices.min(axis=0) + path.vertices.max(axis=0)) / 2, [1.5, -2.5])
+    radii = sorted({circle.get_radius() for circle in axes.patches})
+    np.testing.assert_allclose([1 - np.exp(-(radius**2) / 2) for radius in radii], [0.5, 0.9])
+
+
+def test_digits_beside_has_a_row_for_each_run_under_the_test_images():
+    originals, first, second = noise(10, 28, 28), noise(10, 28, 28) // 2, noise(10, 28, 28) // 3
+    figure = figures.digits_beside(originals, {"a-0": (first, second), "b-0": (second, first)})
+    left, right = (255 - axes.images[0].get_array() for axes in figure.axes)
+    assert left.shape == right.shape == (3 * 28, 10 * 28)
+    np.testing.assert_array_equal(left[:28, 28:56], originals[1])
+    np.testing.assert_array_equal(left[28:56, :28], first[0])
+    np.testing.assert_array_equal(right[56:, -28:], first[9])
+    assert not right[:28].any()
+    assert [text.get_text() for text in figure.axes[0].get_yticklabels()] == ["test images", "a-0", "b-0"]

@@ -3,9 +3,11 @@ import json
 import numpy as np
 import pytest
 from example_project import write_project
-from scipy.stats import ttest_rel
+from scipy.stats import t, ttest_rel
 
 from digit_vae.errors import UserError
+from digit_vae.params import load_params
+from digit_vae.statistics import holm
 from pipeline import compare
 
 pytestmark = pytest.mark.usefixtures("no_arguments")
@@ -34,26 +36,41 @@ def variant_files(evaluated):
 
 def test_variants_trained_on_folds_get_a_file_each(evaluated):
     compare.main()
-    assert variant_files(evaluated) == ["baseline.json", "batch_norm.json", "dropout.json", "l1_l2.json"]
+    on_folds = [name for name, variant in load_params().variants.items() if "folds" in variant.splits]
+    assert variant_files(evaluated) == sorted(f"{name}.json" for name in on_folds)
 
 
 @pytest.mark.parametrize("images", ["validation", "test"])
 @pytest.mark.parametrize("metric", ["elbo", "reconstruction_loss", "kl_loss"])
-def test_numbers_are_those_of_numpy_and_of_the_paired_t_test(evaluated, images, metric):
+def test_numbers_are_those_of_numpy_and_of_the_paired_t_test_with_the_variance_corrected(evaluated, images, metric):
+    """For three folds the variance is (1/3 + 1/2) / (1/3) = 5/2 of what the paired t-test takes it for."""
     compare.main()
     dropout, baseline = (values_on_folds(evaluated, name, images, metric) for name in ("dropout", "baseline"))
-    interval = ttest_rel(dropout, baseline).confidence_interval(0.95)
+    test = ttest_rel(dropout, baseline)
+    difference = np.mean(dropout) - np.mean(baseline)
+    half = 2.5**0.5 * (test.confidence_interval(0.95).high - difference)
     content = read(evaluated / "reports/metrics/variants/dropout.json")
     assert content["folds"] == 3
-    assert content[images][metric] == pytest.approx(
-        {
-            "mean": np.mean(dropout),
-            "std": np.std(dropout, ddof=1),
-            "difference": np.mean(dropout) - np.mean(baseline),
-            "difference_low": interval.low,
-            "difference_high": interval.high,
-        }
-    )
+    found = content[images][metric]
+    expected = {
+        "mean": np.mean(dropout),
+        "std": np.std(dropout, ddof=1),
+        "difference": difference,
+        "difference_low": difference - half,
+        "difference_high": difference + half,
+        "p": 2 * t.sf(abs(test.statistic) / 2.5**0.5, 2),
+    }
+    assert {name: found[name] for name in expected} == pytest.approx(expected)
+    assert set(found) - set(expected) == {"p_holm", "hedges_g", "bootstrap_low", "bootstrap_high"}
+
+
+def test_p_values_are_adjusted_over_the_variants_metric_by_metric(evaluated):
+    compare.main()
+    files = [name for name in variant_files(evaluated) if name != "baseline.json"]
+    contents = [read(evaluated / "reports/metrics/variants" / name) for name in files]
+    for metric in ("elbo", "kl_loss"):
+        found = [content["validation"][metric] for content in contents]
+        assert [each["p_holm"] for each in found] == holm([each["p"] for each in found])
 
 
 def test_baseline_has_no_difference_from_itself(evaluated):

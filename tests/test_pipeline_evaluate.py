@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 from synthetic import write_history
 
-from digit_vae.evaluation import encode, measure
+from digit_vae import latent, likelihood, quality
+from digit_vae.classifier import build_classifier
+from digit_vae.evaluation import decode, encode, measure, posterior
 from digit_vae.model import build_vae
 from digit_vae.params import find_run, load_params, run_params
 from pipeline import evaluate
@@ -22,11 +24,19 @@ def save_run(project, name):
     folder.mkdir(parents=True)
     vae.save_weights(folder / "model.weights.h5")
     write_history(folder, params)
+    weights = project / evaluate.CLASSIFIER
+    weights.parent.mkdir(exist_ok=True)
+    build_classifier().save_weights(weights)
     return vae
 
 
 def results(project, name):
-    return project / f"reports/metrics/runs/{name}.json", project / f"models/{name}/samples.npz"
+    folder = project / f"models/{name}"
+    return project / f"reports/metrics/runs/{name}.json", folder / "samples.npz", folder / "digits.npz"
+
+
+def labels_of(project, part):
+    return np.load(project / f"data/processed/{part}_labels.npy")
 
 
 def test_metrics_are_those_of_the_validation_and_of_the_test_images(processed, run_stage, digits):
@@ -37,8 +47,9 @@ def test_metrics_are_those_of_the_validation_and_of_the_test_images(processed, r
         name: measure(encode(vae, images, settings), settings.active_unit_variance)
         for name, images in (("validation", digits[:300:5]), ("test", digits[300:]))
     }
+    expected["likelihood"] = likelihood.measure(vae, digits[300:], settings)
     metrics = json.loads(results(processed, "batch_norm-0")[0].read_text())
-    assert metrics == expected
+    assert {name: metrics[name] for name in expected} == expected
     assert (metrics["validation"]["images"], metrics["test"]["images"]) == (60, 100)
 
 
@@ -47,6 +58,39 @@ def test_a_full_run_is_validated_on_the_test_images(processed, run_stage):
     assert run_stage(evaluate.main, "baseline-full") == 0
     metrics = json.loads(results(processed, "baseline-full")[0].read_text())
     assert metrics["validation"] == metrics["test"]
+
+
+def test_the_latent_space_and_the_images_are_measured_with_labels_of_their_own(processed, run_stage, digits):
+    vae = save_run(processed, "baseline-0")
+    assert run_stage(evaluate.main, "baseline-0") == 0
+    metrics = json.loads(results(processed, "baseline-0")[0].read_text())
+    train_mean, test = posterior(vae, digits[:300])[0], latent.Posterior(*posterior(vae, digits[300:]))
+    train_labels, test_labels = (labels_of(processed, part) for part in ("train", "test"))
+    settings = load_params().evaluate
+    assert metrics["latent"] == pytest.approx(
+        latent.measure(train_mean, train_labels, test, test_labels, draws=settings.samples, seed=settings.seed)
+    )
+    classifier = quality.load_classifier(processed / evaluate.CLASSIFIER)
+    expected = quality.measure(
+        vae, classifier, digits[300:], test_labels, generated=settings.generated, seed=settings.seed
+    )
+    for kind, values in expected.items():
+        assert metrics["quality"][kind] == pytest.approx(values)
+    divided = metrics["latent"]["mutual_information"] + metrics["latent"]["aggregate_divergence"]
+    assert divided == pytest.approx(metrics["test"]["kl_loss"], rel=1e-5)
+
+
+def test_what_is_shown_beside_others_is_the_same_for_every_run(processed, run_stage, digits):
+    vae = save_run(processed, "baseline-0")
+    assert run_stage(evaluate.main, "baseline-0") == 0
+    labels = labels_of(processed, "test")
+    with np.load(results(processed, "baseline-0")[2]) as shown:
+        for digit, original in enumerate(shown["originals"]):
+            np.testing.assert_array_equal(original, digits[300:][labels == digit][0, ..., 0])
+        assert shown["reconstructions"].shape == (10, 28, 28)
+        radius = 1.17741  # the median of the distance from the origin in two dimensions
+        fourth = radius * np.array([[np.cos(0.6 * np.pi), np.sin(0.6 * np.pi)]], np.float32)
+        np.testing.assert_allclose(shown["decoded"][3], decode(vae, fourth)[0], atol=1)
 
 
 def test_samples_are_what_the_figures_need(processed, run_stage, digits):
@@ -59,7 +103,12 @@ def test_samples_are_what_the_figures_need(processed, run_stage, digits):
             "reconstructions": ((10, 28, 28), "uint8"),
             "generated": ((10, 28, 28), "uint8"),
             "plane": ((20, 20, 28, 28), "uint8"),
+            "map_classes": ((8, 8), "uint8"),
+            "map_confidence": ((8, 8), "float64"),
+            "map_mass": ((8, 8), "float64"),
+            "map_edges": ((9,), "float64"),
         }
+        assert 0.9 < samples["map_mass"].sum() <= 1
         np.testing.assert_array_equal(samples["originals"], digits[300:310, ..., 0])
         np.testing.assert_allclose(samples["z_mean"], vae.encoder(digits[300:] / 255)[0], rtol=1e-4, atol=1e-6)
 
@@ -70,9 +119,10 @@ def test_a_latent_space_of_three_dimensions_has_no_plane(processed, run_stage):
     save_run(processed, "baseline-0")
     assert run_stage(evaluate.main, "baseline-0") == 0
     with np.load(results(processed, "baseline-0")[1]) as samples:
-        assert "plane" not in samples
+        assert not {"plane", "map_classes"} & set(samples)
     metrics = json.loads(results(processed, "baseline-0")[0].read_text())
     assert set(metrics["test"]["kl_per_dimension"]) == {"z0", "z1", "z2"}
+    assert "log_likelihood" not in metrics["likelihood"]["grey"]
 
 
 def test_the_same_run_gives_the_same_bytes(processed, run_stage):
@@ -102,6 +152,8 @@ def flip_last_byte(path):
     [
         ("models/baseline-0/model.weights.h5", "train@baseline-0"),
         ("data/processed/train_images.npy", "preprocess"),
+        ("data/processed/train_labels.npy", "preprocess"),
+        ("data/processed/test_labels.npy", "preprocess"),
         ("data/processed/test_images.npy", "preprocess"),
         ("data/processed/folds/0.npy", "preprocess"),
     ],

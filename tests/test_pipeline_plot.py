@@ -14,11 +14,21 @@ pytestmark = pytest.mark.usefixtures("no_arguments")
 
 SMALL = {"digits": 4, "grid": 3}
 TWO_RUNS = {"baseline": {"splits": ["full"]}, "second_run": {"splits": ["full"], "seed": 1}}
+EXTENDED = {
+    "beta_2": {"splits": ["folds"], "beta": 2.0, "extended": True},
+    "seed_2": {"splits": ["full"], "seed": 2, "extended": True},
+    "improved": {"splits": ["full"], "warmup_steps": 1000, "extended": True},
+}
+ALL = (
+    TWO_RUNS | {"baseline": {"splits": ["full", "folds"]}, "dropout": {"splits": ["folds"], "dropout": 0.2}} | EXTENDED
+)
 PAPER_FIGURES = {
     f"figure_{number}_{kind}.png"
     for numbers, kind in (("12", "reconstructions"), ("34", "latent"), ("56", "loss"))
     for number in numbers
 }
+ALWAYS = PAPER_FIGURES | {"digits_beside.png", "health.png"}
+PLANE = {"latent_plane.png", "latent_map.png"}
 
 
 def build(folder, monkeypatch, **sections):
@@ -39,9 +49,11 @@ def contents(reports):
 
 
 def test_the_whole_report_is_written_with_links_that_lead_to_files(tmp_path, monkeypatch):
-    reports = build(tmp_path, monkeypatch, preprocess={"folds": 2})
-    assert names(reports / "figures") == PAPER_FIGURES | {"latent_plane.png", "ablation.png", "rate_distortion.png"}
-    tables = ("table_1", "table_1_last", "ablation", "fold_differences", "runs")
+    reports = build(tmp_path, monkeypatch, variants=ALL, preprocess={"folds": 2})
+    assert names(reports / "figures") == ALWAYS | PLANE | {"ablation.png", "rate_distortion.png", "seeds.png"}
+    tables = ["table_1", "table_1_last", "ablation", "fold_differences", "runs", "latent", "quality", "beta", "seeds"]
+    tables += ["dead_units", "health", "health_runs", "improved"]
+    tables += [f"likelihood_{protocol}{of}" for protocol in ("grey", "binarised") for of in ("", "_runs")]
     assert names(reports / "tables") == {f"{name}.{suffix}" for name in tables for suffix in ("csv", "md")}
     text = (reports / "README.md").read_text()
     assert sorted(re.findall(r"!\[[^\]]+\]\(figures/([^)]+)\)", text)) == sorted(names(reports / "figures"))
@@ -53,7 +65,7 @@ def test_recorded_files_bring_their_tables_and_a_figure(tmp_path, monkeypatch):
     write_json(tmp_path / "reports/benchmarks/a.json", measured.benchmark())
     write_json(tmp_path / "reports/benchmarks/side_by_side/a.json", measured.comparison())
     reports = build(tmp_path, monkeypatch, variants=TWO_RUNS)
-    assert names(reports / "figures") == PAPER_FIGURES | {"latent_plane.png", "epoch_seconds.png"}
+    assert names(reports / "figures") == ALWAYS | PLANE | {"epoch_seconds.png"}
     assert {"benchmarks.csv", "benchmarks.md", "side_by_side.csv", "side_by_side.md"} <= names(reports / "tables")
     assert "](figures/epoch_seconds.png)" in (reports / "README.md").read_text()
 
@@ -81,7 +93,7 @@ def test_a_project_with_nothing_but_the_baseline_and_three_dimensions_says_what_
         plot={"second_run": "baseline-full"},
         train={"epochs": 1, "latent_dim": 3},
     )
-    assert names(reports / "figures") == PAPER_FIGURES
+    assert names(reports / "figures") == ALWAYS
     text = (reports / "README.md").read_text()
     assert "`train.latent_dim` is 3, and a plane needs 2" in text
     assert "| baseline | 5 |" in text
@@ -95,8 +107,10 @@ def test_a_project_with_nothing_but_the_baseline_and_three_dimensions_says_what_
         ("models/second_run-full/samples.npz", "evaluate@second_run-full"),
         ("models/baseline-full/history.json", "train@baseline-full"),
         ("models/dropout-1/timings.json", "train@dropout-1"),
-        ("reports/metrics/runs/beta_4-full.json", "evaluate@beta_4-full"),
+        ("reports/metrics/runs/l1_l2-1.json", "evaluate@l1_l2-1"),
         ("reports/metrics/variants/dropout.json", "compare"),
+        ("reports/metrics/classifier.json", "classifier"),
+        ("models/dropout-0/digits.npz", "evaluate@dropout-0"),
         ("data/processed/test_labels.npy", "preprocess"),
     ],
 )
@@ -110,6 +124,18 @@ def test_a_missing_or_damaged_file_is_named_with_the_stage_that_makes_it(tmp_pat
     (tmp_path / path).unlink()
     with pytest.raises(UserError, match=rf"{path} is missing: `dvc repro {stage}` makes it"):
         plot.main()
+
+
+def test_extended_runs_that_nobody_trained_are_left_out_and_named(tmp_path, monkeypatch):
+    reports = build(tmp_path, monkeypatch, variants=ALL, preprocess={"folds": 2})
+    for path in (reports / "extended/runs").iterdir():
+        path.unlink()
+    compare.main()
+    plot.main()
+    text = (reports / "README.md").read_text()
+    assert "(`make extended` does that): `beta_2`, `seed_2`, `improved`." in text
+    assert {"rate_distortion.png", "seeds.png"}.isdisjoint(names(reports / "figures"))
+    assert "beta_2" not in (reports / "tables/ablation.md").read_text()
 
 
 def test_samples_of_other_test_images_are_refused(tmp_path, monkeypatch):

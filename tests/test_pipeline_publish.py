@@ -46,6 +46,20 @@ def test_a_run_that_is_not_trained_is_named(trained, run_stage, capsys):
     assert "second_run-full/timings.json is missing: `dvc repro train@second_run-full`" in capsys.readouterr().err
 
 
+def test_one_run_of_each_model_is_shown_beside_the_others(project):
+    variants = {
+        "again": {"splits": ["full"], "seed": 7},
+        "baseline": {"splits": ["full", "folds"]},
+        "second_run": {"splits": ["full"], "seed": 1},
+        "strong": {"splits": ["full", "folds"], "beta": 4.0},
+        "other": {"splits": ["full"], "dropout": 0.1},
+    }
+    params = write_project(
+        project, variants=variants, plot={"first_run": "again-full", "second_run": "second_run-full"}
+    )
+    assert [run.name for run in publish.shown_beside(params)] == ["baseline-0", "strong-0", "other-full"]
+
+
 @pytest.fixture
 def extended(project):
     """A project whose extended variants, one of them on two folds, are trained and not published."""
@@ -65,6 +79,7 @@ def extended(project):
         }
         write_json(project / run.folder / "history.json", history)
         write_json(project / run.folder / "timings.json", {"run": name})
+        write_bytes(project / run.folder / "digits.npz", b"digits of " + name.encode())
         (project / publish.METRICS / "moved").rename(project / run.metrics)
     return project
 
@@ -90,6 +105,8 @@ def test_copies_of_extended_runs_are_those_of_their_bytes(extended, run_stage):
     models = extended / "extended/models/wide-1"
     for file in ("history.json", "timings.json"):
         assert (extended / f"reports/extended/runs/wide-1.{file}").read_bytes() == (models / file).read_bytes()
+    shown = {path.name: path.read_bytes() for path in (extended / publish.EXTENDED).glob("*.digits.npz")}
+    assert shown == {f"{run}.digits.npz": b"digits of " + run.encode() for run in ("beta_8-full", "wide-0")}
     assert (extended / "reports/metrics/runs/wide-1.json").read_bytes() == (models / "metrics.json").read_bytes()
     assert not (extended / "reports/published").exists()
 

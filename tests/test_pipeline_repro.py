@@ -26,7 +26,8 @@ DRIVER = ("pipeline.repro", "--jobs", "2")
 SMALL = {
     "preprocess": {"train_images": 400, "test_images": 100, "folds": 2},
     "train": {"epochs": 3},
-    "evaluate": {"grid": 3},
+    "classifier": smoke.SMALL["classifier"],
+    "evaluate": smoke.SMALL["evaluate"] | {"grid": 3},
     "plot": {"second_run": "baseline-full"},
 }
 VARIANTS = {

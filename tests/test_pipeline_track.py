@@ -78,7 +78,7 @@ def test_an_evaluation_brings_metrics_and_figures(mlflow_project, run_stage):
     assert run.data.metrics["validation.elbo"] == -151.5
     artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
     figures = {path.name: path.read_bytes()[:4] for path in (artifacts / "figures").iterdir()}
-    expected = ("digits.png", "latent_plane.png", "latent_scatter.png", "loss_curves.png")
+    expected = ("digits.png", "latent_map.png", "latent_plane.png", "latent_scatter.png", "loss_curves.png")
     assert figures == dict.fromkeys(expected, b"\x89PNG")
     assert {path.name for path in artifacts.iterdir() if path.is_file()} == {
         "history.json",

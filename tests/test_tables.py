@@ -42,6 +42,27 @@ def test_csv_spreads_a_cell_of_several_numbers_over_as_many_columns():
     )
 
 
+def test_likelihoods_of_two_protocols_are_refused_in_one_column():
+    grey, binarised = tables.Nats(-150.0, 0.5, "grey"), tables.Nats(-140.0, None, "binarised")
+    assert tables.Table(("Run", "a", "b"), (("x", grey, binarised),)).csv().decode().splitlines()[0] == (
+        "Run,a value,a deviation,a protocol,b value,b deviation,b protocol"
+    )
+    with pytest.raises(ValueError, match=r"column 'ELBO': expected one protocol. Received: \['binarised', 'grey'\]"):
+        tables.Table(("Run", "ELBO"), (("x", grey), ("y", binarised)))
+
+
+def test_markdown_of_likelihoods_intervals_and_p_values():
+    cells = (tables.Nats(-150.126, 0.5, "grey"), tables.Nats(-1.0, None, "grey"), tables.Interval(-0.5, 0.25))
+    cells += (tables.Probability(0.0004), tables.Probability(0.04567))
+    shown = tables.Table(tuple("abcde"), (cells,)).markdown().splitlines()[-1]
+    expected = "| −150.13 ± 0.50 | −1.00 | [−0.50, +0.25] | <0.001 | 0.046 |"  # noqa: RUF001 - minus signs
+    assert shown == expected
+
+
+def test_markdown_has_as_many_digits_as_the_table_says():
+    assert tables.Table(("a",), ((Spread(0.75, 0.0125),),), digits=3).markdown().splitlines()[-1] == "| 0.750 ± 0.013 |"
+
+
 def test_csv_keeps_every_digit():
     assert float(records(tables.Table(("x",), ((0.1 + 0.2,),)))[0]["x"]) == 0.1 + 0.2
 
@@ -127,26 +148,8 @@ def test_side_by_side_has_a_row_for_each_contestant_and_says_what_is_not_install
     assert (rows[0]["Epochs"], rows[0]["Time (s) low"], rows[0]["Extrapolated (s) median"]) == ("2", "40.0", "225.0")
 
 
-def test_ablation_has_a_difference_for_all_but_the_baseline():
-    baseline = {key: {"mean": value, "std": 0.5} for key, value in metrics().items()}
-    difference = {"difference": 1.0, "difference_low": 0.25, "difference_high": 1.75}
-    dropout = {key: {"mean": value, "std": 0.5} | difference for key, value in metrics(1.0).items()}
-    variants = {"baseline": {"folds": 5, "validation": baseline}, "dropout": {"folds": 5, "validation": dropout}}
-    first, second = records(tables.ablation(variants))
-    assert (first["Variant"], first["Recon. loss mean"]) == ("baseline", "150.0")
-    assert first["Recon. loss, difference low"] == ""
-    assert (second["ELBO mean"], second["ELBO, difference high"]) == ("-157.0", "1.75")
-    assert (second["Folds"], second["Dead units std"]) == ("5", "0.5")
-
-
 def test_all_runs_has_both_sets_of_images_and_the_seconds_of_training():
     table = tables.all_runs({"dropout-3": {"validation": metrics(), "test": metrics(2.0)}}, {"dropout-3": TIMING})
     (row,) = records(table)
     assert (row["Run"], row["Val recon. loss"], row["Test recon. loss"]) == ("dropout-3", "150.0", "152.0")
     assert float(row["Training (s)"]) == pytest.approx(50.5)
-
-
-def test_fold_differences_have_a_row_for_each_variant_and_metric():
-    made = tables.fold_differences({"elbo": {"dropout": ([-1.0, -2.0, -3.0], (-4.5, 0.5))}})
-    assert made.header == ("Variant", "Metric", "Fold 0", "Fold 1", "Fold 2", "Difference")
-    assert made.rows == (("dropout", "elbo", -1.0, -2.0, -3.0, Difference(-2.0, -4.5, 0.5)),)

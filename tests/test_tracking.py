@@ -28,7 +28,10 @@ from digit_vae.tracking import CHECKOUT, CURRENT, FILES, PARENT, WRITER, Compari
 # MLflow's own use of SQLAlchemy
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 
-TEST_METRICS = {"test": {"elbo": -155.5, "kl_per_dimension": {"z0": 3.5}}}
+TEST_METRICS = {
+    "test": {"elbo": -155.5, "kl_per_dimension": {"z0": 3.5}},
+    "likelihood": {"binarised": {"iw_bound": {"k1000": -140.5}}},
+}
 
 
 @pytest.fixture
@@ -103,6 +106,7 @@ def test_a_run_holds_what_its_files_say_at_their_times(tracker, client, make_rec
     assert [value for *_, value in points(client, run, "train_seconds")] == [EPOCH_SECONDS - 2] * 3
     assert run.data.metrics["test.elbo"] == -155.5
     assert run.data.metrics["test.kl_per_dimension.z0"] == 3.5
+    assert run.data.metrics["likelihood.binarised.iw_bound.k1000"] == -140.5
     assert not run.data.metrics.keys() & {"epoch", "finished_at"}
 
 

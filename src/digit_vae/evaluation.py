@@ -36,15 +36,20 @@ def load_vae(params: RunParams, weights: Path, *, made_by: str) -> VAE:
     Raises: UserError naming `made_by`, the stage that makes the file, when it is missing, damaged or another model's.
     """
     trained = build_vae(params)  # whose layers the file names; they depend on device and precision
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Keras would go on without the layers that it does not find
-            trained.load_weights(existing(weights, made_by=made_by))
-    except (OSError, KeyError, RuntimeError, ValueError, UserWarning) as error:
-        raise damaged(weights, made_by, " ".join(str(error).split())) from error
+    load_weights(trained, weights, made_by=made_by)
     vae = build_vae(replace(params, device="cpu", precision="float32"))
     vae.set_weights(trained.get_weights())
     return vae
+
+
+def load_weights(model: keras.Model, weights: Path, *, made_by: str) -> None:
+    """Gives `model` the weights of a `.weights.h5` file. Raises: UserError as `load_vae` does."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # Keras would go on without the layers that it does not find
+            model.load_weights(existing(weights, made_by=made_by))
+    except (OSError, KeyError, RuntimeError, ValueError, UserWarning) as error:
+        raise damaged(weights, made_by, " ".join(str(error).split())) from error
 
 
 def encode(vae: VAE, images: np.ndarray, params: EvaluateParams) -> Encoded:

@@ -11,7 +11,11 @@ from statistics import NormalDist
 import numpy as np
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
+from scipy.ndimage import distance_transform_edt
 
 WIDTH = 7.2  # inches: a text block's width
 BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#8C8C8C", "#262626"  # blue and orange: Okabe and Ito's
@@ -171,16 +175,21 @@ def latent_plane(plane: np.ndarray, *, title: str) -> Figure:
 
 
 @styled
-def ablation(panels: Mapping[str, Mapping[str, tuple[Sequence[float], tuple[float, float]]]]) -> Figure:
-    """Differences from the baseline, one panel a metric: variant -> (one difference a fold, 95 % interval)."""
+def ablation(
+    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float], tuple[float, float]]]],
+) -> Figure:
+    """Differences from the baseline, one panel a metric: variant -> (one difference a fold, their mean and the ends of
+    its 95 % interval, the ends of the bootstrap's).
+    """
     variants = list(next(iter(panels.values())))
     figure = Figure(figsize=(WIDTH, 1.25 + 0.42 * len(variants)), layout="constrained")
     (row_of_axes,) = figure.subplots(1, len(panels), sharey=True, squeeze=False)
     for axes, (metric, differences) in zip(row_of_axes, panels.items(), strict=True):
-        for row, (folds, interval) in enumerate(differences.values()):
+        for row, (folds, (mean, *interval), bootstrap) in enumerate(differences.values()):
             axes.plot(folds, np.full(len(folds), row + 0.2), "o", color=GREY, ms=3.5, mew=0, alpha=0.8)
             axes.plot(interval, (row, row), "-", color=BLUE, lw=2, solid_capstyle="butt")
-            axes.plot(np.mean(folds), row, "D", color=BLUE, ms=5)
+            axes.plot(bootstrap, (row - 0.2, row - 0.2), "-", color=ORANGE, lw=1, solid_capstyle="butt")
+            axes.plot(mean, row, "D", color=BLUE, ms=5)
         axes.axvline(0, color=INK, lw=0.8)
         axes.set(title=metric, xlabel="difference (nats)", yticks=range(len(variants)), yticklabels=variants)
         axes.set_ylim(len(variants) - 0.5, -0.5)
@@ -189,20 +198,92 @@ def ablation(panels: Mapping[str, Mapping[str, tuple[Sequence[float], tuple[floa
 
 
 @styled
-def rate_distortion(points: Sequence[tuple[float, float, float]]) -> Figure:
-    """(beta, KL, reconstruction loss) of one run each, by rising beta; along the dashed line the ELBO is the best."""
+def rate_distortion(points: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> Figure:
+    """(beta, KL, reconstruction loss), each of the two (folds,) or of a single run, by rising beta: a dot a fold, the
+    bars are standard deviations. Along the dashed line the ELBO is the best.
+    """
     figure = Figure(figsize=(WIDTH * 0.72, WIDTH * 0.5), layout="constrained")
     axes = figure.subplots()
-    _, rates, distortions = zip(*points, strict=True)
-    axes.plot(rates, distortions, "o-", color=BLUE, ms=6, lw=1.2)
-    for beta, *point in points:
+    means = np.array([(rates.mean(), distortions.mean()) for _, rates, distortions in points])
+    for _, rates, distortions in points:
+        axes.plot(rates, distortions, "o", color=GREY, ms=3, mew=0, alpha=0.7)
+    freedom = min(1, len(points[0][1]) - 1)
+    errors = np.array([[values.std(ddof=freedom) for values in each] for _, *each in points])
+    axes.errorbar(*means.T, xerr=errors[:, 0], yerr=errors[:, 1], fmt="o-", color=BLUE, ms=6, lw=1.2, elinewidth=0.8)
+    for (beta, *_), point in zip(points, means, strict=True):
         axes.annotate(f"β = {beta:g}", point, xytext=(7, 5), textcoords="offset points")
-    beta, *best = min(points, key=lambda point: point[1] + point[2])
-    axes.axline(best, slope=-1, color=GREY, lw=1, ls="--", zorder=1, label=f"equal ELBO, best at β = {beta:g}")
-    axes.margins(0.18)
+    best = int(means.sum(axis=1).argmin())
+    label = f"equal ELBO, best at β = {points[best][0]:g}"
+    axes.axline(tuple(means[best]), slope=-1, color=GREY, lw=1, ls="--", zorder=1, label=label)
+    axes.margins(0.16)
     axes.set(xlabel="rate: KL (nats per image)", ylabel="distortion: reconstruction loss (nats per image)")
     axes.legend()
     axes.grid()
+    return figure
+
+
+@styled
+def seeds(
+    losses: Mapping[str, Sequence[float]],
+    expected: tuple[float, float],
+    published: Mapping[str, float],
+    points: Sequence[tuple[int, float]],
+) -> Figure:
+    """Left: a dot for the loss of each seed, a row for each variant and one for the paper's two runs (by device); where
+    one more run of the first variant is `expected`. Right: loss of trained runs against their dead units.
+    """
+    figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
+    left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
+    rows = [*losses, "paper"]
+    left.axvspan(*expected, color=GREY, alpha=0.18, lw=0)
+    for row, (values, colour) in enumerate(zip(losses.values(), (BLUE, ORANGE), strict=False)):
+        left.plot(values, np.full(len(values), row), "o", color=colour, ms=5, mew=0, alpha=0.6)
+        left.plot(np.mean(values), row, "|", color=INK, ms=16, mew=1.5)
+    for (label, loss), mark in zip(published.items(), "sD", strict=True):
+        left.plot(loss, len(losses), mark, color=INK, ms=6)
+        left.annotate(label, (loss, len(losses)), xytext=(0, 8), ha="center", textcoords="offset points")
+    left.set(title="loss on the test images by seed", xlabel="nats per image; stroke: mean, band: one more baseline")
+    left.set(yticks=range(len(rows)), yticklabels=rows)
+    left.set_ylim(len(rows) - 0.5, -0.5)
+    left.grid(axis="x")
+    dead, of_points = zip(*points, strict=True)
+    right.plot(dead, of_points, "o", color=BLUE, ms=5, mew=0, alpha=0.6)
+    right.set(title="loss against dead hidden units", xlabel="dead of 16 units", ylabel="nats per image")
+    right.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+    right.margins(0.1)
+    right.grid()
+    return figure
+
+
+@styled
+def health(runs: Mapping[str, Sequence[Sequence[Mapping]]], published: Mapping[str, Sequence[float]]) -> Figure:
+    """A line for each run, by variant: validation loss, dead hidden units and KL of the least used latent dimension.
+
+    runs: by variant the epochs of a history.json for each run; published: the paper's validation losses by device.
+    """
+    figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
+    loss, dead, least = figure.subplots(1, 3, sharex=True)
+    for (variant, histories), colour in zip(runs.items(), (BLUE, ORANGE), strict=False):
+        for place, epochs in enumerate(histories):
+            numbers = [epoch["epoch"] for epoch in epochs]
+            label = variant if place == 0 else None
+            style_of_line = {"color": colour, "lw": 0.9, "alpha": 0.7, "label": label}
+            loss.plot(numbers, [epoch["val_loss"] for epoch in epochs], **style_of_line)
+            dead.plot(numbers, [epoch["health"]["dead_units"]["hidden"] for epoch in epochs], **style_of_line)
+            kl = [min(epoch["health"]["kl_per_dimension"].values()) for epoch in epochs]
+            least.plot(numbers, kl, **style_of_line)
+    for (label, losses), line in zip(published.items(), (":", "--"), strict=True):
+        loss.plot(range(1, len(losses) + 1), losses, line, color=INK, lw=1.4, label=f"paper, {label}")
+    for axes, title in (
+        (loss, "validation loss (nats)"),
+        (dead, "dead of 16 hidden units"),
+        (least, "least KL (nats)"),
+    ):
+        axes.set(title=title, xlabel="epoch")
+        axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
+        axes.grid(axis="y")
+    dead.set(ylim=(-0.5, 16.5), yticks=range(0, 17, 4))
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
@@ -225,3 +306,76 @@ def epoch_seconds(sources: Mapping[str, Sequence[float]]) -> Figure:
     axes.margins(x=0.1)
     axes.grid(axis="x")
     return figure
+
+
+@styled
+def latent_map(samples: Mapping[str, np.ndarray], *, title: str) -> Figure:
+    """The latent plane by what the classifier sees there, with the aggregate posterior and the prior over it.
+
+    samples: map_classes, map_confidence and map_mass, each (cells, cells) with the highest z1 in the first row, are the
+    likeliest digit, its probability, and the probability of the cell under the aggregate posterior; map_edges:
+    (cells + 1,), along both axes. A colour is paler where the classifier is less sure. Contours hold 50 % and 90 % of
+    the aggregate posterior, dashed circles 50 % and 90 % of the prior.
+    """
+    classes, confidence, mass, edges = (samples[f"map_{key}"] for key in ("classes", "confidence", "mass", "edges"))
+    shares = (0.9, 0.5)
+    middles = (edges[1:] + edges[:-1]) / 2
+    figure = Figure(figsize=(WIDTH * 0.8, WIDTH * 0.78), layout="constrained")
+    axes = figure.subplots()
+    strength = 0.8 * (confidence[..., np.newaxis] - 0.1) / 0.9
+    colours = np.array([to_rgb(colour) for colour in DIGITS])[classes]
+    axes.imshow(1 - strength * (1 - colours), extent=2 * (edges[0], edges[-1]), interpolation="none")
+    for share, width in zip(shares, (0.9, 1.8), strict=True):
+        axes.contour(middles, middles[::-1], mass, [_density_level(mass, share)], colors=INK, linewidths=width)
+        circle = {"radius": np.sqrt(-2 * np.log(1 - share)), "fill": False, "lw": 1.1}
+        axes.add_patch(Circle((0, 0), ec="white", **circle))
+        axes.add_patch(Circle((0, 0), ec=INK, ls=(0, (3, 3)), **circle))
+    prior = np.exp(-0.5 * (middles[::-1, np.newaxis] ** 2 + middles**2))
+    for digit in np.unique(classes):
+        inside = prior * np.minimum(distance_transform_edt(classes == digit), 4)
+        row, column = np.unravel_index(inside.argmax(), inside.shape)
+        ring = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": DIGITS[digit], "linewidth": 2}
+        place = middles[column], middles[::-1][row]
+        axes.annotate(str(digit), place, ha="center", va="center", weight="bold", bbox=ring)
+    axes.set(title=title, xlabel="z, dimension 0", ylabel="z, dimension 1")
+    of_q, of_p = (Line2D([], [], color=INK, ls=line) for line in ("-", "--"))
+    names = ["50 %, 90 % of the aggregate posterior", "50 %, 90 % of the prior"]
+    figure.legend([of_q, of_p], names, loc="outside lower center", ncols=2)
+    return figure
+
+
+@styled
+def digits_beside(originals: np.ndarray, runs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """A row for each run, by name: reconstructions of the same originals, and digits decoded at the same points.
+
+    originals: uint8 (columns, 28, 28); of each run two of that shape.
+    """
+    columns, margin, gap, top = len(originals), 1.15, 0.15, 0.35  # inches: names, between the blocks, their titles
+    side = (WIDTH - margin - 2 * gap) / 2  # inches: a block's width
+    reconstructions, decoded = ([pair[place] for pair in runs.values()] for place in (0, 1))
+    blocks = {
+        "test images and their reconstructions": [originals, *reconstructions],
+        "decoded at ten points of the latent space": [np.zeros_like(originals), *decoded],
+    }
+    cell = side / columns
+    height = top + cell * (len(runs) + 1) + gap
+    figure = Figure(figsize=(WIDTH, height))
+    for number, (name, rows) in enumerate(blocks.items()):
+        axes = figure.add_axes(
+            ((margin + number * (side + gap)) / WIDTH, gap / height, side / WIDTH, 1 - (top + gap) / height),
+            xticks=[], yticks=[], frame_on=False,
+        )  # fmt: skip
+        picture = sheet(255 - np.concatenate(rows), columns, gap=0)
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="antialiased", aspect="auto")
+        axes.set_title(name)
+        if number == 0:
+            axes.tick_params(length=0)
+            axes.set_yticks(28 * np.arange(len(runs) + 1) + 13.5, ["test images", *runs])
+    return figure
+
+
+def _density_level(mass: np.ndarray, share: float) -> float:
+    """What the cells with `share` of the mass in the map exceed, and the others do not."""
+    falling = np.sort(mass, axis=None)[::-1]
+    last = np.searchsorted(np.cumsum(falling), share * falling.sum())
+    return float(falling[last : last + 2].mean())

@@ -185,6 +185,23 @@ class EvaluateParams:
     active_unit_variance: float = knob(number(0, above=True))
     digits: int = knob(whole(1, 100))
     grid: int = knob(whole(2, 100))
+    generated: int = knob(whole(100, 1_000_000))
+    map_cells: int = knob(whole(2, 400))
+    elbo_samples: int = knob(whole(2, 10_000))  # two at least, here and below: their spread is the error
+    bound_images: int = knob(whole(2, 10_000))
+    plane_tolerance: float = knob(number(0))
+    plane_refinements: int = knob(whole(2, 16))  # an error takes two
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClassifierParams:
+    """How the classifier that judges images is trained, and how well it has to do on the test images."""
+
+    epochs: int = knob(whole(1, 1000))
+    batch_size: int = knob(whole(1, 60_000))
+    learning_rate: float = knob(number(0, 10, above=True))
+    seed: int = knob(whole(0))
+    minimum_accuracy: float = knob(number(0, 1))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,6 +250,7 @@ class Params:
     train: TrainParams
     variants: dict[str, VariantParams]
     health: HealthParams
+    classifier: ClassifierParams
     evaluate: EvaluateParams
     plot: PlotParams
     repro: ReproParams

@@ -4,8 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-
 from digit_vae.benchmark import Range, machine_name, median_epochs, of_same_machine
 from digit_vae.files import csv_bytes
 from digit_vae.paper import TABLE_1
@@ -14,15 +12,46 @@ from digit_vae.statistics import Difference, Spread
 
 PAPER_IMAGES = 60_000
 LIBRARIES = {"keras": "Keras' own fit", "digit_vae": "this project", "torch": "PyTorch"}
-Cell = str | int | float | Spread | Difference | Range | None
+
+
+class Nats(NamedTuple):
+    """A number in nats with its deviation (None: unknown), and the protocol by which the pixels were scored."""
+
+    value: float
+    deviation: float | None
+    protocol: str
+
+
+class Interval(NamedTuple):
+    """The ends of an interval."""
+
+    low: float
+    high: float
+
+
+class Probability(float):
+    """A p-value, shown with three decimals."""
+
+
+Cell = str | int | float | Spread | Difference | Range | Nats | Interval | Probability | None
 
 
 @dataclass(frozen=True)
 class Table:
-    """A header and rows of cells. In CSV a `Spread` or a `Difference` takes one column for each of its numbers."""
+    """A header and rows of cells. In CSV a cell of several numbers takes one column for each. digits: of Markdown.
+
+    Raises: ValueError where a column holds likelihoods of different protocols, which measure different things.
+    """
 
     header: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
+    digits: int = 2
+
+    def __post_init__(self) -> None:
+        for title, column in zip(self.header, zip(*self.rows, strict=True), strict=True):
+            protocols = {cell.protocol for cell in column if isinstance(cell, Nats)}
+            if len(protocols) > 1:
+                raise ValueError(f"column {title!r}: expected one protocol. Received: {sorted(protocols)}")
 
     def csv(self) -> bytes:
         """Every number in full, for programs; an empty cell where there is none."""
@@ -36,7 +65,7 @@ class Table:
     def markdown(self) -> str:
         """Rounded, for readers; columns of numbers are aligned right."""
         aligned = ["---" if isinstance(column[0], str) else "---:" for column in zip(*self.rows, strict=True)]
-        lines = [self.header, aligned, *([_shown(cell) for cell in row] for row in self.rows)]
+        lines = [self.header, aligned, *([_shown(cell, self.digits) for cell in row] for row in self.rows)]
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -131,30 +160,6 @@ def side_by_side(comparisons: Mapping[str, Mapping]) -> Table:
     return Table((*header, "Times as fast", "Val loss"), tuple(rows))
 
 
-def ablation(variants: Mapping[str, Mapping]) -> Table:
-    """Each variant over its validation folds; `variants` holds what stage `compare` wrote, by variant."""
-    losses = {"Recon. loss": "reconstruction_loss", "KL": "kl_loss", "ELBO": "elbo"}
-    units = {"Active units": "active_units", "Dead units": "dead_units"}
-    rows = []
-    for name, variant in variants.items():
-        metrics = variant["validation"]
-        compared = [cell for key in losses.values() for cell in (_spread(metrics[key]), difference(metrics[key]))]
-        rows.append((name, variant["folds"], *compared, *(_spread(metrics[key]) for key in units.values())))
-    header = [title for name in losses for title in (name, f"{name}, difference")]
-    return Table(("Variant", "Folds", *header, *units), tuple(rows))
-
-
-def fold_differences(differences: Mapping[str, Mapping[str, tuple[Sequence[float], tuple[float, float]]]]) -> Table:
-    """metric -> variant -> (difference from the baseline on each fold, 95 % interval): a row for each pair."""
-    rows = tuple(
-        (variant, metric, *map(float, folds), Difference(float(np.mean(folds)), *interval))
-        for metric, variants in differences.items()
-        for variant, (folds, interval) in variants.items()
-    )
-    numbers = (f"Fold {fold}" for fold in range(len(rows[0]) - 3))
-    return Table(("Variant", "Metric", *numbers, "Difference"), rows)
-
-
 def all_runs(metrics: Mapping[str, Mapping], timings: Mapping[str, Mapping]) -> Table:
     """Every run on its validation images and on the test images, with the seconds of its training steps."""
     keys = ("reconstruction_loss", "kl_loss", "elbo", "active_units", "dead_units")
@@ -170,18 +175,6 @@ def all_runs(metrics: Mapping[str, Mapping], timings: Mapping[str, Mapping]) -> 
 def seconds(timing: Mapping) -> float:
     """Seconds of all training steps, without set-up and validation."""
     return sum(epoch["train_seconds"] for epoch in timing["epochs"])
-
-
-def difference(metric: Mapping) -> Difference | None:
-    """None for the baseline, and where the baseline was not trained on folds."""
-    if "difference" not in metric:
-        return None
-    return Difference(metric["difference"], metric["difference_low"], metric["difference_high"])
-
-
-def signed(value: float) -> str:
-    """Two decimals and always a sign."""
-    return _typeset(value, "+")
 
 
 def _losses(history: Mapping) -> list[tuple[Cell, ...]]:
@@ -200,32 +193,45 @@ def _elsewhere(machine: Mapping, here: Mapping) -> str:
     return "" if of_same_machine(machine, here) else " (not measured here)"
 
 
-def _spread(metric: Mapping) -> Spread:
-    return Spread(metric["mean"], metric["std"])
-
-
 def _flat(row: Sequence[Cell], widths: Sequence[int]) -> list[object]:
     """The row with each cell spread over as many columns as it takes."""
     cells = [cell if isinstance(cell, tuple) else [cell] * width for cell, width in zip(row, widths, strict=True)]
     return [value for cell in cells for value in cell]
 
 
-def _shown(cell: Cell) -> str:
+def _shown(cell: Cell, digits: int) -> str:
     match cell:
         case None:
             return ""
         case Spread():
-            return f"{_typeset(cell.mean)} ± {_typeset(cell.std)}"
+            return f"{typeset(cell.mean, digits)} ± {typeset(cell.std, digits)}"
+        case Nats():
+            deviation = "" if cell.deviation is None else f" ± {typeset(cell.deviation, digits)}"
+            return typeset(cell.value, digits) + deviation
         case Difference():
-            return f"{signed(cell.mean)} [{signed(cell.low)}, {signed(cell.high)}]"
+            return f"{signed(cell.mean, digits)} [{signed(cell.low, digits)}, {signed(cell.high, digits)}]"
         case Range():
-            return f"{_typeset(cell.median)} [{_typeset(cell.low)}, {_typeset(cell.high)}]"
+            return f"{typeset(cell.median, digits)} [{typeset(cell.low, digits)}, {typeset(cell.high, digits)}]"
+        case Interval():
+            return f"[{signed(cell.low, digits)}, {signed(cell.high, digits)}]"
+        case Probability():
+            return probability(cell)
         case float():
-            return _typeset(cell)
+            return typeset(cell, digits)
         case _:
             return str(cell)
 
 
-def _typeset(value: float, sign: str = "-") -> str:
-    """Two decimals with a minus sign instead of a hyphen, at which lines do not break."""
-    return f"{value:{sign}.2f}".replace("-", "\u2212")
+def typeset(value: float, digits: int = 2, sign: str = "-") -> str:
+    """Rounded, with a minus sign instead of a hyphen, at which lines do not break."""
+    return f"{value:{sign}.{digits}f}".replace("-", "\u2212")
+
+
+def signed(value: float, digits: int = 2) -> str:
+    """Rounded, and always with a sign."""
+    return typeset(value, digits, "+")
+
+
+def probability(p: float) -> str:
+    """Three decimals; less than they can say is said so."""
+    return "<0.001" if p < 0.001 else f"{p:.3f}"

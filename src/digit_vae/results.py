@@ -1,0 +1,103 @@
+"""What the stages wrote about the declared runs, and which of these runs answer which question."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+
+from digit_vae.health import complaints
+from digit_vae.params import BASELINE, FULL, Params, Run, RunParams, run_params, runs
+
+IMPROVED = "improved"  # the variant with the better recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """Contents of the runs' JSON files by run name; `variants` by variant; `benchmarks`, `comparisons` by file name;
+    `classifier` of the one that there is.
+
+    params: with the variants that are reported; `missing` are those of params.yaml that are not.
+    """
+
+    params: Params
+    histories: Mapping[str, Mapping]
+    timings: Mapping[str, Mapping]
+    metrics: Mapping[str, Mapping]
+    variants: Mapping[str, Mapping]
+    classifier: Mapping
+    benchmarks: Mapping[str, Mapping]
+    comparisons: Mapping[str, Mapping]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def shown(self) -> tuple[str, str]:
+        """The runs that stand for the paper's two."""
+        return self.params.plot.first_run, self.params.plot.second_run
+
+    @property
+    def compared(self) -> list[str]:
+        """The variants that share their folds with the baseline."""
+        return [name for name, variant in self.variants.items() if "difference" in variant["validation"]["elbo"]]
+
+    def settings(self, variant: str) -> RunParams:
+        return run_params(self.params, Run(variant, FULL))
+
+    def runs_of(self, variant: str) -> list[str]:
+        return [run.name for run in runs(self.params) if run.variant == variant]
+
+    def on_folds(self, variant: str, *keys: str) -> np.ndarray:
+        """The number of the metrics that `keys` lead to, on each fold: (folds,) float64."""
+        values = [self.metrics[name] for name in self.runs_of(variant) if name != f"{variant}-{FULL}"]
+        for key in keys:
+            values = [each[key] for each in values]
+        return np.array(values, np.float64)
+
+    def fold_differences(self, metric: str) -> dict[str, np.ndarray]:
+        """For each compared variant its difference from the baseline on the validation images of each fold."""
+        baseline = self.on_folds(BASELINE, "validation", metric)
+        return {name: self.on_folds(name, "validation", metric) - baseline for name in self.compared}
+
+    def varied(self, variant: str, key: str) -> dict[str, float]:
+        """`variant` and those that differ from it in `key` alone, with its values in rising order; none twice."""
+        if variant not in self.params.variants:
+            return {}
+        base = self.settings(variant)
+        found: dict[float, str] = {}
+        for name in (variant, *self.params.variants):
+            settings = self.settings(name)
+            if replace(settings, **{key: getattr(base, key)}) == base:
+                found.setdefault(getattr(settings, key), name)
+        return {name: value for value, name in sorted(found.items())}
+
+    def betas(self) -> dict[str, float]:
+        """The variants on folds that differ from the baseline in nothing but beta; empty where there are not two."""
+        swept = {name: beta for name, beta in self.varied(BASELINE, "beta").items() if name in self.variants}
+        return swept if len(swept) > 1 else {}
+
+    def betas_on_full(self) -> dict[str, float]:
+        """The same of runs on `full`, by run name: all that is known where no two of these variants are on folds."""
+        varied = {f"{name}-{FULL}": beta for name, beta in self.varied(BASELINE, "beta").items()}
+        swept = {name: beta for name, beta in varied.items() if name in self.metrics}
+        return swept if len(swept) > 1 else {}
+
+    def seeds(self, variant: str) -> dict[str, int]:
+        """The runs on `full` that differ from the variant's in nothing but their seed, and their seeds."""
+        varied = self.varied(variant, "seed").items()
+        return {f"{name}-{FULL}": seed for name, seed in varied if f"{name}-{FULL}" in self.histories}
+
+    def last_losses(self, names: Iterable[str]) -> dict[str, float]:
+        """Validation loss after the last epoch by run name; on `full` it is that of the test images."""
+        return {name: self.histories[name]["epochs"][-1]["val_loss"] for name in names}
+
+    def last_health(self, name: str) -> Mapping:
+        return self.histories[name]["epochs"][-1]["health"]
+
+    def complaints(self, name: str) -> list[str]:
+        """What the thresholds of params.yaml, section health, say of a run after its last epoch."""
+        warning_only = replace(self.params.health, fail_dead_share=None, fail_collapsed=None)
+        return complaints(self.histories[name]["epochs"][-1], warning_only)
+
+    def changes(self, variant: str) -> dict[str, tuple[object, object]]:
+        """What is different from the baseline: by param, its value there and here."""
+        theirs, ours = asdict(self.settings(BASELINE)), asdict(self.settings(variant))
+        return {key: (theirs[key], ours[key]) for key in ours if ours[key] != theirs[key]}
