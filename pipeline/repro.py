@@ -54,7 +54,7 @@ from pipeline.settled import Settled, files, read_settled, sources, store, write
 PROCESSED = Path("data/processed")
 CHECKPOINTS = Path("checkpoints")
 RETRIES = 3  # of a task whose worker or machine died
-RUNS_A_WORKER = 12  # TensorFlow keeps the graph of Keras' optimizer of each run, some 10 MB: a worker stays below 1.5 GB
+RUNS_A_WORKER = 12  # TensorFlow keeps a graph of each run's optimizer, some 10 MB: a worker stays below 1.5 GB
 POLL_SECONDS = 0.5
 VERSIONED = ("tensorflow", "keras", "numpy", "h5py")  # what the bytes of a run depend on
 

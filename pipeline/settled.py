@@ -52,7 +52,7 @@ def store() -> str | None:
     database = Path("mlflow.db")
     if os.environ.get("MLFLOW_TRACKING_URI") or not database.is_file():
         return None
-    return _state([database, *Path("mlartifacts").glob("*/*/artifacts")])
+    return _state([database, *Path("mlartifacts").glob("*/artifacts")])
 
 
 def _files(paths: Iterable[str]) -> Iterator[Path]:

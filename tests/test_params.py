@@ -18,13 +18,13 @@ SHIPPED = (Path(__file__).parents[1] / "params.yaml").read_text()
 
 @pytest.fixture
 def load(tmp_path):
-    """Loads the given text, or the shipped one with one passage replaced."""
+    """Loads the given text, or the shipped one with one passage replaced where it stands first."""
 
     def load_text(*passages):
         text = passages[0]
         if len(passages) == 2:
-            assert SHIPPED.count(passages[0]) == 1
-            text = SHIPPED.replace(*passages)
+            assert passages[0] in SHIPPED
+            text = SHIPPED.replace(*passages, 1)
         (tmp_path / "params.yaml").write_text(text)
         return load_params(tmp_path / "params.yaml")
 
@@ -50,25 +50,30 @@ def test_sections_are_frozen(load):
 
 
 def test_the_runs_of_extended_variants_are_told_apart_in_name_alone_never_in_how_they_are_trained(load):
-    usual = load(SHIPPED)
-    params = load("  beta_4:\n    splits: [full]\n", "  beta_4:\n    splits: [full]\n    extended: true\n")
-    run = find_run(params, "beta_4-full")
+    usual, params = load(SHIPPED), load("    dropout: 0.2\n", "    dropout: 0.2\n    extended: true\n")
+    run = find_run(params, "dropout-0")
     assert run in runs(params, extended=True)
     assert run not in runs(params, extended=False)
     assert {*runs(params)} == {*runs(params, extended=True), *runs(params, extended=False)}
     assert run_params(params, run) == run_params(usual, find_run(usual, run.name))
-    assert run.metrics == run.folder / "metrics.json" == Path("extended/models/beta_4-full/metrics.json")
+    assert run.metrics == run.folder / "metrics.json" == Path("extended/models/dropout-0/metrics.json")
     run = find_run(usual, "baseline-0")
     assert (run.folder, run.metrics) == (Path("models/baseline-0"), Path("reports/metrics/runs/baseline-0.json"))
+
+
+def declared(folds):
+    """How many runs the shipped variants have with so many folds."""
+    splits = [kind for variant in yaml.safe_load(SHIPPED)["variants"].values() for kind in variant["splits"]]
+    return sum(folds if kind == "folds" else 1 for kind in splits)
 
 
 def test_runs_follow_the_order_of_the_file(load):
     names = [run.name for run in runs(load(SHIPPED))]
     assert names[:7] == ["baseline-full", *(f"baseline-{fold}" for fold in range(5)), "l1_l2-0"]
-    assert len(names) == len(set(names)) == 6 + 3 * 5 + 4
+    assert len(names) == len(set(names)) == declared(folds=5)
     turned = [run.name for run in runs(load("splits: [full, folds]", "splits: [folds, full]"))]
     assert turned[:7] == [*(f"baseline-{fold}" for fold in range(5)), "baseline-full", "l1_l2-0"]
-    assert len(runs(load("folds: 5", "folds: 2"))) == 3 + 3 * 2 + 4
+    assert len(runs(load("folds: 5", "folds: 2"))) == declared(folds=2)
 
 
 def test_a_new_variant_is_one_entry(load):
@@ -130,7 +135,11 @@ def test_a_whole_number_where_a_fraction_is_meant_is_the_same_run(load):
         ("  epochs: 10\n", "  epochs: 10\n  10: 10\n", r"train: unknown key 10; expected one of epochs, batch_size, "),
         ("  epochs: 10\n", "", r"train: the key 'epochs' is missing; received only batch_size, "),
         ("dropout: 0.2", "drop_out: 0.2", r"variants\.dropout: unknown key 'drop_out'; expected one of .*splits"),
-        ("    splits: [full]\n    beta: 4.0", "    beta: 4.0", r"variants\.beta_4: the key 'splits' is missing; "),
+        (
+            "    splits: [folds]\n    dropout: 0.2",
+            "    dropout: 0.2",
+            r"variants\.dropout: the key 'splits' is missing; ",
+        ),
         (
             "dropout: 0.2",
             "dropout: 1.0",

@@ -12,7 +12,7 @@ from pipeline import repro, settled
 FILES = (
     *("params.yaml", "dvc.yaml", "extended/dvc.yaml", "dvc.lock", "pipeline/train.py", "src/digit_vae/model.py"),
     *("data/raw/images", "models/baseline-0/history.json", "reports/metrics/runs/baseline-0.json"),
-    *("extended/models/more-0/metrics.json", ".dvc/cache/files/md5/ab/cd", "mlflow.db", "mlartifacts/1/a/artifacts/b"),
+    *("extended/models/more-0/metrics.json", ".dvc/cache/files/md5/ab/cd", "mlflow.db", "mlartifacts/a/artifacts/b"),
 )
 
 
@@ -65,7 +65,7 @@ def test_new_files_and_lost_entries_of_the_cache_show_and_byte_code_does_not(mad
 
 def test_the_store_is_known_while_it_is_this_folders_own(made, monkeypatch):
     before = settled.store()
-    (made / "mlartifacts/1/a/artifacts/b").unlink()
+    (made / "mlartifacts/a/artifacts/b").unlink()
     assert settled.store() != before
     touch(made / "mlflow.db")
     assert settled.store() not in (before, None)

@@ -45,7 +45,7 @@ def test_its_links_and_pictures_exist():
 
 
 def test_its_variant_options_are_those_of_params():
-    listed = re.search(r"Options:\s+((?:`[a-z0-9_]+`[,.]\s*)+)", README).group(1)
+    listed = re.search(r"Options:([^.]+)\.", README).group(1)
     assert set(re.findall(r"`([a-z0-9_]+)`", listed)) == {each.name for each in fields(VariantParams)} - {
         "splits",
         "extended",
