@@ -42,7 +42,7 @@ import digit_vae
 import pipeline
 from digit_vae.commit import git_commit
 from digit_vae.errors import UserError, exit_status
-from digit_vae.files import read_listed_npy, write_bytes, write_text
+from digit_vae.files import read_bytes_if_any, read_listed_npy, remove, write_bytes, write_text
 from digit_vae.mirror import Mirror
 from digit_vae.orphans import die_with_parent
 from digit_vae.params import FULL, Params, Run, find_run, load_params, run_params, runs
@@ -202,7 +202,7 @@ class Driver:
             task = ray.remote(num_gpus=gpus, max_calls=1)(self._train_task) if gpus else self._train
             data = {"train_images": self._hashes["train_images.npy"], "validation": self._hashes[validation]}
             checkpoint = CHECKPOINTS / job.run.name
-            saved = checkpoint.read_bytes() if checkpoint.is_file() else None
+            saved = read_bytes_if_any(checkpoint)
             arrays = [self._arrays["train_images.npy"], self._arrays[validation]]
             rest = [*arrays, data, self._events, saved, self._commit]
         else:
@@ -241,7 +241,7 @@ class Driver:
             self._ledger.release(job)
             following = self._ledger.next_job(job.run, kinds=["evaluate"]) if job.trains else None
             if job.trains:
-                (CHECKPOINTS / job.run.name).unlink(missing_ok=True)
+                remove(CHECKPOINTS / job.run.name)
         except (DvcException, OSError, RayError, UserError) as error:
             self._fail(job, error)
             return

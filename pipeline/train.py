@@ -17,12 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_vae import examination, layers, losses, machine, model, splits, training
+from digit_vae import examination, health, layers, losses, machine, model, splits, training
 from digit_vae.checkpoint import Checkpoint, pack, unpack
 from digit_vae.commit import git_commit
 from digit_vae.errors import UserError, exit_status
-from digit_vae.files import json_bytes, read_listed_npy, sha256, sha256_of, write_bytes
-from digit_vae.health import complaints
+from digit_vae.files import json_bytes, read_bytes_if_any, read_listed_npy, remove, sha256, sha256_of, write_bytes
 from digit_vae.machine import select_device
 from digit_vae.mirror import Mirror
 from digit_vae.orphans import die_with_parent
@@ -32,7 +31,8 @@ from digit_vae.splits import learnt_and_validated
 
 PROCESSED = Path("data/processed")
 CHECKPOINTS = Path("checkpoints")
-CODE = (examination, layers, losses, machine, model, splits, training)  # what the bytes of a run depend on
+# What the bytes of a run depend on, beside its params.
+CODE = (examination, health, layers, losses, machine, model, splits, training)
 
 
 def describe(params: Params, run: Run, data: dict[str, str], commit: str | None) -> Checkpoint:
@@ -85,7 +85,8 @@ def train(
 
     def on_epoch(state: training.State) -> None:
         history, timing = state.epochs[-1]
-        ill = "; ".join(complaints(history, params.health))  # ahead of the checkpoint: what fails here fails again
+        # Ahead of the checkpoint: what fails here fails again.
+        ill = "; ".join(health.complaints(history, params.health))
         report({"event": "checkpoint", "run": run.name, "content": pack(start.after(*state))})
         note = f"warning: {ill}" if ill and history["epoch"] == params.train.epochs else None
         report({"event": "epoch", "run": run.name, "history": history, "timing": timing, "note": note})
@@ -140,7 +141,7 @@ def main() -> None:
     names = [each.name for each in runs(params)]
     print(f"run {names.index(run.name) + 1} of {len(names)}: {run.name}", flush=True)
     checkpoint = CHECKPOINTS / run.name
-    saved = checkpoint.read_bytes() if checkpoint.is_file() else None
+    saved = read_bytes_if_any(checkpoint)
 
     with Mirror() as mirror:
 
@@ -153,7 +154,7 @@ def main() -> None:
 
         for name, content in train(params, run, images, validation, data, report, saved, git_commit()).items():
             write_bytes(run.folder / name, content)
-        checkpoint.unlink(missing_ok=True)
+        remove(checkpoint)
         mirror.send({"event": "end", "run": run.name})
 
 

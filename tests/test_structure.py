@@ -89,6 +89,14 @@ def test_a_stage_depends_on_exactly_the_modules_that_it_runs(stage):
     assert code == {str(path_of(name).relative_to(ROOT)) for name in closure(module)}
 
 
+def test_a_checkpoint_names_all_code_that_the_bytes_of_a_training_depend_on():
+    """Params are in its origin as values; files and errors change no number."""
+    [names] = re.findall(r"^CODE = \((.+)\)$", path_of("pipeline.train").read_text(), re.MULTILINE)
+    trained = closure("digit_vae.training") | closure("digit_vae.examination")
+    apart = {f"digit_vae.{name}" for name in ("errors", "files", "params", "commit")}
+    assert trained - apart <= {f"digit_vae.{name}" for name in names.split(", ")}
+
+
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_names_params_that_exist(stage):
     for name in body(STAGES[stage]).get("params", []):

@@ -21,7 +21,10 @@ import numpy as np
 from digit_vae.errors import UserError
 
 # What the readers of JSON, .npy and .npz raise for bytes that they cannot read.
-_DAMAGE = (OSError, ValueError, TypeError, EOFError, RuntimeError, tokenize.TokenError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (
+    *(OSError, ValueError, TypeError, EOFError, RuntimeError, MemoryError, OverflowError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
 
 
 @contextmanager
@@ -65,6 +68,24 @@ def write_bytes(path: Path, content: bytes) -> None:
 
 def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
+
+
+def read_bytes_if_any(path: Path) -> bytes | None:
+    """What `path` holds, None where there is no such file. Raises: UserError when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"{path} could not be read: {error.strerror or error}") from error
+
+
+def remove(path: Path) -> None:
+    """Deletes the file `path` if there is one. Raises: UserError when it cannot be deleted."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} could not be deleted: {error.strerror or error}") from error
 
 
 def json_bytes(value: object) -> bytes:
