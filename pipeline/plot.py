@@ -10,14 +10,15 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_vae import figures, report_runs
+from digit_vae import figures, report_recipes, report_runs
 from digit_vae.benchmark import machine_name, read_benchmarks, read_comparisons
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_json, read_listed_npy, read_npz, write_folder, write_text
+from digit_vae.health import UNITS
 from digit_vae.paper import TABLE_1
 from digit_vae.params import BASELINE, Params, Run, load_params, runs
 from digit_vae.report import all_tables, report
-from digit_vae.results import IMPROVED, Results
+from digit_vae.results import FEWEST_SEEDS, IMPROVED, Results
 from digit_vae.statistics import Difference, by_fold, placed
 from digit_vae.wording import difference
 from pipeline.publish import DIGITS, reported, reported_file, shown_beside
@@ -116,16 +117,19 @@ def sweep_points(results: Results) -> list[tuple[float, np.ndarray, np.ndarray]]
 
 
 def seed_figures(results: Results) -> dict[str, figures.Figure]:
-    """The baseline's seeds and the better recipe's: where they end, and how their health goes."""
+    """The seeds of the baseline and of the better recipe, and each cure: where they end, and how their health goes."""
     seeds = {name: found for name in (BASELINE, IMPROVED) if (found := results.seeds(name))}
     curves = {name: [results.histories[run]["epochs"] for run in found] for name, found in seeds.items()}
     published = {label: [epoch.val_loss for epoch in epochs] for label, epochs in TABLE_1.items()}
     drawn = {"health": figures.health(curves, published)}
-    if len(seeds.get(BASELINE, ())) >= report_runs.FEWEST:
+    if len(seeds.get(BASELINE, ())) >= FEWEST_SEEDS:
         losses = {name: list(results.last_losses(found).values()) for name, found in seeds.items()}
         ends = report_runs.published()
         _, _, *expected = placed(ends["CPU"], losses[BASELINE])
         drawn["seeds"] = figures.seeds(losses, expected, ends, report_runs.points(results))
+        if results.cures():
+            found = report_recipes.recipes(results)
+            drawn["recipes"] = figures.recipes(found, expected, report_recipes.TARGET, UNITS["hidden"])
     return drawn
 
 

@@ -119,7 +119,15 @@ def processed(project, digits) -> Path:
     What takes long of an evaluation is made short.
     """
     path = project / "params.yaml"
-    text = path.read_text().replace("bound_images: 24", "bound_images: 2").replace("map_cells: 64", "map_cells: 8")
-    path.write_text(text.replace("generated: 10000", "generated: 100"))
+    text = path.read_text()
+    for long, short in {
+        "bound_images: 24": "bound_images: 2",
+        "generated: 10000": "generated: 100",
+        "map_cells: 64": "map_cells: 8",
+        "plane_refinements: 4": "plane_refinements: 2",
+    }.items():
+        assert long in text
+        text = text.replace(long, short)
+    path.write_text(text)
     write_processed(project, digits)
     return project

@@ -167,6 +167,18 @@ def test_seeds_shows_every_loss_the_papers_two_and_loss_against_dead_units():
     np.testing.assert_array_equal(right.lines[0].get_xydata(), [(11, 154.0), (13, 158.0)])
 
 
+def test_recipes_shows_loss_and_dead_units_of_every_run_beside_the_target():
+    runs = {"baseline": [(154.0, 11), (158.0, 14)], "warmup": [(149.0, 3)]}
+    loss, dead = figures.recipes(runs, (150.0, 162.0), target=150.0, units=16).axes
+    target, baseline, warmup = loss.lines
+    assert list(target.get_xdata()) == [150.0, 150.0]
+    assert (list(baseline.get_xdata()), list(baseline.get_ydata())) == ([154.0, 158.0], [0, 0])
+    assert (list(warmup.get_xdata()), list(warmup.get_ydata())) == ([149.0], [1])
+    assert [list(line.get_xdata()) for line in dead.lines] == [[11, 14], [3]]
+    assert [text.get_text() for text in loss.get_yticklabels()] == ["baseline", "warmup"]
+    assert loss.get_ylim() == (1.5, -0.5)
+
+
 def test_health_shows_a_line_for_each_run_and_the_papers_losses():
     epochs = [epoch | {"health": health(10 + epoch["epoch"], 6.0, 2, asleep=epoch["epoch"] == 1)} for epoch in EPOCHS]
     figure = figures.health({"baseline": [epochs, epochs], "improved": [epochs]}, {"CPU": [9.0], "GPU": [8.0, 7.0]})

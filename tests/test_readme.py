@@ -5,7 +5,7 @@ from dataclasses import fields
 from pathlib import Path
 
 from digit_vae.benchmark import read_comparisons
-from digit_vae.params import VariantParams
+from digit_vae.params import VariantParams, load_params, runs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -42,6 +42,12 @@ def test_its_links_and_pictures_exist():
     linked = [target for target in re.findall(r"\]\(([^)#]+)", README) if not target.startswith("https://")]
     assert linked
     assert [target for target in linked if not (ROOT / target).exists()] == []
+
+
+def test_its_counts_of_runs_are_those_of_params():
+    params = load_params(ROOT / "params.yaml")
+    counts = [int(re.search(pattern, README).group(1)) for pattern in (r"train (\d+) models", r"repro`: (\d+) runs of")]
+    assert counts == [len(runs(params, extended=False)), len(runs(params, extended=True))]
 
 
 def test_its_variant_options_are_those_of_params():

@@ -68,6 +68,10 @@ def test_fold_differences_pair_each_fold_with_the_baselines(results):
     assert {name: folds.tolist() for name, folds in differences.items()} == {"beta_4": [-2, -2], "beta_0_5": [-5, -5]}
 
 
+def test_cures_are_the_full_runs_that_differ_in_their_recipe_alone(results):
+    assert results.cures() == ["improved"]
+
+
 def test_complaints_never_stop_the_report(results):
     limits = dataclasses.replace(results.params.health, fail_dead_share=0.5)
     strict = dataclasses.replace(results, params=dataclasses.replace(results.params, health=limits))

@@ -256,6 +256,30 @@ def seeds(
 
 
 @styled
+def recipes(
+    runs: Mapping[str, Sequence[tuple[float, int]]], expected: tuple[float, float], target: float, units: int
+) -> Figure:
+    """A dot for each run, (loss, dead hidden units of `units`), a row for each recipe, of which the first is the
+    baseline. expected: the loss of one more run of the first; target: the loss to reach.
+    """
+    figure = Figure(figsize=(WIDTH, 0.85 + 0.26 * len(runs)), layout="constrained")
+    loss, dead = figure.subplots(1, 2, width_ratios=(1.6, 1), sharey=True)
+    loss.axvspan(*expected, color=GREY, alpha=0.18, lw=0)
+    loss.axvline(target, color=INK, lw=1, ls="--")
+    for row, trained in enumerate(runs.values()):
+        for axes, values in zip((loss, dead), zip(*trained, strict=True), strict=True):
+            colour = ORANGE if row else BLUE
+            axes.plot(values, np.full(len(values), row), "o", color=colour, ms=5, mew=0, alpha=0.6)
+    loss.set(title="loss on the test images", xlabel="nats per image", yticks=range(len(runs)), yticklabels=list(runs))
+    loss.set_ylim(len(runs) - 0.5, -0.5)
+    dead.set(title="dead hidden units", xlabel=f"of {units}", xlim=(-0.5, units + 0.5))
+    dead.xaxis.get_major_locator().set_params(integer=True)
+    for axes in (loss, dead):
+        axes.grid(axis="x")
+    return figure
+
+
+@styled
 def health(runs: Mapping[str, Sequence[Sequence[Mapping]]], published: Mapping[str, Sequence[float]]) -> Figure:
     """A line for each run, by variant: validation loss, dead hidden units and KL of the least used latent dimension.
 

@@ -5,11 +5,11 @@ Every number in the text comes from those files, or from the paper's own in digi
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from digit_vae import report_latent, report_runs, report_variants, tables
+from digit_vae import report_latent, report_recipes, report_runs, report_variants, tables
 from digit_vae.paper import SAMPLES_RECONSTRUCTED, TABLE_1
-from digit_vae.params import Params
+from digit_vae.params import FULL, Params
 from digit_vae.results import Results
-from digit_vae.tables import Table
+from digit_vae.tables import Table, typeset
 from digit_vae.wording import beside, count, folded, image, metrics_files, paragraphs, quoted
 
 
@@ -23,7 +23,7 @@ def all_tables(results: Results) -> dict[str, Table]:
         made["benchmarks"] = tables.benchmarks_table(results.benchmarks, here)
     if results.comparisons:
         made["side_by_side"] = tables.side_by_side(results.comparisons)
-    made |= report_variants.tables(results) | report_runs.tables(results)
+    made |= report_variants.tables(results) | report_runs.tables(results) | report_recipes.tables(results)
     return made | {"runs": tables.all_runs(results.metrics, results.timings)}
 
 
@@ -38,7 +38,8 @@ def report(results: Results, made: Mapping[str, Table], figures: Iterable[str]) 
         report_latent.section(results, "latent_map" in figures),
         *report_variants.sections(results, made),
         *report_runs.sections(results, made),
-        _all_runs(made),
+        report_recipes.section(results, made),
+        _all_runs(results, made),
     )
     return paragraphs(sections)
 
@@ -190,16 +191,25 @@ def _latent_plane(results: Results, drawn: bool) -> list[str]:
         image("latent_plane", f"Digits decoded over the latent plane of {name}"),
         f"What `{name}` decodes at {grid} x {grid} points of the latent plane, spaced by the quantiles of the standard "
         "normal prior: each picture stands for the same share of what the model would generate. "
-        f"From `models/{name}/samples.npz`.",
+        f"From `models/{name}/samples.npz`. Neighbours pass into one another, and what lies between two digits may be "
+        f"neither: of digits drawn from the prior the classifier is "
+        f"{results.metrics[name]['quality']['samples']['confidence']:.2f} sure in the mean, of test images "
+        f"{results.classifier['confidence']:.2f} ([{name}.json](metrics/runs/{name}.json), "
+        "[classifier.json](metrics/classifier.json)).",
     ]
 
 
-def _all_runs(made: Mapping[str, Table]) -> list[str]:
+def _all_runs(results: Results, made: Mapping[str, Table]) -> list[str]:
+    elbos = {name: metrics["test"]["elbo"] for name, metrics in results.metrics.items()}
+    best, worst = max(elbos, key=elbos.get), min(elbos, key=elbos.get)
     return [
         "## All runs",
         folded("Every run on its validation images and on the test images", made["runs"]),
-        "Numbers: `reports/metrics/runs/<run>.json` and `models/<run>/timings.json`; as a table: "
-        "[runs.csv](tables/runs.csv).",
+        f"Of {count(len(elbos), 'run')} `{best}` has the best ELBO on the test images, {typeset(elbos[best])} nats, "
+        f"and `{worst}` the worst, {typeset(elbos[worst])}. Runs on folds learn from fewer images than "
+        f"those on `{FULL}`: compare them with each other. Seconds are of a machine that other runs shared. Numbers: "
+        "`reports/metrics/runs/<run>.json` and `models/<run>/timings.json` (published as the histories are); as a "
+        "table: [runs.csv](tables/runs.csv).",
     ]
 
 

@@ -1,6 +1,4 @@
-"""What single runs do that differ in nothing but their seed, and why, in tables and words: seeds, health, the better
-recipe.
-"""
+"""What single runs do that differ in nothing but their seed, and why, in tables and words: seeds and health."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median_low
@@ -12,13 +10,10 @@ from digit_vae.benchmark import Range, value_range
 from digit_vae.health import COLLAPSED_NATS, UNITS
 from digit_vae.paper import TABLE_1
 from digit_vae.params import BASELINE, FULL, HealthParams
-from digit_vae.results import IMPROVED, Results
-from digit_vae.statistics import Placed, placed, spread, trend, welch
+from digit_vae.results import FEWEST_SEEDS, IMPROVED, Results
+from digit_vae.statistics import Placed, placed, spread, trend
 from digit_vae.tables import Table, probability, signed, typeset
-from digit_vae.wording import HISTORIES, count, folded, image, interval, quoted, table_files
-
-TARGET = 150.0  # nats: what the better recipe is to reach or undercut on every seed
-FEWEST = 3  # seeds that say something of a distribution
+from digit_vae.wording import HISTORIES, count, folded, image, quoted, table_files
 
 
 class Point(NamedTuple):
@@ -31,16 +26,14 @@ class Point(NamedTuple):
 def tables(results: Results) -> dict[str, Table]:
     """The tables by file name, as far as there is something in them."""
     made = {"health": health(results), "health_runs": health_runs(results)}
-    if len(results.seeds(BASELINE)) >= FEWEST:
+    if len(results.seeds(BASELINE)) >= FEWEST_SEEDS:
         made |= {"seeds": seeds(results), "dead_units": dead_units(results)}
-    if results.seeds(IMPROVED):
-        made["improved"] = improved(results)
     return made
 
 
 def sections(results: Results, made: Mapping[str, Table]) -> list[list[str]]:
     """Their text."""
-    return [_seeds(results, made), _health(results, made), _improved(results, made)]
+    return [_seeds(results, made), _health(results, made)]
 
 
 def seeds(results: Results) -> Table:
@@ -116,17 +109,6 @@ def health_runs(results: Results) -> Table:
     return Table(("Run", "Val loss", *UNITS, *further), tuple(rows))
 
 
-def improved(results: Results) -> Table:
-    """The seeds of the better recipe beside the target."""
-    runs = results.seeds(IMPROVED)
-    rows = [
-        (name, seed, loss, TARGET - loss, *_health_cells(results, name))
-        for (name, seed), loss in zip(runs.items(), results.last_losses(runs).values(), strict=True)
-    ]
-    header = ("Run", "Seed", "Test loss", f"Below {TARGET:g} by", "Dead hidden units", "Collapsed dimensions")
-    return Table(header, tuple(rows))
-
-
 def points(results: Results) -> list[Point]:
     """The baseline's seeds, which have all learnt from the same images."""
     test = [results.metrics[name]["test"] for name in results.seeds(BASELINE)]
@@ -141,7 +123,7 @@ def published() -> dict[str, float]:
 def _seeds(results: Results, made: Mapping[str, Table]) -> list[str]:
     title = "## Seeds: the paper's two runs among ours"
     if "seeds" not in made:
-        return [title, f"Fewer than {FEWEST} runs differ from `{BASELINE}-{FULL}` in their seed alone."]
+        return [title, f"Fewer than {FEWEST_SEEDS} runs differ from `{BASELINE}-{FULL}` in their seed alone."]
     losses = list(results.last_losses(results.seeds(BASELINE)).values())
     mean, std = spread(losses)
     places = {label: placed(loss, losses) for label, loss in published().items()}
@@ -205,13 +187,12 @@ def _like_the_gpu_run(results: Results) -> str:
         )
     within = [str(number) for number, loss in enumerate(curve, start=1) if min(asleep) <= loss <= max(asleep)]
     nearest, distance = nearest_to(results, curve)
-    epochs = sum(epoch["health"]["collapsed_dimensions"] > 0 for epoch in results.histories[nearest]["epochs"])
     return (
         f"What its curve looks like: after {count(len(asleep), 'epoch')} of our runs with these params a latent "
         f"dimension was still collapsed, at validation losses of {min(asleep):.2f} to {max(asleep):.2f}; the GPU run's "
         f"loss lies in that range after {'epoch ' + ', '.join(within) if within else 'no epoch'}. Of all runs in this "
         f"report the one nearest to its curve is `{nearest}`, {distance:.2f} nats away on average, with a collapsed "
-        f"dimension after {epochs} of its {count(len(curve), 'epoch')}."
+        f"dimension after {results.epochs_asleep(nearest)} of its {count(len(curve), 'epoch')}."
     )
 
 
@@ -284,44 +265,27 @@ def _worst(results: Results) -> str:
     """The run with the worst ELBO on the test images, and what its health has to say of it."""
     losses = {name: -metrics["test"]["elbo"] for name, metrics in results.metrics.items()}
     name = max(losses, key=losses.get)
-    epochs = results.histories[name]["epochs"]
-    asleep = sum(epoch["health"]["collapsed_dimensions"] > 0 for epoch in epochs)
+    epochs = count(len(results.histories[name]["epochs"]), "epoch")
     said = results.complaints(name)
     why = f"after its last epoch {'; '.join(said)}" if said else "nothing in its health is beyond the thresholds"
     return (
         f"The worst run is `{name}`, {losses[name]:.2f} nats (-ELBO) on the test images, where the median of all runs "
-        f"is {np.median(list(losses.values())):.2f}: {why}; a dimension was collapsed after {asleep} of its "
-        f"{count(len(epochs), 'epoch')}."
+        f"is {np.median(list(losses.values())):.2f}: {why}; a dimension was collapsed after "
+        f"{results.epochs_asleep(name)} of its {epochs}.{_siblings(results, name, losses)}"
     )
 
 
-def _improved(results: Results, made: Mapping[str, Table]) -> list[str]:
-    title = "## A better recipe with the paper's own layers"
-    if "improved" not in made:
-        return [title, f"There is no run of a variant `{IMPROVED}` on `{FULL}` in this report."]
-    losses = results.last_losses(results.seeds(IMPROVED))
-    reached = sum(loss <= TARGET for loss in losses.values())
-    changed = ", ".join(f"`{key}` {new} instead of {old}" for key, (old, new) in results.changes(IMPROVED).items())
-    epochs = results.settings(IMPROVED).epochs
-    return [
-        title,
-        made["improved"].markdown(),
-        f"`{IMPROVED}` has the paper's layers, optimizer and {count(epochs, 'epoch')}, and differs from `{BASELINE}` "
-        f"in: {changed or 'nothing'}. {reached} of {count(len(losses), 'seed')} end at {TARGET:g} nats or less on the "
-        f"test images, the worst at {max(losses.values()):.2f}. {_against_seeds(results, losses)}",
-        f"Over the folds, with the same statistics as the others, it stands under Variants. Numbers: {HISTORIES}, "
-        f"`val_loss` of the last epoch; as a table: {table_files('improved')}.",
-    ]
-
-
-def _against_seeds(results: Results, losses: Mapping[str, float]) -> str:
-    others = results.last_losses(results.seeds(BASELINE))
-    if min(len(losses), len(others)) < FEWEST:
+def _siblings(results: Results, name: str, losses: Mapping[str, float]) -> str:
+    """How the other runs of the same variant end, and how many of their units are dead."""
+    others = [each for each in results.runs_of(name.rsplit("-", 1)[0]) if each != name]
+    if not others:
         return ""
-    test = welch(list(losses.values()), list(others.values()))
+    dead = [results.last_health(each)["dead_units"]["hidden"] for each in others]
+    ends = [losses[each] for each in others]
     return (
-        f"Against the {len(others)} seeds of `{BASELINE}` its mean differs by {interval(test.difference)} (Welch's "
-        f"t-test, p {probability(test.p)})."
+        f" The other runs of its variant end between {min(ends):.2f} and {max(ends):.2f}, with {min(dead)} to "
+        f"{max(dead)} of {UNITS['hidden']} hidden units dead, and a dimension collapsed after "
+        f"{count(max(map(results.epochs_asleep, others)), 'epoch')} at most."
     )
 
 

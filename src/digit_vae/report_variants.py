@@ -9,6 +9,7 @@ from digit_vae.results import Results
 from digit_vae.statistics import Spread, spread
 from digit_vae.tables import Cell, Interval, Nats, Probability, Table, signed, typeset
 from digit_vae.wording import (
+    count,
     detected,
     difference,
     folded,
@@ -29,13 +30,15 @@ PROTOCOLS = {
     "and white images; no model here was trained on such.",
 }
 BOUNDS = {f"IW bound, K = {k}": ("iw_bound", f"k{k}") for k in (1, 10, 100, 1000)}
+TRUE, TIGHTEST = ("log p(x)", ("log_likelihood",)), ("bound", ("iw_bound", "k1000"))
 LIKELIHOOD = {"ELBO": ("elbo",), **BOUNDS, "log p(x)": ("log_likelihood",), "Inference gap": ("inference_gap",)}
 SECTIONS = {
     "latent": "What z_mean of the test images tells of their digits, which the model never saw: accuracy of the 10 "
     "nearest training images (knn) and of a linear classifier (probe), both fitted on training images; agreement of "
     "clusters with the digits (nmi, 0 to 1) and how compact these are (silhouette, at most 1). The KL term in nats is "
     "the sum of what z tells of the image (mutual information) and of the distance of all codes together from the "
-    "prior (aggregate divergence).",
+    "prior (aggregate divergence). Beside it the KL of the least and of the most used latent dimension, and how many "
+    "are active.",
     "quality": "A classifier that was trained on the labelled images judges digits decoded from the prior (samples) "
     "and from z_mean of the test images (reconstructions): how sure it is (confidence), how evenly it sees the ten "
     "digits (class balance, 1 is even), whether it sees the right one (agreement), and how far their features are from "
@@ -52,7 +55,7 @@ def tables(results: Results) -> dict[str, Table]:
         made["fold_differences"] = fold_differences(results)
     for protocol in PROTOCOLS:
         made |= likelihoods(results, protocol)
-    made |= {name: spreads(results.variants, name) for name in SECTIONS if _has(results.variants, name)}
+    made |= {name: spreads(results, name) for name in SECTIONS if _has(results.variants, name)}
     if results.betas():
         made["beta"] = betas(results)
     return made
@@ -113,11 +116,20 @@ def likelihoods(results: Results, protocol: str) -> dict[str, Table]:
     return made | ({f"likelihood_{protocol}_runs": Table(("Run", *columns), tuple(rows))} if rows else {})
 
 
-def spreads(variants: Mapping[str, Mapping], section: str) -> Table:
+def spreads(results: Results, section: str) -> Table:
     """All numbers of one section of the metrics, over the folds of each variant; not the errors of their estimates."""
+    variants = results.variants
     paths = [path for path in _paths(next(iter(variants.values()))[section]) if not path[-1].endswith("_error")]
-    rows = [(name, *(_spread(_at(each[section], path)) for path in paths)) for name, each in variants.items()]
-    return Table(("Variant", *(_title(path) for path in paths)), tuple(rows), digits=3)
+    rows = [
+        (
+            name,
+            *(_spread(_at(each[section], path)) for path in paths),
+            *((*_kl_ends(results, name, "test"), _spread(each["test"]["active_units"])) if section == "latent" else ()),
+        )
+        for name, each in variants.items()
+    ]
+    further = ("least KL", "greatest KL", "active units") if section == "latent" else ()
+    return Table(("Variant", *(_title(path) for path in paths), *further), tuple(rows), digits=3)
 
 
 def betas(results: Results) -> Table:
@@ -131,8 +143,8 @@ def betas(results: Results) -> Table:
                 beta,
                 name,
                 variant["folds"],
-                *(_spread(variant["validation"][key]) for key in ("kl_loss", *LOSSES) if key != "kl_loss"),
-                *(spread(end) for end in _kl_ends(results, name)),
+                *(_spread(variant["validation"][key]) for key in ("kl_loss", "reconstruction_loss", "elbo")),
+                *_kl_ends(results, name, "validation"),
                 _over_folds(variant["likelihood"]["binarised"], _true(variant), "binarised"),
                 spread([each["collapsed_dimensions"] for each in health]),
                 spread([each["dead_units"]["hidden"] for each in health]),
@@ -140,7 +152,7 @@ def betas(results: Results) -> Table:
         )
     dimensions = ("KL of the least used dimension", "KL of the most used dimension")
     further = ("Binarised log-likelihood", "Collapsed dimensions", "Dead hidden units")
-    return Table(("Beta", "Variant", "Folds", "Recon. loss", "ELBO", *dimensions, *further), tuple(rows))
+    return Table(("Beta", "Variant", "Folds", "KL", "Recon. loss", "ELBO", *dimensions, *further), tuple(rows))
 
 
 def _ablation(results: Results, made: Mapping[str, Table]) -> list[str]:
@@ -184,6 +196,7 @@ def _verdict(name: str, variant: Mapping) -> str:
 
 
 def _likelihood(results: Results, made: Mapping[str, Table]) -> list[str]:
+    asked = results.params.evaluate
     parts = ["## Likelihood of the test images"]
     for protocol in PROTOCOLS:
         if f"likelihood_{protocol}_runs" in made or f"likelihood_{protocol}" in made:
@@ -192,10 +205,14 @@ def _likelihood(results: Results, made: Mapping[str, Table]) -> list[str]:
         return [*parts, "Not measured."]
     return [
         *parts,
-        "All in nats per image, higher is better. The ELBO is the mean of many latent draws; the importance-weighted "
-        "bound (Burda et al. 2016) rises with K towards log p(x), which is the integral over the latent plane by "
-        "quadrature. The inference gap is what the ELBO is below it: how far the encoder's Gaussian is from the true "
-        "posterior. Numbers of the two protocols measure different things and are never set side by side. "
+        f"All in nats per image, higher is better. The reconstruction term of the ELBO is the mean of "
+        f"{count(asked.elbo_samples, 'latent draw')} an image, its KL exact; the importance-weighted bound (Burda et "
+        f"al. 2016) rises with K towards log p(x), by how much is measured on {count(asked.bound_images, 'image')}, "
+        "hence its greater error. log p(x) is the integral over the latent plane by quadrature, whose points are "
+        f"doubled until it changes by at most {asked.plane_tolerance:g} nats in the mean, or "
+        f"{count(asked.plane_refinements, 'time')}. The inference gap is what the ELBO is below it: how far the "
+        "encoder's Gaussian is from the true posterior. Numbers of the two protocols measure different things and "
+        "share no column. "
         "Numbers: `likelihood` in `reports/metrics/runs/<run>.json` and, over folds, "
         "`reports/metrics/variants/<variant>.json`.",
     ]
@@ -210,6 +227,7 @@ def _protocol(results: Results, made: Mapping[str, Table], protocol: str) -> lis
         parts += [made[name].markdown(), _likelihood_reading(results, protocol)]
     if f"{name}_runs" in made:
         parts.append(folded("Runs on all training images, ± error of the estimate", made[f"{name}_runs"]))
+        parts.append(_best_run(runs_of_it, protocol))
     return [*parts, f"As tables: {table_files(*(each for each in (name, f'{name}_runs') if each in made))}."]
 
 
@@ -234,15 +252,30 @@ def _likelihood_reading(results: Results, protocol: str) -> str:
     return f"{'. '.join(said)}. {_likelihood_errors(results, protocol)}"
 
 
+def _best_run(of: Mapping[str, Mapping], protocol: str) -> str:
+    """Among the runs on all training images."""
+    full = {name: each for name, each in of.items() if name.endswith(f"-{FULL}")}
+    title, path = next((what, path) for what, path in (TRUE, TIGHTEST) if _has(full, *path))
+    values = {name: _estimate(each, path, protocol).value for name, each in full.items()}
+    best, worst = max(values, key=values.get), min(values, key=values.get)
+    return (
+        f"Of the {count(len(full), 'run')} on all training images `{best}` has the highest {title}, "
+        f"{signed(values[best])}, and `{worst}` the lowest, {signed(values[worst])}."
+    )
+
+
 def _likelihood_errors(results: Results, protocol: str) -> str:
     """The greatest over all runs."""
     of = _likelihoods(results, protocol).values()
     elbo = max(each["elbo_error"] for each in of)
     bound = max(error for each in of for error in each["iw_bound_error"].values())
     said = f"Standard errors of a single run: at most {elbo:.2g} nats of the ELBO and {bound:.2g} of a bound"
-    changes = [each["log_likelihood_error"] for each in of if "log_likelihood_error" in each]
-    last = f"; the integral changed by at most {max(changes):.2g} when its grid was last refined" if changes else ""
-    return f"{said}{last}."
+    changes = [each for each in of if "log_likelihood" in each]
+    if changes:
+        mean, single = (max(each[f"log_likelihood_error{of_what}"] for each in changes) for of_what in ("", "_maximum"))
+        said += f"; the last doublings of its points changed the integral by at most {mean:.2g} in the mean over the "
+        said += f"images of a run, and by {single:.2g} for a single image"
+    return f"{said}."
 
 
 def _latent(results: Results, made: Mapping[str, Table]) -> list[str]:
@@ -349,7 +382,7 @@ def _collapse(results: Results, sweep: Mapping[str, float]) -> str:
         "In none of these runs has a latent dimension collapsed (below 0.1 nats)"
     )  # fmt: skip
     names = list(sweep)
-    least = [_kl_ends(results, name)[0].mean() for name in names]
+    least = [_kl_ends(results, name, "validation")[0].mean for name in names]
     dead = [
         np.mean([results.last_health(run)["dead_units"]["hidden"] for run in _fold_runs(results, name)])
         for name in names
@@ -364,10 +397,10 @@ def _fold_runs(results: Results, variant: str) -> list[str]:
     return [run.name for run in runs(results.params) if run.variant == variant and run.split != FULL]
 
 
-def _kl_ends(results: Results, variant: str) -> tuple[np.ndarray, np.ndarray]:
-    """KL of the least and the most used latent dimension on each fold; which one that is differs from run to run."""
-    used = [results.metrics[run]["validation"]["kl_per_dimension"].values() for run in _fold_runs(results, variant)]
-    return np.array([min(each) for each in used]), np.array([max(each) for each in used])
+def _kl_ends(results: Results, variant: str, images: str) -> tuple[Spread, Spread]:
+    """KL of the least and the most used latent dimension over the folds; which one that is differs from run to run."""
+    used = [results.metrics[run][images]["kl_per_dimension"].values() for run in _fold_runs(results, variant)]
+    return spread([min(each) for each in used]), spread([max(each) for each in used])
 
 
 def _likelihoods(results: Results, protocol: str) -> dict[str, Mapping]:
@@ -377,7 +410,7 @@ def _likelihoods(results: Results, protocol: str) -> dict[str, Mapping]:
 
 def _true(variant: Mapping) -> tuple[str, ...]:
     """The best that is known of the log-likelihood: the integral, or the tightest bound."""
-    return ("log_likelihood",) if "log_likelihood" in variant["likelihood"]["binarised"] else ("iw_bound", "k1000")
+    return next(path for _, path in (TRUE, TIGHTEST) if path[0] in variant["likelihood"]["binarised"])
 
 
 def _over_folds(metrics: Mapping, path: Sequence[str], protocol: str) -> Nats:

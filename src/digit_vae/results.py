@@ -9,6 +9,11 @@ from digit_vae.health import complaints
 from digit_vae.params import BASELINE, FULL, Params, Run, RunParams, run_params, runs
 
 IMPROVED = "improved"  # the variant with the better recipe
+FEWEST_SEEDS = 3  # that say something of a distribution
+RECIPE = (  # how a training starts and steps; neither what the model is nor what it learns from
+    *("learning_rate", "initializer", "hidden_bias"),
+    *("warmup_steps", "final_learning_rate", "kl_warmup_steps", "clip_norm"),
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,12 +90,21 @@ class Results:
         varied = self.varied(variant, "seed").items()
         return {f"{name}-{FULL}": seed for name, seed in varied if f"{name}-{FULL}" in self.histories}
 
+    def cures(self) -> list[str]:
+        """The variants on `full` that differ from the baseline in nothing but their recipe."""
+        on_full = [name for name in self.params.variants if f"{name}-{FULL}" in self.histories]
+        return [name for name in on_full if (changed := self.changes(name).keys()) and changed <= set(RECIPE)]
+
     def last_losses(self, names: Iterable[str]) -> dict[str, float]:
         """Validation loss after the last epoch by run name; on `full` it is that of the test images."""
         return {name: self.histories[name]["epochs"][-1]["val_loss"] for name in names}
 
     def last_health(self, name: str) -> Mapping:
         return self.histories[name]["epochs"][-1]["health"]
+
+    def epochs_asleep(self, name: str) -> int:
+        """After how many epochs of a run a latent dimension was collapsed."""
+        return sum(epoch["health"]["collapsed_dimensions"] > 0 for epoch in self.histories[name]["epochs"])
 
     def complaints(self, name: str) -> list[str]:
         """What the thresholds of params.yaml, section health, say of a run after its last epoch."""

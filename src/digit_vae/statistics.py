@@ -21,10 +21,10 @@ RESAMPLES = 9999
 
 
 class Spread(NamedTuple):
-    """Mean over folds and the sample standard deviation (divisor n - 1)."""
+    """Mean over folds or seeds, and the sample standard deviation (divisor n - 1); None of a single one."""
 
     mean: float
-    std: float
+    std: float | None
 
 
 class Difference(NamedTuple):

@@ -203,11 +203,10 @@ def _shown(cell: Cell, digits: int) -> str:
     match cell:
         case None:
             return ""
-        case Spread():
-            return f"{typeset(cell.mean, digits)} ± {typeset(cell.std, digits)}"
-        case Nats():
-            deviation = "" if cell.deviation is None else f" ± {typeset(cell.deviation, digits)}"
-            return typeset(cell.value, digits) + deviation
+        case Spread(value, None) | Nats(value, None):
+            return _shown(value, digits)
+        case Spread(value, deviation) | Nats(value, deviation):
+            return f"{typeset(value, digits)} ± {typeset(deviation, digits)}"
         case Difference():
             return f"{signed(cell.mean, digits)} [{signed(cell.low, digits)}, {signed(cell.high, digits)}]"
         case Range():
