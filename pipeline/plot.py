@@ -28,6 +28,7 @@ MODELS = Path("models")
 METRICS = Path("reports/metrics")
 BENCHMARKS = Path("reports/benchmarks")
 REPORTS = Path("reports")
+EVALUATED = ("validation", "test", "likelihood", "latent", "quality")
 COMPARED = {"reconstruction_loss": "reconstruction loss (← better)", "kl_loss": "KL", "elbo": "ELBO (better →)"}
 
 
@@ -36,8 +37,7 @@ def load_results(params: Params, missing: tuple[str, ...] = ()) -> Results:
     declared = runs(params)
     names = [run.name for run in declared]
     metrics = {
-        name: read_json(METRICS / f"runs/{name}.json", made_by=f"evaluate@{name}", keys=("validation", "test"))
-        for name in names
+        name: read_json(METRICS / f"runs/{name}.json", made_by=f"evaluate@{name}", keys=EVALUATED) for name in names
     }
     return Results(
         params=params,
@@ -102,18 +102,13 @@ def further_figures(results: Results) -> dict[str, figures.Figure]:
     if results.compared:
         panels = {title: differences(results, metric) for metric, title in COMPARED.items()}
         drawn["ablation"] = figures.ablation(panels)
-    if points := sweep_points(results):
+    if sweep := results.betas():
+        losses = ("kl_loss", "reconstruction_loss")
+        points = [
+            (beta, *(results.on_folds(name, "validation", key) for key in losses)) for name, beta in sweep.items()
+        ]
         drawn["rate_distortion"] = figures.rate_distortion(points)
     return drawn | seed_figures(results)
-
-
-def sweep_points(results: Results) -> list[tuple[float, np.ndarray, np.ndarray]]:
-    """Beta, KL and reconstruction loss on the folds; where there is no sweep over them, of the runs on all images."""
-    keys = ("kl_loss", "reconstruction_loss")
-    if sweep := results.betas():
-        return [(beta, *(results.on_folds(name, "validation", key) for key in keys)) for name, beta in sweep.items()]
-    test = {name: results.metrics[name]["test"] for name in results.betas_on_full()}
-    return [(beta, *(np.array([test[name][key]]) for key in keys)) for name, beta in results.betas_on_full().items()]
 
 
 def seed_figures(results: Results) -> dict[str, figures.Figure]:

@@ -32,7 +32,8 @@ def results(tmp_path, monkeypatch):
 
 def written(results):
     made = report_variants.tables(results)
-    return paragraphs(report_variants.sections(results, made))
+    sections = (report_variants.differences, report_variants.latent_space, report_variants.beta)
+    return paragraphs([section(results, made) for section in sections])
 
 
 @pytest.mark.parametrize(
@@ -62,41 +63,6 @@ def test_the_differences_of_every_fold_stand_with_their_tests(results):
     assert row[5] == (metric["difference"], metric["difference_low"], metric["difference_high"])
     assert row[6:9] == (metric["p"], metric["p_holm"], metric["hedges_g"])
     assert row[9] == (metric["bootstrap_low"], metric["bootstrap_high"])
-
-
-def test_each_protocol_has_a_table_of_its_own_and_says_what_it_is(results):
-    made = report_variants.tables(results)
-    cells = {cell.protocol for row in made["likelihood_grey"].rows for cell in row[2:]}
-    assert cells == {"grey"}
-    baseline = results.metrics["baseline-full"]["likelihood"]["binarised"]
-    (row,) = made["likelihood_binarised_runs"].rows
-    assert row[1] == (baseline["elbo"], baseline["elbo_error"], "binarised")
-    assert row[5] == (baseline["iw_bound"]["k1000"], baseline["iw_bound_error"]["k1000"], "binarised")
-    assert row[7] == (baseline["inference_gap"], None, "binarised")
-    text = written(results)
-    assert "the entropy of the pixels themselves, −66.00 nats" in text  # noqa: RUF001 - a minus sign
-    assert "This is a true log-likelihood" in text
-
-
-def test_the_gap_of_the_baseline_and_the_best_variant_are_told(results):
-    grey = {name: variant["likelihood"]["grey"] for name, variant in results.variants.items()}
-    grey["dropout"]["log_likelihood"] |= {"mean": -140.0, "difference": 9.0, "p_holm": 0.01}
-    grey["baseline"]["inference_gap"]["mean"] = 2.3417
-    text = written(results)
-    assert re.search(r"Best is `dropout` with .140.00, \+9.00 nats [^:]*: higher than `baseline`", text)
-    assert "Of `baseline` the ELBO is 2.34 nats below the integral, and the bound with K = 1000 −0.00 nats" in text  # noqa: RUF001 - a minus sign
-    assert (
-        "at most 0.02 nats of the ELBO and 0.02 of a bound; the last doublings of its points changed the integral by "
-        "at most 0.001 in the mean over the images of a run, and by 0.3 for a single image."
-    ) in text
-
-
-def test_only_bounds_are_known_of_other_latent_dimensions(tmp_path, monkeypatch):
-    results = compared(tmp_path, monkeypatch, train={"latent_dim": 3})
-    header = report_variants.tables(results)["likelihood_grey"].header
-    assert "IW bound, K = 1000" in header
-    assert "log p(x)" not in header
-    assert "below the integral" not in written(results)
 
 
 def test_numbers_of_the_latent_space_are_judged_one_by_one(results):
@@ -136,18 +102,6 @@ def test_what_collapses_is_told_by_beta(results):
     assert "A latent dimension has collapsed (below 0.1 nats) at beta 4 in `beta_4_0-1`;" in written(results)
     row = report_variants.betas(results).rows[-1]
     assert row[-2].mean == pytest.approx(1 / 3)
-
-
-def test_a_sweep_of_single_runs_is_told_as_such(tmp_path, monkeypatch):
-    variants = {"baseline": {"splits": ["full"]}, "beta_2": {"splits": ["full"], "beta": 2.0}}
-    results = compared(tmp_path, monkeypatch, variants=variants)
-    results.metrics["beta_2-full"]["test"]["elbo"] = -150.0
-    text = written(results)
-    assert "The ELBO is best at beta 2 (−150.00, the dashed line)" in text  # noqa: RUF001 - a minus sign
-    assert "how much of it is chance is not known" in text
-    points = plot.sweep_points(results)
-    assert [(beta, len(rates)) for beta, rates, _ in points] == [(1.0, 1), (2.0, 1)]
-    plot.further_figures(results)
 
 
 def test_without_folds_it_says_what_is_not_there(tmp_path, monkeypatch):

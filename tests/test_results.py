@@ -48,10 +48,6 @@ def test_a_single_beta_is_no_sweep(results):
     assert dataclasses.replace(results, variants={"baseline": results.variants["baseline"]}).betas() == {}
 
 
-def test_betas_on_full_are_runs(results):
-    assert results.betas_on_full() == {"baseline-full": 1.0, "beta_2-full": 2.0}
-
-
 def test_seeds_are_the_full_runs_that_differ_in_their_seed_alone_each_seed_once(results):
     assert results.seeds("baseline") == {"baseline-full": 0, "second_run-full": 1, "other_seed-full": 7}
     assert results.seeds("improved") == {"improved-full": 0, "improved_seed_3-full": 3}

@@ -199,16 +199,15 @@ def ablation(
 
 @styled
 def rate_distortion(points: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> Figure:
-    """(beta, KL, reconstruction loss), each of the two (folds,) or of a single run, by rising beta: a dot a fold, the
-    bars are standard deviations. Along the dashed line the ELBO is the best.
+    """(beta, KL, reconstruction loss), each of the two (folds,), by rising beta: a dot a fold, the bars are standard
+    deviations. Along the dashed line the ELBO is the best.
     """
     figure = Figure(figsize=(WIDTH * 0.72, WIDTH * 0.5), layout="constrained")
     axes = figure.subplots()
     means = np.array([(rates.mean(), distortions.mean()) for _, rates, distortions in points])
     for _, rates, distortions in points:
         axes.plot(rates, distortions, "o", color=GREY, ms=3, mew=0, alpha=0.7)
-    freedom = min(1, len(points[0][1]) - 1)
-    errors = np.array([[values.std(ddof=freedom) for values in each] for _, *each in points])
+    errors = np.array([[values.std(ddof=1) for values in each] for _, *each in points])
     axes.errorbar(*means.T, xerr=errors[:, 0], yerr=errors[:, 1], fmt="o-", color=BLUE, ms=6, lw=1.2, elinewidth=0.8)
     for (beta, *_), point in zip(points, means, strict=True):
         axes.annotate(f"β = {beta:g}", point, xytext=(7, 5), textcoords="offset points")

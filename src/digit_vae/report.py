@@ -5,7 +5,7 @@ Every number in the text comes from those files, or from the paper's own in digi
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from digit_vae import report_latent, report_recipes, report_runs, report_variants, tables
+from digit_vae import report_latent, report_likelihood, report_recipes, report_runs, report_variants, tables
 from digit_vae.paper import SAMPLES_RECONSTRUCTED, TABLE_1
 from digit_vae.params import FULL, Params
 from digit_vae.results import Results
@@ -23,7 +23,8 @@ def all_tables(results: Results) -> dict[str, Table]:
         made["benchmarks"] = tables.benchmarks_table(results.benchmarks, here)
     if results.comparisons:
         made["side_by_side"] = tables.side_by_side(results.comparisons)
-    made |= report_variants.tables(results) | report_runs.tables(results) | report_recipes.tables(results)
+    for part in (report_variants, report_likelihood, report_runs, report_recipes):
+        made |= part.tables(results)
     return made | {"runs": tables.all_runs(results.metrics, results.timings)}
 
 
@@ -36,7 +37,10 @@ def report(results: Results, made: Mapping[str, Table], figures: Iterable[str]) 
         _paper_figures(results),
         _latent_plane(results, "latent_plane" in figures),
         report_latent.section(results, "latent_map" in figures),
-        *report_variants.sections(results, made),
+        report_variants.differences(results, made),
+        report_likelihood.section(results, made),
+        report_variants.latent_space(results, made),
+        report_variants.beta(results, made),
         *report_runs.sections(results, made),
         report_recipes.section(results, made),
         _all_runs(results, made),

@@ -1,5 +1,7 @@
 """What the stages wrote about the declared runs, and which of these runs answer which question."""
 
+import functools
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 
@@ -14,6 +16,11 @@ RECIPE = (  # how a training starts and steps; neither what the model is nor wha
     *("learning_rate", "initializer", "hidden_bias"),
     *("warmup_steps", "final_learning_rate", "kl_warmup_steps", "clip_norm"),
 )
+
+
+def at(metrics: Mapping, path: Iterable[str]) -> object:
+    """What the keys of `path` lead to, one after the other."""
+    return functools.reduce(operator.getitem, path, metrics)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,12 +57,12 @@ class Results:
     def runs_of(self, variant: str) -> list[str]:
         return [run.name for run in runs(self.params) if run.variant == variant]
 
-    def on_folds(self, variant: str, *keys: str) -> np.ndarray:
-        """The number of the metrics that `keys` lead to, on each fold: (folds,) float64."""
-        values = [self.metrics[name] for name in self.runs_of(variant) if name != f"{variant}-{FULL}"]
-        for key in keys:
-            values = [each[key] for each in values]
-        return np.array(values, np.float64)
+    def fold_runs(self, variant: str) -> list[str]:
+        return [name for name in self.runs_of(variant) if name != f"{variant}-{FULL}"]
+
+    def on_folds(self, variant: str, *path: str) -> np.ndarray:
+        """The number of the metrics that `path` leads to, on each fold: (folds,) float64."""
+        return np.array([at(self.metrics[name], path) for name in self.fold_runs(variant)], np.float64)
 
     def fold_differences(self, metric: str) -> dict[str, np.ndarray]:
         """For each compared variant its difference from the baseline on the validation images of each fold."""
@@ -77,12 +84,6 @@ class Results:
     def betas(self) -> dict[str, float]:
         """The variants on folds that differ from the baseline in nothing but beta; empty where there are not two."""
         swept = {name: beta for name, beta in self.varied(BASELINE, "beta").items() if name in self.variants}
-        return swept if len(swept) > 1 else {}
-
-    def betas_on_full(self) -> dict[str, float]:
-        """The same of runs on `full`, by run name: all that is known where no two of these variants are on folds."""
-        varied = {f"{name}-{FULL}": beta for name, beta in self.varied(BASELINE, "beta").items()}
-        swept = {name: beta for name, beta in varied.items() if name in self.metrics}
         return swept if len(swept) > 1 else {}
 
     def seeds(self, variant: str) -> dict[str, int]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 
 from digit_vae.params import BASELINE
-from digit_vae.statistics import LEVEL, Difference
+from digit_vae.statistics import LEVEL, Difference, Spread
 from digit_vae.tables import Table, probability, signed
 
 HISTORIES = "`models/<run>/history.json` (published: `reports/published/`, of extended runs `reports/extended/runs/`)"
@@ -46,6 +46,11 @@ def interval(difference: Difference, unit: str = " nats", digits: int = 2) -> st
 def difference(metric: Mapping) -> Difference:
     """That of a number in reports/metrics/variants/<variant>.json."""
     return Difference(metric["difference"], metric["difference_low"], metric["difference_high"])
+
+
+def over_folds(metric: Mapping) -> Spread:
+    """Mean and standard deviation over the folds, of the same number."""
+    return Spread(metric["mean"], metric["std"])
 
 
 def detected(metric: Mapping) -> bool:
