@@ -82,9 +82,9 @@ class Results:
         return {name: value for value, name in sorted(found.items())}
 
     def betas(self) -> dict[str, float]:
-        """The variants on folds that differ from the baseline in nothing but beta; empty where there are not two."""
+        """The baseline and the variants that differ from it in nothing but beta, on folds; empty where it is alone."""
         swept = {name: beta for name, beta in self.varied(BASELINE, "beta").items() if name in self.variants}
-        return swept if len(swept) > 1 else {}
+        return swept if len(swept) > 1 and BASELINE in swept else {}
 
     def seeds(self, variant: str) -> dict[str, int]:
         """The runs on `full` that differ from the variant's in nothing but their seed, and their seeds."""
