@@ -19,6 +19,7 @@ import json
 import signal
 import sys
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +33,7 @@ from digit_vae.params import Params, Run, find_run, load_params, runs
 from digit_vae.tracking import INCOMPLETE, PRESENT, SUPERSEDED, TRAINING, Comparison, Record, Tracker
 
 METRICS = Path("reports/metrics")
+REPORT = (("figures", "*.png"), ("tables", "*.csv"))  # of the folder above
 BENCHMARKS = Path("reports/benchmarks")
 TEST_LABELS = Path("data/processed/test_labels.npy")
 TRAINED = ("history.json", "timings.json")
@@ -83,7 +85,7 @@ def record(run: Run) -> Record:
 def comparisons(params: Params) -> dict[str, Comparison]:
     paths = {variant: METRICS / "variants" / f"{variant}.json" for variant in params.variants}
     return {
-        variant: Comparison(read_json(path, made_by="compare"), path)
+        variant: Comparison(read_json(path, made_by="compare"), {"comparison.json": path})
         for variant, path in paths.items()
         if path.is_file()
     }
@@ -94,7 +96,10 @@ def recorded() -> tuple[list[Record], dict[str, Comparison]]:
     benchmarks = read_benchmarks(BENCHMARKS)
     return (
         [each for name, benchmark in benchmarks.items() for each in repetition_records(name, benchmark)],
-        {name: Comparison(each["summary"], BENCHMARKS / f"{name}.json") for name, each in benchmarks.items()},
+        {
+            name: Comparison(each["summary"], {"comparison.json": BENCHMARKS / f"{name}.json"})
+            for name, each in benchmarks.items()
+        },
     )
 
 
@@ -105,6 +110,25 @@ def repetition_records(name: str, benchmark: Mapping) -> list[Record]:
         Record(history, timings, {key: run[key] for key in keys})
         for run, (history, timings) in zip(benchmark["runs"], repetitions(name, benchmark), strict=True)
     ]
+
+
+def overview(params: Params, records: Iterable[Record]) -> Record | None:
+    """The report's figures and tables, and the classifier that judges all runs; None before there are any of these.
+
+    Its times are those of the runs, which the same files give again.
+    """
+    reports, judge = METRICS.parent, METRICS / "classifier.json"
+    files = {path.name: path for folder, kind in REPORT for path in sorted((reports / folder).glob(kind))}
+    metrics = {}
+    if judge.is_file():
+        files[judge.name] = judge
+        metrics = {"classifier": read_json(judge, made_by="classifier")}
+    timings = [each.timings for each in records]
+    if not (files and timings):
+        return None
+    ends = {key: end(each[key] for each in timings) for key, end in (("started_at", min), ("finished_at", max))}
+    settings = {f"classifier.{name}": value for name, value in asdict(params.classifier).items()}
+    return Record({"run": "report", "variant": "report", "params": settings}, ends, metrics, files)
 
 
 def trained(params: Params) -> tuple[list[Run], list[Run]]:
@@ -119,7 +143,7 @@ def track() -> None:
     there, missing = trained(params)
     measured, summaries = recorded()
     records = [record(run) for run in there] + measured
-    synced = Tracker(Path()).sync(records, comparisons(params) | summaries)
+    synced = Tracker(Path()).sync(records, comparisons(params) | summaries, overview(params, records))
     of = f"{len(there)} of {len(there) + len(missing)} runs and {len(measured)} of benchmarks"
     parts = [f"MLflow has {of}, {len(synced.brought)} of them brought in just now"]
     if synced.killed:
@@ -134,7 +158,8 @@ def verify() -> None:
     params = load_params()
     there, _ = trained(params)
     measured, summaries = recorded()
-    audited = Tracker(Path()).audit([record(run) for run in there] + measured, comparisons(params) | summaries)
+    records = [record(run) for run in there] + measured
+    audited = Tracker(Path()).audit(records, comparisons(params) | summaries, overview(params, records))
     for state in (PRESENT, INCOMPLETE, SUPERSEDED, TRAINING):
         of_state = [f"{each.run} ({each.run_id[:8]})" for each in audited if each.state == state]
         print(f"{len(of_state)} {state}{': ' if of_state else ''}{', '.join(of_state)}")

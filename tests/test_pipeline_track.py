@@ -89,6 +89,32 @@ def test_an_evaluation_brings_metrics_and_figures(mlflow_project, run_stage):
     }
 
 
+def test_the_classifier_and_the_reports_figures_and_tables_are_one_run(mlflow_project, run_stage, capsys):
+    reports = mlflow_project / "reports"
+    write_json(reports / "metrics/classifier.json", {"accuracy": 0.9925})
+    for name in ("figures/seeds.png", "tables/seeds.csv", "tables/seeds.md"):
+        (reports / name).parent.mkdir(exist_ok=True)
+        (reports / name).write_bytes(name.encode())
+    write_run(mlflow_project, "baseline-0")
+    assert run_stage(track.main) == 0
+    client = MlflowClient(tracking_uri=f"sqlite:///{mlflow_project / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("digit-vae").experiment_id
+    (run,) = client.search_runs([experiment], "run_name = 'report'")
+    assert run.data.metrics == {"classifier.accuracy": 0.9925}
+    assert run.data.params["classifier.epochs"] == str(load_params().classifier.epochs)
+    artifacts = Path(run.info.artifact_uri.removeprefix("file://"))
+    assert {path.name for path in artifacts.iterdir() if path.is_file()} == {
+        "classifier.json",
+        "seeds.csv",
+        "seeds.png",
+    }
+    before = stored(mlflow_project)
+    assert run_stage(track.main) == 0
+    assert stored(mlflow_project) == before
+    assert run_stage(track.main, "--verify") == 0
+    assert "3 present: " in capsys.readouterr().out
+
+
 def test_recorded_benchmarks_become_runs_of_one_parent_each_and_only_once(mlflow_project, run_stage, capsys):
     folder = mlflow_project / "reports/benchmarks"
     write_json(folder / "a-cpu.json", measured.benchmark(seeds=2))

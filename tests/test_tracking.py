@@ -207,7 +207,7 @@ def test_runs_of_a_variant_share_a_parent_with_the_spread_over_folds(tracker, cl
     spread = {"folds": 2, "test": {"elbo": {"mean": -155.0, "std": 0.5}}}
     write_json(mlflow_project / "baseline.json", spread)
     records = [make_record("baseline-0"), make_record("baseline-1"), make_record("beta_2-full", beta=2.0)]
-    tracker.sync(records, {"baseline": Comparison(spread, mlflow_project / "baseline.json")})
+    tracker.sync(records, {"baseline": Comparison(spread, {"comparison.json": mlflow_project / "baseline.json"})})
     (parent,) = runs_named(client, "baseline")
     assert parent.data.metrics == {"folds": 2, "test.elbo.mean": -155.0, "test.elbo.std": 0.5}
     assert parent.data.params["beta"] == "1.0"
@@ -220,8 +220,29 @@ def test_runs_of_a_variant_share_a_parent_with_the_spread_over_folds(tracker, cl
 def test_a_variant_with_mixed_params_is_not_compared(tracker, client, make_record, mlflow_project):
     write_json(mlflow_project / "baseline.json", {"folds": 2})
     records = [make_record("baseline-0"), make_record("baseline-1", seed=7)]
-    tracker.sync(records, {"baseline": Comparison({"folds": 2}, mlflow_project / "baseline.json")})
+    tracker.sync(records, {"baseline": Comparison({"folds": 2}, {"comparison.json": mlflow_project / "baseline.json"})})
     assert [parent.data.metrics for parent in runs_named(client, "baseline")] == [{}, {}]
+
+
+def test_what_is_known_of_all_runs_is_a_parent_without_children(tracker, client, make_record, mlflow_project):
+    figure = mlflow_project / "seeds.png"
+    figure.write_bytes(b"a figure")
+    record = make_record()
+    what = {"run": "report", "variant": "report", "params": {"classifier.epochs": 8}}
+    overview = Record(what, record.timings, {"classifier": {"accuracy": 0.99}}, {"seeds.png": figure})
+    tracker.sync([record], {}, overview)
+    (run,) = runs_named(client, "report")
+    assert run.data.metrics == {"classifier.accuracy": 0.99}
+    assert run.data.params == {"classifier.epochs": "8"}
+    assert (run.info.status, run.data.tags[CURRENT]) == ("FINISHED", "true")
+    assert (Path(run.info.artifact_uri.removeprefix("file://")) / "seeds.png").read_bytes() == b"a figure"
+
+    figure.write_bytes(b"another figure")
+    assert any("seeds.png" in claim for each in tracker.audit([record], {}, overview) for claim in each.false_claims)
+    tracker.sync([record], {}, overview)
+    assert not any(each.false_claims for each in tracker.audit([record], {}, overview))
+    tracker.sync([record], {})
+    assert runs_named(client, "report")[0].data.tags[CURRENT] == "false"
 
 
 def test_what_was_deleted_comes_back(tracker, client, make_record, mlflow_project):
@@ -422,7 +443,7 @@ def test_an_audit_tells_the_present_runs_from_superseded_ones(tracker, audit, ma
     earlier = make_record(started_at=STARTED - 1000, seed=7)
     tracker.sync([earlier], {})
     write_json(mlflow_project / "baseline.json", {"folds": 2})
-    compared = {"baseline": Comparison({"folds": 2}, mlflow_project / "baseline.json")}
+    compared = {"baseline": Comparison({"folds": 2}, {"comparison.json": mlflow_project / "baseline.json"})}
     records = [make_record(metrics=TEST_METRICS), make_record("baseline-1")]
     tracker.sync(records, compared)
     assert audit(*records, comparisons=compared) == {

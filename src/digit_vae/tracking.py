@@ -101,10 +101,13 @@ class Record:
 
 
 class Comparison(NamedTuple):
-    """What stage `compare` found for a variant, and the file that says so."""
+    """What is known of several runs together, and the files that say so, by artifact name."""
 
     content: Mapping
-    file: Path
+    files: Mapping[str, Path]
+
+
+NOTHING = Comparison({}, {})
 
 
 class Synced(NamedTuple):
@@ -192,24 +195,31 @@ class Tracker:
         with self._failures():
             self._kill(self._client.get_run(self._live.pop(run)))
 
-    def sync(self, records: Sequence[Record], comparisons: Mapping[str, Comparison]) -> Synced:
-        """Makes MLflow agree with the files of all runs, and writes nothing where it does. comparisons: by variant."""
+    def sync(
+        self, records: Sequence[Record], comparisons: Mapping[str, Comparison], overview: Record | None = None
+    ) -> Synced:
+        """Makes MLflow agree with the files of all runs, and writes nothing where it does.
+
+        comparisons: by variant. overview: what is known of all runs together, which is no run itself.
+        """
         with self._exclusive():
             known = self._known()
             runs = [(self._ensure_run(record, known), record) for record in records]
             brought = [record.name for run, record in runs if self._bring_run(run, record)]
-            self._bring_parents(records, comparisons, known)
-            current = {run_id for run, _ in runs for run_id in (run.info.run_id, run.data.tags[PARENT])}
+            parents = self._bring_parents(_families(records, comparisons, overview), known)
+            current = parents | {run.info.run_id for run, _ in runs}
             killed = list(self._settle_running(known, current))
             self._mark(known, current)
         return Synced(brought, [record.name for record in records if record.name not in brought], killed)
 
-    def audit(self, records: Sequence[Record], comparisons: Mapping[str, Comparison]) -> list[Audited]:
+    def audit(
+        self, records: Sequence[Record], comparisons: Mapping[str, Comparison], overview: Record | None = None
+    ) -> list[Audited]:
         """Holds what MLflow has against the files (figures aside, which follow from them), and changes nothing.
 
         Runs of other checkouts are not spoken of, unless they are those that the present files came from.
         """
-        expected = list(_expected(records, comparisons))
+        expected = list(_expected(records, _families(records, comparisons, overview)))
         with self._exclusive():
             audited = [(run, _claims_of(run, expected)) for run in self._known()]
             return [self._audited(run, claims) for run, claims in audited if claims or self._is_own(run)]
@@ -250,16 +260,16 @@ class Tracker:
         self._complete(run, record, flat(record.metrics), record.files, record.figures)
         return True
 
-    def _bring_parents(
-        self, records: Sequence[Record], comparisons: Mapping[str, Comparison], known: list[Run]
-    ) -> None:
-        """Brings the parent runs of `records` in."""
-        for children, compared in _families(records, comparisons):
+    def _bring_parents(self, families: Iterable[tuple[list[Record], Comparison]], known: list[Run]) -> set[str]:
+        """Brings the parent runs of these families in, and returns their ids."""
+        parents = set()
+        for children, (content, files) in families:
             parent = self._ensure_parent(children[0], known)
-            files = {"comparison.json": compared.file} if compared else {}
+            parents.add(parent.info.run_id)
             if not self._is_complete(parent, files):
                 last = max(children, key=lambda child: child.timings["finished_at"])
-                self._complete(parent, last, flat(compared.content) if compared else {}, files)
+                self._complete(parent, last, flat(content), files)
+        return parents
 
     def _settle_running(self, known: list[Run], current: set[str]) -> Iterator[str]:
         """Adds the runs that a living process logs to `current`; closes the others left open and yields their names."""
@@ -427,20 +437,25 @@ class Tracker:
 
 
 def _families(
-    records: Sequence[Record], comparisons: Mapping[str, Comparison]
-) -> Iterator[tuple[list[Record], Comparison | None]]:
-    """The records that share a parent run; where a variant's runs differ in their params, none of them is compared."""
+    records: Sequence[Record], comparisons: Mapping[str, Comparison], overview: Record | None
+) -> Iterator[tuple[list[Record], Comparison]]:
+    """The records that share a parent run; where a variant's runs differ in their params, none of them is compared.
+
+    The overview is a parent without children.
+    """
     families: dict[str, list[Record]] = {}
     for record in records:
         families.setdefault(sha256_of(record.parent_identity), []).append(record)
     variants = Counter(children[0].variant for children in families.values())
     for children in families.values():
         variant = children[0].variant
-        yield children, comparisons.get(variant) if variants[variant] == 1 else None
+        yield children, comparisons.get(variant, NOTHING) if variants[variant] == 1 else NOTHING
+    if overview:
+        yield [overview], Comparison(overview.metrics, overview.files)
 
 
 def _expected(
-    records: Sequence[Record], comparisons: Mapping[str, Comparison]
+    records: Sequence[Record], families: Iterable[tuple[list[Record], Comparison]]
 ) -> Iterator[tuple[Mapping[str, str], Claims]]:
     """The identity of each run and parent run that the files make, with what they have it say."""
     for record in records:
@@ -450,10 +465,10 @@ def _expected(
         params = {param.key: param.value for param in _params(record)}
         files = {name: sha256(path) for name, path in record.files.items()}
         yield record.identity, Claims(params, points, flat(record.metrics), files)
-    for children, compared in _families(records, comparisons):
+    for children, (content, files) in families:
         params = {param.key: param.value for param in _params(children[0])}
-        content, files = (compared.content, {"comparison.json": sha256(compared.file)}) if compared else ({}, {})
-        yield children[0].parent_identity, Claims(params, set(), flat(content), files)
+        digests = {name: sha256(path) for name, path in files.items()}
+        yield children[0].parent_identity, Claims(params, set(), flat(content), digests)
 
 
 def _claims_of(run: Run, expected: Sequence[tuple[Mapping[str, str], Claims]]) -> Claims | None:
