@@ -16,7 +16,7 @@ from digit_vae.errors import exit_status
 from digit_vae.files import json_bytes, read_json, write_folder
 from digit_vae.params import BASELINE, load_params, runs
 from digit_vae.statistics import add_holm, by_fold, summary
-from pipeline.publish import METRICS, reported
+from pipeline.publish import EVALUATED, METRICS, reported
 
 VARIANTS = Path("reports/metrics/variants")
 
@@ -34,7 +34,7 @@ def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     declared = runs(reported(load_params()))
     metrics = {
-        run.name: read_json(METRICS / f"{run.name}.json", made_by=f"evaluate@{run.name}", keys=("validation", "test"))
+        run.name: read_json(METRICS / f"{run.name}.json", made_by=f"evaluate@{run.name}", keys=EVALUATED)
         for run in declared
     }
     comparisons = compare(by_fold(declared, metrics))

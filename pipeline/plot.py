@@ -21,14 +21,13 @@ from digit_vae.report import all_tables, report
 from digit_vae.results import FEWEST_SEEDS, IMPROVED, Results
 from digit_vae.statistics import Difference, by_fold, placed
 from digit_vae.wording import difference
-from pipeline.publish import DIGITS, reported, reported_file, shown_beside
+from pipeline.publish import DIGITS, EVALUATED, reported, reported_file, shown_beside
 
 PROCESSED = Path("data/processed")
 MODELS = Path("models")
 METRICS = Path("reports/metrics")
 BENCHMARKS = Path("reports/benchmarks")
 REPORTS = Path("reports")
-EVALUATED = ("validation", "test", "likelihood", "latent", "quality")
 COMPARED = {"reconstruction_loss": "reconstruction loss (← better)", "kl_loss": "KL", "elbo": "ELBO (better →)"}
 
 

@@ -28,6 +28,7 @@ PUBLISHED = Path("reports/published")
 EXTENDED = Path("reports/extended/runs")
 TRAINED = ("history.json", "timings.json")
 DIGITS = "digits.npz"
+EVALUATED = ("validation", "test", "likelihood", "latent", "quality")  # the sections of a run's metrics
 
 
 def originals(params: Params) -> dict[Path, tuple[Path, str]]:

@@ -50,9 +50,10 @@ def contents(reports):
 
 def test_the_whole_report_is_written_with_links_that_lead_to_files(tmp_path, monkeypatch):
     reports = build(tmp_path, monkeypatch, variants=ALL, preprocess={"folds": 2})
-    assert names(reports / "figures") == ALWAYS | PLANE | {"ablation.png", "rate_distortion.png", "seeds.png"}
+    drawn = {"ablation.png", "rate_distortion.png", "seeds.png", "recipes.png"}
+    assert names(reports / "figures") == ALWAYS | PLANE | drawn
     tables = ["table_1", "table_1_last", "ablation", "fold_differences", "runs", "latent", "quality", "beta", "seeds"]
-    tables += ["dead_units", "health", "health_runs", "improved"]
+    tables += ["dead_units", "health", "health_runs", "cures", "improved"]
     tables += [f"likelihood_{protocol}{of}" for protocol in ("grey", "binarised") for of in ("", "_runs")]
     assert names(reports / "tables") == {f"{name}.{suffix}" for name in tables for suffix in ("csv", "md")}
     text = (reports / "README.md").read_text()
@@ -134,7 +135,7 @@ def test_extended_runs_that_nobody_trained_are_left_out_and_named(tmp_path, monk
     plot.main()
     text = (reports / "README.md").read_text()
     assert "(`make extended` does that): `beta_2`, `seed_2`, `improved`." in text
-    assert {"rate_distortion.png", "seeds.png"}.isdisjoint(names(reports / "figures"))
+    assert {"rate_distortion.png", "seeds.png", "recipes.png"}.isdisjoint(names(reports / "figures"))
     assert "beta_2" not in (reports / "tables/ablation.md").read_text()
 
 
