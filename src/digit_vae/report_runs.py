@@ -13,7 +13,7 @@ from digit_vae.params import BASELINE, FULL, HealthParams
 from digit_vae.results import FEWEST_SEEDS, IMPROVED, Results
 from digit_vae.statistics import Placed, placed, spread, trend
 from digit_vae.tables import Table, probability, signed, typeset
-from digit_vae.wording import HISTORIES, count, folded, image, quoted, table_files
+from digit_vae.wording import HISTORIES, count, folded, image, quoted, span, table_files
 
 
 class Point(NamedTuple):
@@ -232,10 +232,11 @@ def _health(results: Results, made: Mapping[str, Table]) -> list[str]:
         image("health", "Validation loss, dead hidden units and KL of the least used dimension by epoch"),
         "After the last epoch: median [least, greatest] over the runs of a variant, other seeds included, of the units "
         f"of each layer that are positive in none of the validation images looked at; a latent dimension has collapsed "
-        f"below {COLLAPSED_NATS:g} nats of KL. In the figure a line is a run.",
+        f"below {COLLAPSED_NATS:g} nats of KL. In the figure a line is a run on `{FULL}`, "
+        f"and one the worst of all runs, `{worst(results)}`.",
         f"{_thresholds(results.params.health)} {len(warned)} of {count(len(results.histories), 'run')} are warned of"
         + (f": {quoted(warned)}." if warned else "."),
-        f"{_hidden_units(results)} {_worst(results)}",
+        f"{_hidden_units(results)} {_bad_run(results)}",
         folded("Every run", made["health_runs"]),
         f"Numbers: `health` in {HISTORIES}, by epoch; as tables: {table_files('health', 'health_runs')}.",
     ]
@@ -261,10 +262,9 @@ def _hidden_units(results: Results) -> str:
     return f"Of the {UNITS['hidden']} units of the encoder's hidden layer there are dead: {', '.join(said)}."
 
 
-def _worst(results: Results) -> str:
-    """The run with the worst ELBO on the test images, and what its health has to say of it."""
-    losses = {name: -metrics["test"]["elbo"] for name, metrics in results.metrics.items()}
-    name = max(losses, key=losses.get)
+def _bad_run(results: Results) -> str:
+    """What the health of the worst run has to say of it."""
+    losses, name = _test_losses(results), worst(results)
     epochs = count(len(results.histories[name]["epochs"]), "epoch")
     said = results.complaints(name)
     why = f"after its last epoch {'; '.join(said)}" if said else "nothing in its health is beyond the thresholds"
@@ -275,6 +275,17 @@ def _worst(results: Results) -> str:
     )
 
 
+def worst(results: Results) -> str:
+    """The run with the worst ELBO on the test images."""
+    losses = _test_losses(results)
+    return max(losses, key=losses.get)
+
+
+def _test_losses(results: Results) -> dict[str, float]:
+    """-ELBO on the test images by run."""
+    return {name: -metrics["test"]["elbo"] for name, metrics in results.metrics.items()}
+
+
 def _siblings(results: Results, name: str, losses: Mapping[str, float]) -> str:
     """How the other runs of the same variant end, and how many of their units are dead."""
     others = [each for each in results.runs_of(name.rsplit("-", 1)[0]) if each != name]
@@ -283,8 +294,8 @@ def _siblings(results: Results, name: str, losses: Mapping[str, float]) -> str:
     dead = [results.last_health(each)["dead_units"]["hidden"] for each in others]
     ends = [losses[each] for each in others]
     return (
-        f" The other runs of its variant end between {min(ends):.2f} and {max(ends):.2f}, with {min(dead)} to "
-        f"{max(dead)} of {UNITS['hidden']} hidden units dead, and a dimension collapsed after "
+        f" The other runs of its variant end between {min(ends):.2f} and {max(ends):.2f}, with {span(dead)} of "
+        f"{UNITS['hidden']} hidden units dead, and a dimension collapsed after "
         f"{count(max(map(results.epochs_asleep, others)), 'epoch')} at most."
     )
 

@@ -34,6 +34,11 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def span(values: Sequence[float]) -> str:
+    """From the least to the greatest of whole numbers."""
+    return f"{min(values)}" if min(values) == max(values) else f"{min(values)} to {max(values)}"
+
+
 def beside(value: float, reference: float) -> str:
     return f"{abs(value - reference):.2f} {'below' if value < reference else 'above'}"
 
