@@ -28,7 +28,7 @@ MODELS = Path("models")
 METRICS = Path("reports/metrics")
 BENCHMARKS = Path("reports/benchmarks")
 REPORTS = Path("reports")
-COMPARED = {"reconstruction_loss": "reconstruction loss (← better)", "kl_loss": "KL", "elbo": "ELBO (better →)"}
+COMPARED = {"reconstruction_loss": "recon. loss (← better)", "kl_loss": "KL", "elbo": "ELBO (better →)"}
 
 
 def load_results(params: Params, missing: tuple[str, ...] = ()) -> Results:
@@ -115,6 +115,9 @@ def seed_figures(results: Results) -> dict[str, figures.Figure]:
     seeds = {name: found for name in (BASELINE, IMPROVED) if (found := results.seeds(name))}
     curves = {name: [results.histories[run]["epochs"] for run in found] for name, found in seeds.items()}
     published = {label: [epoch.val_loss for epoch in epochs] for label, epochs in TABLE_1.items()}
+    worst = report_runs.worst(results)
+    if not any(worst in found for found in seeds.values()):
+        curves[worst] = [results.histories[worst]["epochs"]]
     drawn = {"health": figures.health(curves, published)}
     if len(seeds.get(BASELINE, ())) >= FEWEST_SEEDS:
         losses = {name: list(results.last_losses(found).values()) for name, found in seeds.items()}

@@ -18,7 +18,7 @@ from matplotlib.patches import Circle
 from scipy.ndimage import distance_transform_edt
 
 WIDTH = 7.2  # inches: a text block's width
-BLUE, ORANGE, GREY, INK = "#0072B2", "#D55E00", "#8C8C8C", "#262626"  # blue and orange: Okabe and Ito's
+BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#262626"  # colours: Okabe and Ito's
 DIGITS = (  # Paul Tol's "muted" scheme, told apart by colour-blind readers, and dark grey
     "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499", "#555555",
 )  # fmt: skip
@@ -269,7 +269,8 @@ def recipes(
         for axes, values in zip((loss, dead), zip(*trained, strict=True), strict=True):
             colour = ORANGE if row else BLUE
             axes.plot(values, np.full(len(values), row), "o", color=colour, ms=5, mew=0, alpha=0.6)
-    loss.set(title="loss on the test images", xlabel="nats per image", yticks=range(len(runs)), yticklabels=list(runs))
+    loss.set(title="loss on the test images", xlabel="nats per image; dashed: target, band: one more baseline")
+    loss.set(yticks=range(len(runs)), yticklabels=list(runs))
     loss.set_ylim(len(runs) - 0.5, -0.5)
     dead.set(title="dead hidden units", xlabel=f"of {units}", xlim=(-0.5, units + 0.5))
     dead.xaxis.get_major_locator().set_params(integer=True)
@@ -280,13 +281,14 @@ def recipes(
 
 @styled
 def health(runs: Mapping[str, Sequence[Sequence[Mapping]]], published: Mapping[str, Sequence[float]]) -> Figure:
-    """A line for each run, by variant: validation loss, dead hidden units and KL of the least used latent dimension.
+    """A line for each run: validation loss, dead hidden units and KL of the least used latent dimension.
 
-    runs: by variant the epochs of a history.json for each run; published: the paper's validation losses by device.
+    runs: by label, of which there are three at most, the epochs of a history.json for each run; published: the paper's
+    validation losses by device.
     """
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     loss, dead, least = figure.subplots(1, 3, sharex=True)
-    for (variant, histories), colour in zip(runs.items(), (BLUE, ORANGE), strict=False):
+    for (variant, histories), colour in zip(runs.items(), (BLUE, ORANGE, GREEN), strict=False):
         for place, epochs in enumerate(histories):
             numbers = [epoch["epoch"] for epoch in epochs]
             label = variant if place == 0 else None
@@ -306,7 +308,7 @@ def health(runs: Mapping[str, Sequence[Sequence[Mapping]]], published: Mapping[s
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(axis="y")
     dead.set(ylim=(-0.5, 16.5), yticks=range(0, 17, 4))
-    figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=4)
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure
 
 

@@ -8,7 +8,7 @@ from digit_vae.params import BASELINE, FULL
 from digit_vae.results import FEWEST_SEEDS, IMPROVED, Results
 from digit_vae.statistics import Placed, Spread, placed, spread, welch
 from digit_vae.tables import Nats, Table, probability
-from digit_vae.wording import HISTORIES, beside, count, image, in_words, interval, table_files
+from digit_vae.wording import HISTORIES, beside, count, image, in_words, interval, span, table_files
 
 TARGET = 150.0  # nats: what the better recipe is to reach or undercut on every seed
 CHOSEN = (
@@ -124,8 +124,9 @@ def _cures(results: Results, made: Mapping[str, Table]) -> list[str]:
         f"more seed of `{BASELINE}` is expected (95 %), the dashed line the target of {TARGET:g} nats.",
         "\n".join(f"- {_reading(results, name)}" for name in results.cures()),
         "A recipe with one run can be told from the baseline only where it is outside the band: inside, another seed "
-        f"could have done as much. Numbers: {HISTORIES}, `val_loss` and `health` of the last epoch, and `likelihood` "
-        f"in `reports/metrics/runs/<run>.json`; as a table: {table_files('cures')}.",
+        "could have done as much, and of twenty seeds one is outside, too. "
+        f"Numbers: {HISTORIES}, `val_loss` and `health` of the last epoch, and `likelihood` in "
+        f"`reports/metrics/runs/<run>.json`; as a table: {table_files('cures')}.",
     ]
 
 
@@ -138,9 +139,9 @@ def _reading(results: Results, name: str) -> str:
     what = "within what another seed gives"
     if not place.low <= loss <= place.high:
         what = f"{'better' if loss < place.low else 'worse'} than another seed is expected to be"
-    units = f"within the {min(others)} to {max(others)} of the seeds"
+    units = f"as in the seeds ({span(others)})"
     if not min(others) <= dead <= max(others):
-        units = f"{'fewer' if dead < min(others) else 'more'} than in any seed ({min(others)} to {max(others)})"
+        units = f"{'fewer' if dead < min(others) else 'more'} than in any seed ({span(others)})"
     asleep = results.epochs_asleep(run)
     slept = f"; a latent dimension was collapsed after {count(asleep, 'epoch')}" if asleep else ""
     return f"`{name}`: {loss:.2f} nats, {what}; {dead} of {UNITS['hidden']} hidden units dead, {units}{slept}."

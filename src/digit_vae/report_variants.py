@@ -35,6 +35,7 @@ SECTIONS = {
     "digits (class balance, 1 is even), whether it sees the right one (agreement), and how far their features are from "
     "those of the test images (frechet, 0 is equal).",
 }
+TITLES = {"latent": "The latent space", "quality": "Generated and reconstructed digits"}
 SILENCE = "The paper announces this ablation and a five-fold cross-validation, and prints no number of either."
 
 
@@ -154,7 +155,7 @@ def latent_space(results: Results, made: Mapping[str, Table]) -> list[str]:
     parts = [title]
     for section, meaning in SECTIONS.items():
         told = _section_reading(results, section) if results.compared else ""
-        parts += [f"### {section.capitalize()}", made[section].markdown(), meaning, told]
+        parts += [f"### {TITLES[section]}", made[section].markdown(), meaning, told]
     return [
         *parts,
         "All on the test images, mean ± standard deviation over folds. Numbers: `latent`, `quality` and `test` in "

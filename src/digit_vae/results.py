@@ -92,9 +92,10 @@ class Results:
         return {f"{name}-{FULL}": seed for name, seed in varied if f"{name}-{FULL}" in self.histories}
 
     def cures(self) -> list[str]:
-        """The variants on `full` that differ from the baseline in nothing but their recipe."""
+        """The variants on `full` that differ from the baseline in nothing but their recipe; the better one last."""
         on_full = [name for name in self.params.variants if f"{name}-{FULL}" in self.histories]
-        return [name for name in on_full if (changed := self.changes(name).keys()) and changed <= set(RECIPE)]
+        cures = [name for name in on_full if (changed := self.changes(name).keys()) and changed <= set(RECIPE)]
+        return sorted(cures, key=lambda name: name == IMPROVED)
 
     def last_losses(self, names: Iterable[str]) -> dict[str, float]:
         """Validation loss after the last epoch by run name; on `full` it is that of the test images."""
