@@ -219,8 +219,9 @@ def _dead_units(results: Results, made: Mapping[str, Table]) -> list[str]:
         made["dead_units"].markdown(),
         f"What goes with it: over these {len(found)} runs each further dead unit in the encoder's hidden layer of "
         f"{UNITS['hidden']} comes with {signed(line.slope)} nats [{signed(line.low)}, {signed(line.high)}] of loss "
-        f"(-ELBO on the test images; rank correlation {typeset(line.correlation)}, p {probability(line.p)}). That is a "
-        "relation among trained runs, not an experiment: it does not show that the dead units cause the loss.",
+        f"(-ELBO; rank correlation {typeset(line.correlation)}, p {probability(line.p)}; loss and dead units over all "
+        "test images). That is a relation among trained runs, not an experiment: it does not show that the dead units "
+        "cause the loss.",
     ]
 
 
@@ -232,8 +233,8 @@ def _health(results: Results, made: Mapping[str, Table]) -> list[str]:
         image("health", "Validation loss, dead hidden units and KL of the least used dimension by epoch"),
         "After the last epoch: median [least, greatest] over the runs of a variant, other seeds included, of the units "
         f"of each layer that are positive in none of the validation images looked at; a latent dimension has collapsed "
-        f"below {COLLAPSED_NATS:g} nats of KL. In the figure a line is a run on `{FULL}`, "
-        f"and one the worst of all runs, `{worst(results)}`.",
+        f"below {COLLAPSED_NATS:g} nats of KL. In the figure a line is a seed of `{BASELINE}` or `{IMPROVED}` on "
+        f"`{FULL}`; beside them is the worst of all runs, `{worst(results)}`.",
         f"{_thresholds(results.params.health)} {len(warned)} of {count(len(results.histories), 'run')} are warned of"
         + (f": {quoted(warned)}." if warned else "."),
         f"{_hidden_units(results)} {_bad_run(results)}",
