@@ -60,7 +60,7 @@ def section(results: Results, made: Mapping[str, Table]) -> list[str]:
         *(part for protocol in PROTOCOLS for part in _protocol(results, made, protocol)),
         "All in nats per image, higher is better. The reconstruction term of the ELBO is a mean over "
         f"{count(asked.elbo_samples, 'latent draw')} an image, its KL is exact. The importance-weighted bound (Burda "
-        "et al. 2016) rises with K from the ELBO towards log p(x); by how much is measured on "
+        "et al. 2016) rises with K from the ELBO towards log p(x); by how much is estimated from "
         f"{count(asked.bound_images, 'image')}, hence its greater error. log p(x) is the integral over the latent "
         f"plane by quadrature, whose points are doubled until it changes by at most {asked.plane_tolerance:g} nats in "
         f"the mean, but no more than {count(asked.plane_refinements, 'time')}. The inference gap is what the ELBO is "
