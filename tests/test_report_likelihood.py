@@ -70,7 +70,7 @@ def test_how_it_was_measured_is_told_as_params_have_it(results):
     text = written(results)
     evaluate = results.params.evaluate
     assert f"is a mean over {evaluate.elbo_samples} latent draws an image" in text
-    assert f"by how much is measured on {evaluate.bound_images} images" in text
+    assert f"by how much is estimated from {evaluate.bound_images} images" in text
     assert (
         f"by at most {evaluate.plane_tolerance} nats in the mean, but no more than {evaluate.plane_refinements}" in text
     )
