@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import write_processed
+from synthetic import write_small_project
 
 from digit_vae.errors import exit_status
 
@@ -114,20 +114,6 @@ def make_params() -> Callable:
 
 @pytest.fixture
 def processed(project, digits) -> Path:
-    """`project` with outputs of `preprocess`: 300 training images, a fold of 60 of them, 100 test images.
-
-    What takes long of an evaluation is made short.
-    """
-    path = project / "params.yaml"
-    text = path.read_text()
-    for long, short in {
-        "bound_images: 24": "bound_images: 2",
-        "generated: 10000": "generated: 100",
-        "map_cells: 64": "map_cells: 8",
-        "plane_refinements: 4": "plane_refinements: 2",
-    }.items():
-        assert long in text
-        text = text.replace(long, short)
-    path.write_text(text)
-    write_processed(project, digits)
+    """`project` with what stage `preprocess` leaves of few images, and with evaluations that are short."""
+    write_small_project(project, digits)
     return project

@@ -1,12 +1,14 @@
 import json
+import sys
 
 import keras
 import numpy as np
 import pytest
-from synthetic import write_history
+from synthetic import write_history, write_small_project
 
 from digit_vae import latent, likelihood, quality
 from digit_vae.classifier import build_classifier
+from digit_vae.errors import exit_status
 from digit_vae.evaluation import decode, encode, measure, posterior
 from digit_vae.model import build_vae
 from digit_vae.params import find_run, load_params, run_params
@@ -28,6 +30,19 @@ def save_run(project, name):
     weights.parent.mkdir(exist_ok=True)
     build_classifier().save_weights(weights)
     return vae
+
+
+@pytest.fixture(scope="module")
+def evaluated(tmp_path_factory, digits):
+    """A project where baseline-0 is evaluated, for all tests that do no more than read it, and its model."""
+    project = tmp_path_factory.mktemp("evaluated")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(project)
+        patch.setattr(sys, "argv", ["stage", "baseline-0"])
+        write_small_project(project, digits)
+        vae = save_run(project, "baseline-0")
+        assert exit_status(evaluate.main) == 0
+    return project, vae
 
 
 def results(project, name):
@@ -60,17 +75,16 @@ def test_a_full_run_is_validated_on_the_test_images(processed, run_stage):
     assert metrics["validation"] == metrics["test"]
 
 
-def test_the_latent_space_and_the_images_are_measured_with_labels_of_their_own(processed, run_stage, digits):
-    vae = save_run(processed, "baseline-0")
-    assert run_stage(evaluate.main, "baseline-0") == 0
-    metrics = json.loads(results(processed, "baseline-0")[0].read_text())
+def test_the_latent_space_and_the_images_are_measured_with_labels_of_their_own(evaluated, digits):
+    project, vae = evaluated
+    metrics = json.loads(results(project, "baseline-0")[0].read_text())
     train_mean, test = posterior(vae, digits[:300])[0], latent.Posterior(*posterior(vae, digits[300:]))
-    train_labels, test_labels = (labels_of(processed, part) for part in ("train", "test"))
-    settings = load_params().evaluate
+    train_labels, test_labels = (labels_of(project, part) for part in ("train", "test"))
+    settings = load_params(project / "params.yaml").evaluate
     assert metrics["latent"] == pytest.approx(
         latent.measure(train_mean, train_labels, test, test_labels, draws=settings.samples, seed=settings.seed)
     )
-    classifier = quality.load_classifier(processed / evaluate.CLASSIFIER)
+    classifier = quality.load_classifier(project / evaluate.CLASSIFIER)
     expected = quality.measure(
         vae, classifier, digits[300:], test_labels, generated=settings.generated, seed=settings.seed
     )
@@ -80,11 +94,10 @@ def test_the_latent_space_and_the_images_are_measured_with_labels_of_their_own(p
     assert divided == pytest.approx(metrics["test"]["kl_loss"], rel=1e-5)
 
 
-def test_what_is_shown_beside_others_is_the_same_for_every_run(processed, run_stage, digits):
-    vae = save_run(processed, "baseline-0")
-    assert run_stage(evaluate.main, "baseline-0") == 0
-    labels = labels_of(processed, "test")
-    with np.load(results(processed, "baseline-0")[2]) as shown:
+def test_what_is_shown_beside_others_is_the_same_for_every_run(evaluated, digits):
+    project, vae = evaluated
+    labels = labels_of(project, "test")
+    with np.load(results(project, "baseline-0")[2]) as shown:
         for digit, original in enumerate(shown["originals"]):
             np.testing.assert_array_equal(original, digits[300:][labels == digit][0, ..., 0])
         assert shown["reconstructions"].shape == (10, 28, 28)
@@ -93,10 +106,9 @@ def test_what_is_shown_beside_others_is_the_same_for_every_run(processed, run_st
         np.testing.assert_allclose(shown["decoded"][3], decode(vae, fourth)[0], atol=1)
 
 
-def test_samples_are_what_the_figures_need(processed, run_stage, digits):
-    vae = save_run(processed, "baseline-0")
-    assert run_stage(evaluate.main, "baseline-0") == 0
-    with np.load(results(processed, "baseline-0")[1]) as samples:
+def test_samples_are_what_the_figures_need(evaluated, digits):
+    project, vae = evaluated
+    with np.load(results(project, "baseline-0")[1]) as samples:
         assert {name: (array.shape, array.dtype.name) for name, array in samples.items()} == {
             "z_mean": ((100, 2), "float32"),
             "originals": ((10, 28, 28), "uint8"),
@@ -125,13 +137,13 @@ def test_a_latent_space_of_three_dimensions_has_no_plane(processed, run_stage):
     assert "log_likelihood" not in metrics["likelihood"]["grey"]
 
 
-def test_the_same_run_gives_the_same_bytes(processed, run_stage):
+def test_the_same_run_gives_the_same_bytes(evaluated, processed, run_stage):
     save_run(processed, "baseline-0")
-    contents = []
-    for _ in range(2):
-        assert run_stage(evaluate.main, "baseline-0") == 0
-        contents.append([path.read_bytes() for path in results(processed, "baseline-0")])
-    assert contents[0] == contents[1]
+    assert run_stage(evaluate.main, "baseline-0") == 0
+    before, again = (
+        [path.read_bytes() for path in results(project, "baseline-0")] for project in (evaluated[0], processed)
+    )
+    assert again == before
 
 
 def test_missing_weights_name_their_stage(processed, run_stage, capsys):
