@@ -9,6 +9,7 @@ an epoch (the units and dimensions that died) only has to be there: on another m
 import hashlib
 import json
 import math
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +19,10 @@ import numpy as np
 
 from digit_vae.errors import UserError
 
-FILES = ("history.json", "metrics.json", "model.weights.h5", "samples.npz")  # of a run, where its bytes repeat
+FILES = ("digits.npz", "history.json", "metrics.json", "model.weights.h5", "samples.npz")  # of a run
+
+# What h5py raises for bytes that it cannot read.
+UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError, OverflowError)
 
 
 class Tolerance(NamedTuple):
@@ -138,12 +142,14 @@ def tensors(weights: Path) -> dict[str, np.ndarray]:
 
     def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
         if isinstance(item, h5py.Dataset):
-            found[name] = item[()]
+            found[name] = np.asarray(item[()])
+            if found[name].dtype.kind not in "biuf":
+                raise TypeError(f"{name} holds no numbers, but {found[name].dtype}")
 
     try:
         with h5py.File(weights) as opened:
             opened.visititems(collect)
-    except (OSError, KeyError, RuntimeError, ValueError) as error:  # h5py has all of them for bytes that it cannot read
+    except UNREADABLE as error:
         raise UserError(f"{weights.name} is damaged ({' '.join(str(error).split())})") from error
     return found
 
@@ -243,9 +249,9 @@ def _different_tensors(
 ) -> Iterator[Deviation]:
     for name in sorted(expected.keys() | received.keys()):
         old, new = expected.get(name), received.get(name)
-        if old is None or new is None or old.shape != new.shape:
-            shapes = ("nothing" if array is None else array.shape for array in (old, new))
-            yield Deviation(run, f"tensor {name}", *shapes)
+        kinds = ["nothing" if array is None else f"{array.dtype} {array.shape}" for array in (old, new)]
+        if kinds[0] != kinds[1]:
+            yield Deviation(run, f"tensor {name}", *kinds)
             continue
         with np.errstate(invalid="ignore"):  # of infinities the difference is NaN, which argmax takes for the largest
             same = (old == new) | (np.isnan(old) & np.isnan(new))
@@ -265,8 +271,13 @@ def _apart(
     of: str, what: str, expected: object, received: object, limit: float, *, sized: bool = True
 ) -> Iterator[Deviation]:
     """The deviation, where there is one: numbers further apart than `limit`, or other values that are not equal."""
-    if sized and all(isinstance(value, int | float) for value in (expected, received)):
+    if sized and all(map(_is_number, (expected, received))):
         if not abs(received - expected) <= limit:  # NaN is within no limit
             yield Deviation(of, what, expected, received, abs(received - expected))
     elif expected != received:
         yield Deviation(of, what, expected, received)
+
+
+def _is_number(value: object) -> bool:
+    """Whether differences can be taken: JSON may also hold whole numbers beyond what a float does."""
+    return isinstance(value, float) or (isinstance(value, int) and abs(value) < sys.float_info.max / 2)
