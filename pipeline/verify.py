@@ -232,7 +232,8 @@ def verify_quick(params: Params, folder: Path, recording: bool) -> list[Compared
         write_json(SMOKE, record)
         print(f"recorded {len(record['runs'])} runs and {len(record['arrays'])} arrays in {SMOKE}")
     expected_arrays, expected = recorded()
-    return list(compare_runs(small, folder, expected, expected_arrays, Tolerance(*[params.verify.smoke_nats] * 3)))
+    tolerance = Tolerance(*[params.verify.smoke_nats] * 3, params.verify.share)
+    return list(compare_runs(small, folder, expected, expected_arrays, tolerance))
 
 
 def verify_full(params: Params, folder: Path, expected: Mapping[str, Evidence]) -> list[Compared]:
@@ -240,7 +241,7 @@ def verify_full(params: Params, folder: Path, expected: Mapping[str, Evidence]) 
     copy_project(folder, {})
     reproduce(folder, (*DRIVER, "--runs", *expected))
     limits = params.verify
-    tolerance = Tolerance(limits.epoch_nats, limits.loss_nats, limits.kl_nats)
+    tolerance = Tolerance(limits.epoch_nats, limits.loss_nats, limits.kl_nats, limits.share)
     return list(compare_runs(params, folder, expected, expected_arrays, tolerance))
 
 
