@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.integrate import dblquad
 from scipy.special import log_expit
-from scipy.stats import entropy, multivariate_normal, norm
+from scipy.stats import entropy, linregress, multivariate_normal, norm, sem
 
 from digit_vae import evaluation, likelihood
 from digit_vae.model import build_vae
@@ -166,6 +166,18 @@ def test_bounds_of_log_normal_weights():
     assert likelihood.importance_bound(log_weights[:1, :10], 5)[0] == pytest.approx(
         np.mean([np.log(np.exp(group).mean()) for group in log_weights[0, :10].reshape(2, 5)])
     )
+
+
+def test_the_mean_over_all_images_is_that_of_scipys_regression_at_their_mean():
+    generator = np.random.default_rng(0)
+    known, noise = generator.exponential(7, 24), generator.normal(size=24)
+    values = 0.4 * known + noise
+    fit = linregress(known, values)
+    estimate, variance = likelihood.mean_over_all(values, known, 7.0)
+    assert estimate == pytest.approx(fit.intercept + 7 * fit.slope)
+    assert variance == pytest.approx(fit.stderr**2 * known.var())  # SciPy's error of the slope, of the same residuals
+    assert variance < likelihood.mean_over_all(values)[1] / 2
+    assert likelihood.mean_over_all(values) == (pytest.approx(values.mean()), pytest.approx(sem(values) ** 2))
 
 
 @pytest.mark.parametrize("protocol", ["grey", "binarised"])

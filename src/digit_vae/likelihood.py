@@ -67,8 +67,8 @@ def measure(vae: VAE, images: np.ndarray, params: EvaluateParams) -> dict:
     elbo: E_q[log p(x|z)] over `elbo_samples` draws an image, less the KL in closed form. elbo_error: its standard
         error, which comes from the draws alone: the images are what they are.
     iw_bound: of K = 1 it is the ELBO. What it rises above that with K is measured on `bound_images` images, spread
-        evenly, with 1000 draws each, and added: a difference estimate (Cochran 1977, 7.1). iw_bound_error: its
-        standard error, which comes from the choice of these images and from all draws.
+        evenly, with 1000 draws each, and added to it. iw_bound_error: its standard error, which comes from the choice
+        of these images and from all draws.
     log_likelihood: by quadrature, with a latent plane only. log_likelihood_error and ..._error_maximum: mean and
         maximum of `Integral.error` over the images. inference_gap: log_likelihood - elbo.
     """
@@ -76,9 +76,10 @@ def measure(vae: VAE, images: np.ndarray, params: EvaluateParams) -> dict:
     integrals = _integrals(vae, seen, params)
     measured = {}
     for protocol, its_images in seen.items():
-        measured[protocol] = {"entropy_floor": entropy_floor(its_images)} | _bounds(vae, its_images, params)
-        if integrals:
-            log_likelihood, error = integrals[protocol]
+        integral = integrals.get(protocol)
+        measured[protocol] = {"entropy_floor": entropy_floor(its_images)} | _bounds(vae, its_images, integral, params)
+        if integral:
+            log_likelihood, error = integral
             measured[protocol] |= {
                 "log_likelihood": float(log_likelihood.mean()),
                 "log_likelihood_error": float(error.mean()),
@@ -205,20 +206,40 @@ def _integrals(vae: VAE, seen: Mapping[str, np.ndarray], params: EvaluateParams)
     return {protocol: Integral(*part) for protocol, part in zip(seen, parts, strict=True)}
 
 
-def _bounds(vae: VAE, images: np.ndarray, params: EvaluateParams) -> dict:
+def _bounds(vae: VAE, images: np.ndarray, integral: Integral | None, params: EvaluateParams) -> dict:
     log_likelihood, _, kl = sample(vae, images, params.elbo_samples, params.seed)
-    elbo = float((log_likelihood.mean(axis=1) - kl).mean())
+    elbos = log_likelihood.mean(axis=1) - kl
+    elbo = float(elbos.mean())
     variance = float(log_likelihood.var(axis=1, ddof=1).sum()) / params.elbo_samples / len(images) ** 2
     subset = np.unique(np.linspace(0, len(images) - 1, params.bound_images).astype(int))
     drawn = sample(vae, images[subset], max(BOUNDS), params.seed)
     log_weights = drawn.log_likelihood + drawn.log_ratio
-    rises = {f"k{k}": importance_bound(log_weights, k) - importance_bound(log_weights, 1) for k in BOUNDS}
+    gaps, mean_gap = None, 0.0
+    if integral:  # an image whose ELBO is far below its integral rises most
+        gaps = integral.log_likelihood[subset] - (drawn.log_likelihood.mean(axis=1) - drawn.kl)
+        mean_gap = float((integral.log_likelihood - elbos).mean())
+    rises = {k: importance_bound(log_weights, k) - importance_bound(log_weights, 1) for k in BOUNDS}
+    estimates = {f"k{k}": mean_over_all(rise, gaps, mean_gap) for k, rise in rises.items()}
     return {
         "elbo": elbo,
         "elbo_error": math.sqrt(variance),
-        "iw_bound": {k: elbo + float(rise.mean()) for k, rise in rises.items()},
-        "iw_bound_error": {k: math.sqrt(variance + rise.var(ddof=1) / len(rise)) for k, rise in rises.items()},
+        "iw_bound": {k: elbo + rise for k, (rise, _) in estimates.items()},
+        "iw_bound_error": {k: math.sqrt(variance + of_rise) for k, (_, of_rise) in estimates.items()},
     }
+
+
+def mean_over_all(values: np.ndarray, known: np.ndarray | None = None, mean_known: float = 0.0) -> tuple[float, float]:
+    """The mean over all images of `values`, which n of them have, and the variance of this estimate.
+
+    values: (n,). known: (n,) what goes with the values and has the mean `mean_known` over all images: then it is the
+    linear regression estimate (Cochran 1977, chapter 7); without, or with n < 3, the values' own mean.
+    """
+    count = len(values)
+    if known is None or count < 3:
+        return float(values.mean()), float(values.var(ddof=1)) / count
+    slope, level = np.polyfit(known, values, 1)
+    residuals = values - (level + slope * known)
+    return float(level + slope * mean_known), float((residuals**2).sum()) / (count - 2) / count
 
 
 def _tiles(radius: float) -> np.ndarray:
