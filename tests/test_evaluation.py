@@ -167,7 +167,7 @@ def test_whatever_is_raised_for_weights_is_damage(make_params, tmp_path, monkeyp
 
     path = tmp_path / "model.weights.h5"
     build_vae(make_params()).save_weights(path)
-    monkeypatch.setattr(h5py.Dataset, "__getitem__", read)
+    monkeypatch.setattr(h5py.Group, "__getitem__", read)
     with pytest.raises(
         UserError, match=r"model.weights.h5 is damaged \(unreadable\): .* `dvc repro train@baseline-full`"
     ):
