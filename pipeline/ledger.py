@@ -164,12 +164,13 @@ def _value(section: object, keys: Sequence[str]) -> object:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C takes effect at the end of the block: a half-written dvc.lock would help nobody."""
+    """Ctrl-C or SIGTERM takes effect at the end of the block: a half-written dvc.lock would help nobody."""
     pressed = []
-    before = signal.signal(signal.SIGINT, lambda *_: pressed.append(True))
+    before = {each: signal.signal(each, lambda *_: pressed.append(True)) for each in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        for each, handler in before.items():
+            signal.signal(each, handler)
     if pressed:
         raise KeyboardInterrupt

@@ -320,6 +320,7 @@ def cluster(address: str | None, slots: int | None) -> Iterator[None]:
     except (ConnectionError, RuntimeError) as error:  # RuntimeError: another version of Python or Ray
         text = " ".join(str(error).split())
         raise UserError(f"--address: expected a Ray cluster that answers, received {address!r}: {text}") from error
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C, instead of Ray's dump: CI stops things so
     try:
         if address:
             check_versions(versions(), versions_of_nodes())

@@ -165,7 +165,7 @@ def verify() -> None:
         print(f"{len(of_state)} {state}{': ' if of_state else ''}{', '.join(of_state)}")
     held = {each.run for each in audited if each.state in (PRESENT, INCOMPLETE)}
     absent = sorted({each.name for each in (*there, *measured)} - held)
-    print(f"{len(absent)} not there, `make track` brings them in{': ' if absent else ''}{', '.join(absent)}")
+    print(f"{len(absent)} not there{', `make track` brings them in: ' if absent else ''}{', '.join(absent)}")
     for each in audited:
         if each.lacking:
             more = f" and {len(each.lacking) - SHOWN} more" if len(each.lacking) > SHOWN else ""

@@ -1,7 +1,7 @@
 """`make verify`: trains runs anew in a temporary copy of this folder, and holds them against what is published.
 
-    python -m pipeline.verify                              # plot.first_run, and the first fold of each variant
-    python -m pipeline.verify --runs dropout-2 beta_4-3
+    python -m pipeline.verify                              # plot.first_run, and a run of each variant not extended
+    python -m pipeline.verify --runs dropout-2 improved-0
     python -m pipeline.verify --runs all
     python -m pipeline.verify --quick                      # all runs at smoke size, against reports/smoke.json
     python -m pipeline.verify --quick --record             # writes reports/smoke.json anew
@@ -13,11 +13,13 @@ params.yaml how far another machine may be off.
 """
 
 import argparse
+import json
 import sys
 import tempfile
 import textwrap
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -28,7 +30,7 @@ from digit_vae.errors import UserError, exit_status
 from digit_vae.evaluation import encode, load_vae, measure
 from digit_vae.files import read_json, write_json, write_text
 from digit_vae.machine import select_device
-from digit_vae.params import Params, Run, find_run, load_params, read_run_params, runs
+from digit_vae.params import FOLDS, Params, Run, find_run, load_params, read_run_params, runs
 from digit_vae.progress import clock
 from digit_vae.verification import (
     EXACT,
@@ -51,20 +53,31 @@ from pipeline.smoke import DRIVER, SMALL, copy_project, reproduce
 LOCK, EXTENDED_LOCK = Path("dvc.lock"), Path("extended/dvc.lock")
 CERTIFICATE = Path("reports/certificate.json")
 SMOKE = Path("reports/smoke.json")
+UNCOMMITTED = "the working tree has changes that are not committed: what is verified is not the commit"
 TEST_IMAGES = Path("data/raw") / mnist.TEST_IMAGES.name
 
 
 def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
-    """The runs called `names`, or all; where none is named, plot.first_run and the first fold of each variant.
-
-    An extended variant that `make extended` has not published is left out then: there is nothing to hold it against.
+    """The runs called `names`, or all; where none is named, plot.first_run and the first fold of each variant that is
+    not extended, or the one run of those without folds.
     """
     if list(names) == ["all"]:
         return list(runs(params))
     if names:
         return [find_run(params, name) for name in dict.fromkeys(names)]
-    known = [run for run in runs(params) if not run.extended or copy_of(run, "history.json").is_file()]
-    return [run for run in known if run.name == params.plot.first_run or run.split == "0"]
+    unfolded = {name for name, variant in params.variants.items() if FOLDS not in variant.splits}
+    default = runs(params, extended=False)
+    return [run for run in default if run.name == params.plot.first_run or run.split == "0" or run.variant in unfolded]
+
+
+@contextmanager
+def refusing_damage(what: object, remedy: str) -> Iterator[None]:
+    """Files that are no YAML or JSON, or of another shape than the stages write. Raises: UserError that says so."""
+    try:
+        yield
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
+        raise UserError(f"{what} is damaged ({reason}): {remedy}") from error
 
 
 def outputs(params: Params) -> dict[str, str]:
@@ -83,12 +96,9 @@ def locked_stages(lock: Path) -> dict[str, dict[str, str]]:
         return {}
     if not lock.is_file():
         raise UserError(f"{lock} is missing: `make repro` makes it")
-    try:
+    with refusing_damage(lock, f"`git checkout {lock}` brings the committed one back"):
         stages = yaml.safe_load(lock.read_text())["stages"].items()
-        return {name: {out["path"]: out["md5"] for out in stage.get("outs", ())} for name, stage in stages}
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
-        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
-        raise UserError(f"{lock} is damaged ({reason}): `git checkout {lock}` brings the committed one back") from error
+        return {str(name): {str(out["path"]): out["md5"] for out in stage.get("outs", ())} for name, stage in stages}
 
 
 def committed(params: Params, locked: Mapping[str, str]) -> dict[str, str | None]:
@@ -108,20 +118,35 @@ def published(run: Run, locked: Mapping[str, str]) -> Evidence:
     weights, local = copy_of(run, "model.weights.h5"), run.folder / "model.weights.h5"
     if not weights.is_file():
         weights = local if local.is_file() and md5(local) == digests[local.name] else None
-    return Evidence(
-        history=read_json(copy_of(run, "history.json"), made_by="publish", keys=("params", "data", "epochs")),
-        metrics=read_json(METRICS / f"{run.name}.json", made_by=f"evaluate@{run.name}"),
-        machine=read_json(copy_of(run, "timings.json"), made_by="publish", keys=("machine",))["machine"],
+    publisher = "extended/dvc.yaml:publish" if run.extended else "publish"
+    measurer = publisher if run.extended else f"evaluate@{run.name}"
+    evidence = Evidence(
+        history=read_json(copy_of(run, "history.json"), made_by=publisher, keys=("params", "data", "epochs")),
+        metrics=read_json(METRICS / f"{run.name}.json", made_by=measurer, keys=("test",)),
+        machine=read_json(copy_of(run, "timings.json"), made_by=publisher, keys=("machine",))["machine"],
         md5=digests,
         bytes=0,
         weights=weights,
     )
+    with refusing_damage(f"what reports/ has of {run.name}", "`git checkout reports` brings the committed files back"):
+        check_shape(evidence)
+    return evidence
+
+
+def check_shape(evidence: Evidence) -> None:
+    """Raises: AttributeError, KeyError or TypeError for what cannot be held even against itself."""
+    compare("", evidence._replace(weights=None), evidence, EXACT)
+    evidence.metrics["test"].keys()
 
 
 def trained(folder: Path, run: Run) -> Evidence:
-    """What the copy in `folder` made of `run`."""
+    """What the copy in `folder` made of `run`. Raises: UserError when it is older than the copy, and so no proof."""
     paths = {name: folder / path for name, path in files_of(run).items()}
-    timings = read_json(folder / run.folder / "timings.json", made_by=f"train@{run.name}", keys=("machine",))
+    timings = read_json(
+        folder / run.folder / "timings.json", made_by=f"train@{run.name}", keys=("machine", "started_at")
+    )
+    if timings["started_at"] < (folder / "params.yaml").stat().st_mtime:  # written when the copy was made
+        raise UserError(f"{run.name} was not trained anew: its training began before this verification")
     return Evidence(
         history=read_json(paths["history.json"], made_by=f"train@{run.name}", keys=("params", "data", "epochs")),
         metrics=read_json(paths["metrics.json"], made_by=f"evaluate@{run.name}"),
@@ -133,43 +158,46 @@ def trained(folder: Path, run: Run) -> Evidence:
 
 
 def arrays(manifest: Path) -> dict[str, str]:
-    return read_json(manifest, made_by="preprocess", keys=("sha256",))["sha256"]
+    with refusing_damage(manifest, f"`git checkout {manifest}` brings the committed one back"):
+        return dict(read_json(manifest, made_by="preprocess", keys=("sha256",))["sha256"])
 
 
 def smoke_record(folder: Path, params: Params) -> dict:
     """What reports/smoke.json keeps of the smoke-size graph in `folder`."""
     made = {run.name: trained(folder, run) for run in runs(params, extended=False)}
-    kept = {run: {key: getattr(each, key) for key in ("history", "metrics", "md5")} for run, each in made.items()}
-    return {"machine": next(iter(made.values())).machine, "arrays": arrays(folder / MANIFEST), "runs": kept}
+    kept = ("history", "metrics", "machine", "md5")
+    entries = {run: {key: getattr(each, key) for key in kept} for run, each in made.items()}
+    return {"arrays": arrays(folder / MANIFEST), "runs": entries}
 
 
 def recorded() -> tuple[dict[str, str], dict[str, Evidence]]:
     """The arrays and the runs of reports/smoke.json."""
     if not SMOKE.is_file():
         raise UserError(f"{SMOKE} is missing: `make verify QUICK=1 RECORD=1` makes it")
-    content = read_json(SMOKE, made_by="", keys=("machine", "arrays", "runs"))
-    entries = content["runs"].items()
-    return content["arrays"], {run: Evidence(machine=content["machine"], bytes=0, **entry) for run, entry in entries}
+    with refusing_damage(SMOKE, "`make verify QUICK=1 RECORD=1` writes it anew"):
+        content = json.loads(SMOKE.read_text())
+        entries = {run: Evidence(bytes=0, weights=None, **entry) for run, entry in content["runs"].items()}
+        for evidence in entries.values():
+            check_shape(evidence)
+        return dict(content["arrays"]), entries
 
 
-def compare_weights(params: Params, images_file: Path) -> Compared:
-    """Measures the published weights on all test images once more."""
+def compare_weights(params: Params, expected: Evidence, images_file: Path) -> Compared:
+    """Measures the published weights on all test images once more. expected: of plot.first_run, whose they are."""
     run = params.plot.first_run
     name = f"published weights of {run}"
-    history = read_json(PUBLISHED / f"{run}.history.json", made_by="publish", keys=("params",))
     select_device("cpu")
     weights = PUBLISHED / f"{run}.model.weights.h5"
     try:
-        vae = load_vae(read_run_params(history["params"], f"params of {run}"), weights, made_by="publish")
+        vae = load_vae(read_run_params(expected.history["params"], f"params of {run}"), weights, made_by="publish")
     except UserError as error:
         return Compared(name, "not measured", [Deviation(name, "file", "weights of this run", str(error))])
     encoded = encode(vae, mnist.read_images(images_file), params.evaluate)
-    metrics = read_json(METRICS / f"{run}.json", made_by=f"evaluate@{run}", keys=("test",))["test"]
     limit = params.verify.weights_nats
     allowed = EXACT._replace(loss=limit, kl=limit, rest=limit)
     measured = measure(encoded, params.evaluate.active_unit_variance)
     how = f"measured on {len(encoded.kl):,} test images, to {limit} nats"
-    return Compared(name, how, list(compare_metrics(name, metrics, measured, allowed)))
+    return Compared(name, how, list(compare_metrics(name, expected.metrics["test"], measured, allowed)))
 
 
 def compare_runs(
@@ -186,9 +214,9 @@ def compare_runs(
         yield compare(name, evidence, trained(folder, find_run(params, name)), tolerance)
 
 
-def verify_committed(params: Params) -> Compared:
+def verify_committed(params: Params, locked: Mapping[str, str]) -> Compared:
     """dvc.lock and the committed files, against each other."""
-    digests = committed(params, outputs(params))
+    digests = committed(params, locked)
     count = sum(digest is not None for digest in digests.values())  # None: not made yet, and so not to be there
     return Compared("committed files", f"MD5 of {count} in dvc.lock", list(compare_committed(Path(), digests)))
 
@@ -204,27 +232,31 @@ def verify_quick(params: Params, folder: Path, recording: bool) -> list[Compared
         write_json(SMOKE, record)
         print(f"recorded {len(record['runs'])} runs and {len(record['arrays'])} arrays in {SMOKE}")
     expected_arrays, expected = recorded()
-    return list(compare_runs(small, folder, expected, expected_arrays, Tolerance(*[params.verify.smoke_nats] * 3)))
+    tolerance = Tolerance(*[params.verify.smoke_nats] * 3, params.verify.share)
+    return list(compare_runs(small, folder, expected, expected_arrays, tolerance))
 
 
-def verify_full(params: Params, folder: Path, chosen: Sequence[Run]) -> list[Compared]:
-    locked = outputs(params)
-    expected = {run.name: published(run, locked) for run in chosen}
+def verify_full(params: Params, folder: Path, expected: Mapping[str, Evidence]) -> list[Compared]:
+    expected_arrays = arrays(PUBLISHED / MANIFEST.name)
     copy_project(folder, {})
     reproduce(folder, (*DRIVER, "--runs", *expected))
     limits = params.verify
-    tolerance = Tolerance(limits.epoch_nats, limits.loss_nats, limits.kl_nats)
-    return list(compare_runs(params, folder, expected, arrays(PUBLISHED / MANIFEST.name), tolerance))
+    tolerance = Tolerance(limits.epoch_nats, limits.loss_nats, limits.kl_nats, limits.share)
+    return list(compare_runs(params, folder, expected, expected_arrays, tolerance))
 
 
 def verify(params: Params, chosen: Sequence[Run], *, quick: bool, recording: bool) -> list[Compared]:
     """Raises: UserError also where the temporary copy finds no room."""
     try:
         with tempfile.TemporaryDirectory(prefix="digit-vae-verify-") as name:
-            folder = Path(name).resolve()
-            committed_files = verify_committed(params)
-            anew = verify_quick(params, folder, recording) if quick else verify_full(params, folder, chosen)
-            return [committed_files, *anew, compare_weights(params, folder / TEST_IMAGES)]
+            folder, locked = Path(name).resolve(), outputs(params)
+            committed_files = verify_committed(params, locked)
+            first = published(find_run(params, params.plot.first_run), locked)
+            if quick:
+                anew = verify_quick(params, folder, recording)
+            else:
+                anew = verify_full(params, folder, {run.name: published(run, locked) for run in chosen})
+            return [committed_files, *anew, compare_weights(params, first, folder / TEST_IMAGES)]
     except OSError as error:
         where = error.filename or tempfile.gettempdir()
         raise UserError(f"{where} could not be read or written: {error.strerror or error}") from error
@@ -268,11 +300,14 @@ def main() -> None:
     params, started = load_params(), time.monotonic()
     chosen = chosen_runs(params, arguments.runs)
     commit = git_commit()  # asked first: without its certificate, the working tree differs from the commit
+    note = {"note": UNCOMMITTED} if commit and commit.endswith("-dirty") else {}
+    if note:
+        print(f"warning: {UNCOMMITTED}", file=sys.stderr)
     if not arguments.quick:
         remove_certificate()
     compared = verify(params, chosen, quick=arguments.quick, recording=arguments.record)
     what = "every run at smoke size" if arguments.quick else f"trained anew: {', '.join(run.name for run in chosen)}"
-    said = facts(params, what, commit, time.monotonic() - started)
+    said = note | facts(params, what, commit, time.monotonic() - started)
     print(certificate_text(compared, said))
     if not arguments.quick:
         write_json(CERTIFICATE, certificate(compared, said))

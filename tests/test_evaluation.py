@@ -2,6 +2,7 @@ from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
+import h5py
 import keras
 import numpy as np
 import pytest
@@ -156,4 +157,18 @@ def test_weights_that_cannot_be_loaded_name_the_stage(make_params, tmp_path, dam
     elif damage == "cut":
         path.write_bytes(path.read_bytes()[:300_000])
     with pytest.raises(UserError, match=r"model.weights.h5 is (missing|damaged).* `dvc repro train@baseline-full`"):
+        evaluation.load_vae(make_params(), path, made_by="train@baseline-full")
+
+
+@pytest.mark.parametrize("error", [TypeError, MemoryError, OverflowError])
+def test_whatever_is_raised_for_weights_is_damage(make_params, tmp_path, monkeypatch, error):
+    def read(*_):
+        raise error("unreadable")
+
+    path = tmp_path / "model.weights.h5"
+    build_vae(make_params()).save_weights(path)
+    monkeypatch.setattr(h5py.Group, "__getitem__", read)
+    with pytest.raises(
+        UserError, match=r"model.weights.h5 is damaged \(unreadable\): .* `dvc repro train@baseline-full`"
+    ):
         evaluation.load_vae(make_params(), path, made_by="train@baseline-full")

@@ -127,12 +127,13 @@ def test_a_place_that_dvc_cannot_write_is_named(graph):
                 ask()
 
 
-def test_ctrl_c_waits_for_the_end_of_an_uninterrupted_block():
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_waits_for_the_end_of_an_uninterrupted_block(how):
     done = []
 
     def work():
         with uninterrupted():
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(how)
             done.append("all of it")
 
     with pytest.raises(KeyboardInterrupt):

@@ -185,8 +185,9 @@ def test_chosen_runs_alone_are_made(reproduced):
     status, out, _ = drive(reproduced, *DRIVER, "--runs", "baseline-0", "baseline-0")
     assert status == 0
     assert "1 of 1 runs are up to date" in out
-    assert [path.name for path in (reproduced / "models").iterdir()] == ["baseline-0"]
-    assert [path.name for path in (reproduced / "reports/metrics").rglob("*.*")] == ["baseline-0.json"]
+    assert {path.name for path in (reproduced / "models").iterdir()} == {"baseline-0", "classifier"}
+    metrics = {path.name for path in (reproduced / "reports/metrics").rglob("*.*")}
+    assert metrics == {"baseline-0.json", "classifier.json"}
     assert not (reproduced / "reports/README.md").exists()
     assert drive(reproduced, *DRIVER)[0] == 0
 
@@ -241,19 +242,20 @@ def test_extended_runs_are_trained_by_their_own_command_alone(reproduced):
     assert (models / "beta_8-full/model.weights.h5").is_file()
 
 
-def test_ctrl_c_keeps_what_is_finished(reproduced):
-    change_params(reproduced, lambda params: params["train"].update(epochs=2))
+@pytest.mark.parametrize(("how", "epochs"), [(signal.SIGINT, 2), (signal.SIGTERM, 4)])
+def test_ctrl_c_keeps_what_is_finished(reproduced, how, epochs):
+    change_params(reproduced, lambda params: params["train"].update(epochs=epochs))
     process = smoke.start(
         reproduced, ("pipeline.repro", "--jobs", "1"), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     )
     for _ in lines_until(process, lambda line: line.split()[2:3] == ["baseline-0"]):
         pass
-    process.send_signal(signal.SIGINT)
+    process.send_signal(how)
     _, err = process.communicate()
     assert process.returncode == 130
     assert err.endswith("interrupted\n")
     recorded = yaml.safe_load((reproduced / "dvc.lock").read_text())["stages"]
-    assert recorded["train@baseline-full"]["params"]["params.yaml"]["train"]["epochs"] == 2
+    assert recorded["train@baseline-full"]["params"]["params.yaml"]["train"]["epochs"] == epochs
     assert not any("ray::" in " ".join(child.cmdline()) for child in psutil.Process().children(recursive=True))
 
 

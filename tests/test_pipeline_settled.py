@@ -44,7 +44,7 @@ def rewrite(path):
 
 @pytest.mark.parametrize("change", [touch, remove, rewrite])
 @pytest.mark.parametrize("name", [name for name in FILES if not name.startswith((".dvc", "ml"))])
-def test_any_change_of_a_file_shows(made, change, name):
+def test_a_file_that_is_touched_gone_or_replaced_shows(made, change, name):
     before = settled.files()
     assert settled.files() == before
     change(made / name)
@@ -61,6 +61,13 @@ def test_new_files_and_lost_entries_of_the_cache_show_and_byte_code_does_not(mad
     assert lost != before
     (made / "models/baseline-0/samples.npz").write_text("")
     assert settled.files() != lost
+
+
+def test_what_another_process_is_writing_or_has_just_deleted_is_no_file(made):
+    before = settled.files()
+    (made / "models/baseline-0/.abc123.tmp.history.json").write_text("{")
+    (made / ".dvc/cache/files/md5/zz").symlink_to("gone")  # listed, and not there when it is looked at
+    assert settled.files() == before
 
 
 def test_the_store_is_known_while_it_is_this_folders_own(made, monkeypatch):

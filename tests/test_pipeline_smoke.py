@@ -5,6 +5,7 @@ import subprocess
 
 import pytest
 import yaml
+from dvc.repo import Repo
 
 from digit_vae.errors import UserError
 from pipeline import smoke
@@ -46,6 +47,7 @@ def test_the_copy_has_the_sources_and_nothing_that_the_graph_makes(checkout, tmp
         "pipeline/new.py",
         "reports/benchmarks/a.json",
         "reports/extended/README.md",
+        ".dvc/config.local",
         ".gitignore",
     }
     params = yaml.safe_load((target / "params.yaml").read_text())
@@ -58,6 +60,17 @@ def test_the_copy_takes_raw_data_from_where_it_is(checkout, tmp_path):
     smoke.copy_project(tmp_path / "copy", {})
     params = yaml.safe_load((tmp_path / "copy/params.yaml").read_text())
     assert params["fetch"]["folder"] == str(checkout / "data/raw")
+
+
+def test_the_copy_has_a_cache_of_its_own_beside_one_that_the_user_shares(checkout, tmp_path, monkeypatch):
+    settings = "[core]\n    analytics = false\n[cache]\n    dir = /shared\n"
+    for path in (checkout / ".dvc/config", tmp_path / "user/config"):
+        path.parent.mkdir()
+        path.write_text(settings)
+    monkeypatch.setenv("DVC_GLOBAL_CONFIG_DIR", str(tmp_path / "user"))
+    smoke.copy_project(tmp_path / "copy", {})
+    with Repo(str(tmp_path / "copy")) as repo:
+        assert repo.cache.local.path == str(tmp_path / "copy/.dvc/cache/files/md5")
 
 
 def test_outside_of_a_checkout_git_says_what_is_wrong(tmp_path, monkeypatch):

@@ -14,7 +14,7 @@ from digit_vae.errors import UserError
 from digit_vae.evaluation import encode, measure
 from digit_vae.files import write_bytes, write_json, write_text
 from digit_vae.model import build_vae
-from digit_vae.params import FULL, Run, load_params, run_params, runs
+from digit_vae.params import FULL, Run, find_run, load_params, run_params, runs
 from digit_vae.verification import md5
 from pipeline import publish, verify
 from pipeline.smoke import SMALL
@@ -23,7 +23,9 @@ VARIANTS = {
     "baseline": {"splits": ["full", "folds"]},
     "beta_2": {"splits": ["folds"], "beta": 2.0, "extended": True},
     "dropout": {"splits": ["folds"], "dropout": 0.2},
+    "second_run": {"splits": ["full"], "seed": 1},
 }
+TO_COME = 4_000_000_000.0  # when its runs are trained: after any verification began
 FIRST = "baseline-full"
 WEIGHTS = f"models/{FIRST}/model.weights.h5"
 ROOT = Path(__file__).parent.parent
@@ -54,8 +56,9 @@ def published(project, measured, digits, cpu, idx_bytes, run_stage):
         folder = project / run.folder
         settings = vars(run_params(params, run))
         write_json(folder / "history.json", history(run.name) | {"params": settings})
-        write_json(folder / "timings.json", timings(run.name) | {"machine": cpu})
+        write_json(folder / "timings.json", timings(run.name, started_at=TO_COME) | {"machine": cpu})
         write_bytes(folder / "model.weights.h5", measured[0])
+        write_bytes(folder / "digits.npz", b"digits")
         write_bytes(folder / "samples.npz", b"samples")
         write_json(project / run.metrics, {"validation": measured[1], "test": measured[1]})
     write_json(publish.MANIFEST, {"sha256": {f"folds/{fold}.npy": str(fold) * 64 for fold in (0, 1)}})
@@ -124,10 +127,12 @@ def cut(path):
     write_bytes(path, path.read_bytes()[:-1000])
 
 
-def test_by_default_one_fold_of_each_variant_is_trained_and_a_certificate_is_written(published, run_verify, cpu):
+def test_by_default_a_run_of_each_variant_is_trained_but_of_extended_ones_and_a_certificate_is_written(
+    published, run_verify, cpu
+):
     status, out, asked = run_verify()
     assert status == 0, out
-    names = [FIRST, "baseline-0", "beta_2-0", "dropout-0"]
+    names = [FIRST, "baseline-0", "dropout-0", "second_run-full"]
     assert asked == [{}, ("pipeline.repro", "--runs", *names)]
     certificate = json.loads((published / "reports/certificate.json").read_text())
     assert certificate["holds"]
@@ -136,7 +141,7 @@ def test_by_default_one_fold_of_each_variant_is_trained_and_a_certificate_is_wri
     assert [each["of"] for each in certificate["compared"]] == compared
     text = (published / "reports/certificate.md").read_text()
     assert text in out
-    assert f"| {FIRST} | 4 files byte for byte, " in text
+    assert f"| {FIRST} | 5 files byte for byte, " in text
     assert "| measured on 100 test images, to 0.001 nats | holds |" in text
 
 
@@ -144,12 +149,68 @@ def test_runs_are_chosen_by_name_or_all(run_verify):
     every = [
         "baseline-full",
         *(f"{variant}-{fold}" for variant in ("baseline", "beta_2", "dropout") for fold in (0, 1)),
+        "second_run-full",
     ]
     assert run_verify("--runs", "all")[2][1] == ("pipeline.repro", "--runs", *every)
     assert run_verify("--runs", "dropout-1", "dropout-1")[2][1] == ("pipeline.repro", "--runs", "dropout-1")
     status, out, asked = run_verify("--runs", "dropout-7")
     assert (status, asked) == (1, [])
     assert "there is no run 'dropout-7'" in out
+
+
+def test_an_extended_run_is_verified_by_its_name(run_verify):
+    status, out, asked = run_verify("--runs", "beta_2-1")
+    assert status == 0, out
+    assert asked[1] == ("pipeline.repro", "--runs", "beta_2-1")
+    metrics = "extended/models/beta_2-1/metrics.json"
+    status, out, _ = run_verify(
+        "--runs", "beta_2-1", breaking=lambda made: change(made / metrics, "test", "elbo", value=-100.0)
+    )
+    assert status == 1
+    assert "- beta_2-1: metric test.elbo: expected " in out
+
+
+def test_a_run_that_is_older_than_the_verification_proves_nothing(published, run_verify):
+    timings_file = "models/dropout-0/timings.json"
+    status, out, _ = run_verify(breaking=lambda made: change(made / timings_file, "started_at", value=1_700_000_000.0))
+    assert status == 1
+    assert "error: dropout-0 was not trained anew: its training began before this verification" in out
+    assert not (published / "reports/certificate.json").exists()
+
+
+def test_uncommitted_changes_are_said(published, run_verify, monkeypatch):
+    monkeypatch.setattr(verify, "git_commit", lambda: "0" * 40 + "-dirty")
+    status, out, _ = run_verify("--runs", "dropout-1")
+    assert status == 0, out
+    assert f"warning: {verify.UNCOMMITTED}\n" in out
+    assert f"- note: {verify.UNCOMMITTED}\n" in (published / "reports/certificate.md").read_text()
+
+
+HISTORY = "reports/published/dropout-0.history.json"
+
+
+@pytest.mark.parametrize(
+    ("file", "keys", "value"),
+    [
+        (HISTORY, ["params"], []),
+        (HISTORY, ["data"], None),
+        (HISTORY, ["epochs"], 3),
+        (HISTORY, ["epochs"], "abc"),
+        (HISTORY, ["epochs", 1], {}),
+        (HISTORY, ["epochs", 1], 7),
+        (f"reports/published/{FIRST}.history.json", ["params"], 3),
+        ("reports/published/dropout-0.timings.json", ["machine"], []),
+        ("reports/metrics/runs/dropout-0.json", ["test"], 3),
+        ("reports/published/manifest.json", ["sha256"], 3),
+    ],
+)
+def test_a_published_file_of_another_shape_is_refused_before_anything_is_trained(
+    published, run_verify, file, keys, value
+):
+    change(published / file, *keys, value=value)
+    status, out, asked = run_verify()
+    assert (status, asked) == (1, [])
+    assert re.search(r"^error: [^\n]+ is damaged \([^\n]+\): `git checkout reports", out, re.MULTILINE), out
 
 
 @pytest.mark.parametrize(
@@ -290,7 +351,7 @@ def test_quick_holds_the_smoke_graph_against_its_record(published, run_verify):
     status, out, asked = run_verify("--quick", "--record")
     assert status == 0, out
     assert asked == [SMALL, ("pipeline.repro",)]
-    assert "recorded 5 runs and 2 arrays in reports/smoke.json\n" in out
+    assert "recorded 6 runs and 2 arrays in reports/smoke.json\n" in out
     assert run_verify("--quick")[0] == 0, out
     assert not (published / "reports/certificate.json").exists()
 
@@ -307,6 +368,40 @@ def test_a_record_of_other_runs_is_refused_before_anything_is_trained(published,
     status, out, asked = run_verify("--quick")
     assert (status, asked) == (1, [SMALL])
     assert "reports/smoke.json has other runs than params.yaml: `make verify QUICK=1 RECORD=1` writes it anew" in out
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (["runs"], 3),
+        (["runs", "dropout-0"], []),
+        (["runs", "dropout-0", "history"], {}),
+        (["runs", "dropout-0", "history", "epochs", 1], None),
+        (["runs", "dropout-0", "metrics"], []),
+        (["runs", "dropout-0", "md5"], {}),
+        (["runs", "dropout-0", "machine"], None),
+        (["runs", "dropout-0", "weights"], "a path"),
+        (["arrays"], 3),
+    ],
+)
+def test_a_record_of_another_shape_is_refused_before_anything_is_trained(published, run_verify, keys, value):
+    write_json(verify.SMOKE, verify.smoke_record(published, load_params()))
+    change(verify.SMOKE, *keys, value=value)
+    status, out, asked = run_verify("--quick")
+    assert (status, asked) == (1, [SMALL])
+    assert re.search(
+        r"^error: \S+ is damaged \([^\n]+\): `make verify QUICK=1 RECORD=1` writes it anew$", out, re.MULTILINE
+    )
+
+
+def test_each_run_of_a_record_is_held_against_its_own_machine(run_verify):
+    def in_another_precision(made):
+        change(made / "models/dropout-1/timings.json", "machine", "precision", value="mixed_bfloat16")
+
+    assert run_verify("--quick", "--record", breaking=in_another_precision)[0] == 0
+    status, out, _ = run_verify("--quick", breaking=in_another_precision)
+    assert status == 0, out
+    assert out.count("5 files byte for byte") == 6
 
 
 def test_all_runs_at_smoke_size_and_chosen_ones_exclude_each_other(run_verify):
@@ -366,7 +461,7 @@ def test_without_a_lock_there_is_nothing_to_hold_against(published, run_verify):
 
 def test_the_committed_files_are_those_of_the_lock(monkeypatch):
     monkeypatch.chdir(ROOT)
-    compared = verify.verify_committed(load_params())
+    compared = verify.verify_committed(load_params(), verify.outputs(load_params()))
     assert compared.deviations == []
     assert int(re.search(r"\d+(?= in dvc)", compared.how)[0]) > 2 * len(runs(load_params(), extended=False))
 
@@ -375,6 +470,8 @@ if (ROOT / verify.TEST_IMAGES).is_file():  # a fresh clone has none: there `make
 
     def test_the_published_weights_give_the_published_losses(monkeypatch):
         monkeypatch.chdir(ROOT)
-        compared = verify.compare_weights(load_params(), verify.TEST_IMAGES)
+        params = load_params()
+        first = verify.published(find_run(params, params.plot.first_run), {})
+        compared = verify.compare_weights(params, first, verify.TEST_IMAGES)
         assert compared.deviations == []
         assert compared.how.startswith("measured on 10,000 test images")

@@ -202,6 +202,13 @@ def test_ci_shows_no_certificate_but_that_of_its_own_run(tmp_path):
     assert shown() == "The verification ended without a certificate.\n"
 
 
+def test_ci_verifies_the_results_also_where_a_slow_test_fails():
+    steps = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text())["jobs"]["verify"]["steps"]
+    commands = [step.get("run") for step in steps]
+    assert commands.index("make test-slow") < commands.index("make verify")
+    assert steps[commands.index("make verify")]["if"] == "${{ !cancelled() }}"
+
+
 def test_no_file_names_a_package_index():
     hosts = ["pypi." + "org", "python" + "hosted", "pypi." + "nvidia", "registry." + "npmjs", "--index" + "-url"]
     hosts += ["--extra-index" + "-url", "--find" + "-links"]

@@ -271,6 +271,21 @@ def test_another_store_made_from_the_same_files_is_equal(tracker, client, make_r
     assert content(*runs[0]) == content(*runs[1])
 
 
+def test_a_deleted_run_and_a_deleted_parent_come_back_as_one_family(tracker, client, make_record, audit):
+    records = [make_record("baseline-0"), make_record("baseline-1")]
+    tracker.sync(records, {})
+    for deleted in ("baseline-0", "baseline"):
+        client.delete_run(runs_named(client, deleted)[0].info.run_id)
+        lacking = {each.run: each.lacking for each in tracker.audit(records, {})}
+        assert all(lacking.values()) == (deleted == "baseline")
+        assert tracker.sync(records, {}).brought == (["baseline-0"] if deleted == "baseline-0" else [])
+        (parent,) = runs_named(client, "baseline")
+        family = [*(runs_named(client, record.name)[0] for record in records), parent]
+        assert [run.data.tags.get(PARENT, parent.info.run_id) for run in family] == [parent.info.run_id] * 3
+        assert [run.data.tags[CURRENT] for run in family] == ["true"] * 3
+        assert {state for state, _ in audit(*records)} == {"present"}
+
+
 def test_a_run_of_a_dead_process_is_closed_at_its_last_sign_of_life(tracker, client, make_record):
     record = make_record()
     tracker.start(as_started(record))
@@ -298,7 +313,39 @@ def test_another_process_with_the_same_number_is_not_the_writer(tracker, client,
     assert tracker.sync([], {}).killed == ["baseline-0"]
 
 
+@pytest.mark.parametrize("writer", ["", "me", "me myself I", "localhost 1", f"{socket.gethostname()} -1 0", "a 1 nan"])
+def test_a_writer_that_names_no_process_is_dead(tracker, client, make_record, writer):
+    tracker.start(as_started(make_record()))
+    (run,) = runs_named(client, "baseline-0")
+    client.set_tag(run.info.run_id, WRITER, writer)
+    assert tracker.sync([], {}).killed == ["baseline-0"]
+
+
+@pytest.mark.parametrize("tag", [WRITER, PARENT, FILES, CURRENT, CHECKOUT, "variant", "cpu"])
+def test_a_tag_that_was_deleted_is_not_needed(tracker, client, make_record, audit, tag):
+    record = make_record()
+    for sync in (lambda: tracker.start(as_started(record)), lambda: tracker.sync([record], {})):
+        sync()
+        (run,) = runs_named(client, record.name)
+        if tag in run.data.tags:
+            client.delete_tag(run.info.run_id, tag)
+        tracker.audit([], {})
+        tracker.sync([], {})
+        tracker.sync([record], {})
+        assert audit(record) == {("present", "baseline-0"): [], ("present", "baseline"): []}
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"history.json": 3}'])
+def test_an_edited_list_of_files_has_them_brought_in_again(tracker, client, make_record, text):
+    record = make_record()
+    tracker.sync([record], {})
+    client.set_tag(runs_named(client, record.name)[0].info.run_id, FILES, text)
+    assert tracker.sync([record], {}).brought == [record.name]
+    assert tracker.sync([record], {}).brought == []
+
+
 HOUR = 3600
+STARTED_MS = round(STARTED * 1000)
 
 
 @pytest.mark.parametrize(
@@ -480,6 +527,13 @@ def test_a_stale_run_that_says_it_is_current_is_named(tracker, audit, make_recor
             "metric loss 1.0 after epoch 9, the files say None",
         ),
         (lambda client, run, _: client.log_metric(run, "accuracy", 1.0), "metric accuracy 1.0, the files say None"),
+        (lambda client, run, _: client.set_tag(run, "device", "gpu"), "tag device gpu, the files say cpu"),
+        (lambda client, run, _: client.set_tag(run, "git_commit", "f"), "tag git_commit f, the files say 0{40}"),
+        (lambda client, run, _: client.set_tag(run, CURRENT, "false"), "not to be the run of the present files"),
+        (
+            lambda client, run, _: client.set_terminated(run, "FINISHED", STARTED_MS + 5),
+            rf"start and end \({STARTED_MS}, {STARTED_MS + 5}\), the files say \({STARTED_MS}, \d+\)",
+        ),
         (lambda client, run, _: client.log_param(run, "layers", 9), "param layers 9, the files say None"),
         (lambda client, run, _: client.log_text(run, "x", "new.txt"), "artifact new.txt, which the files do not have"),
         (
@@ -534,7 +588,7 @@ def test_a_run_that_trains_claims_nothing_yet(tracker, audit, make_record):
     tracker.start(as_started(make_record()))
     assert audit() == {
         ("training", "baseline-0"): [],
-        ("superseded", "baseline"): ["to be the run of the present files, which are another attempt's"],
+        ("training", "baseline"): [],
     }
 
 
@@ -586,6 +640,14 @@ def test_a_server_is_told_the_password_and_stores_it_nowhere(project, make_recor
     assert {authorization for *_, authorization in server.sent} == {f"Basic {password}"}
     shown = [*(path + body for path, body, _ in server.sent), str(gone.value), *capfd.readouterr()]
     assert not [text for text in shown if "s3cret" in text or password in text]
+
+
+@pytest.mark.parametrize("uri", ["http://me:secret@127.0.0.1:99999", "postgresql://me:secret@host:port/runs"])
+def test_an_address_with_a_bad_port_is_an_error(project, monkeypatch, uri):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+    with pytest.raises(UserError, match=r"^MLflow at \w+://me:\*\*\*@\S+ failed: [^\n]+$") as raised:
+        Tracker(project)
+    assert "secret" not in str(raised.value)
 
 
 def test_a_missing_database_driver_is_an_error(project, monkeypatch):

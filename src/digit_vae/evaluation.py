@@ -16,6 +16,9 @@ from digit_vae.files import damaged, existing
 from digit_vae.model import HIDDEN_LAYER, VAE, build_vae
 from digit_vae.params import EvaluateParams, RunParams
 
+# What h5py and Keras raise for weights that they cannot read.
+UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError, OverflowError, UserWarning)
+
 
 class Encoded(NamedTuple):
     """What the encoder says of N images, and the loss terms of each in nats.
@@ -48,7 +51,7 @@ def load_weights(model: keras.Model, weights: Path, *, made_by: str) -> None:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras would go on without the layers that it does not find
             model.load_weights(existing(weights, made_by=made_by))
-    except (OSError, KeyError, RuntimeError, ValueError, UserWarning) as error:
+    except UNREADABLE as error:
         raise damaged(weights, made_by, " ".join(str(error).split())) from error
 
 

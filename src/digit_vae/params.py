@@ -232,11 +232,12 @@ class ReproParams:
 
 @dataclass(frozen=True, kw_only=True)
 class VerifyParams:
-    """How far numbers may be from the published ones on a machine with another fingerprint, in nats per image."""
+    """How far numbers may be from the published ones on a machine with another fingerprint: nats per image, shares."""
 
     epoch_nats: float = knob(number(0))
     loss_nats: float = knob(number(0))
     kl_nats: float = knob(number(0))
+    share: float = knob(number(0))
     smoke_nats: float = knob(number(0))
     weights_nats: float = knob(number(0))
 

@@ -119,12 +119,15 @@ class Synced(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """What a run says. points: name, epoch and value of each metric of an epoch; finals: the others; files: SHA-256."""
+    """What a run says. points: name, epoch and value of each metric of an epoch; files: SHA-256 by name.
 
-    params: Mapping[str, str]
+    values: all else, by kind and name; times: start and end in milliseconds, None where the files do not tell.
+    """
+
     points: Set[tuple[str, int, float]]
-    finals: Mapping[str, float]
+    values: Mapping[str, object]
     files: Mapping[str, str]
+    times: tuple[int, int] | None = None
 
 
 class Audited(NamedTuple):
@@ -207,10 +210,14 @@ class Tracker:
             runs = [(self._ensure_run(record, known), record) for record in records]
             brought = [record.name for run, record in runs if self._bring_run(run, record)]
             parents = self._bring_parents(_families(records, comparisons, overview), known)
-            current = parents | {run.info.run_id for run, _ in runs}
-            killed = list(self._settle_running(known, current))
+            current = parents | {run.info.run_id for run, _ in runs} | self._living(known)
+            killed = [run for run in known if run.info.status == "RUNNING" and run.info.run_id not in current]
+            killed = list(filter(self._is_own, killed))
+            for run in killed:
+                self._kill(run)
             self._mark(known, current)
-        return Synced(brought, [record.name for record in records if record.name not in brought], killed)
+        unchanged = [record.name for record in records if record.name not in brought]
+        return Synced(brought, unchanged, [run.info.run_name for run in killed])
 
     def audit(
         self, records: Sequence[Record], comparisons: Mapping[str, Comparison], overview: Record | None = None
@@ -221,36 +228,45 @@ class Tracker:
         """
         expected = list(_expected(records, _families(records, comparisons, overview)))
         with self._exclusive():
-            audited = [(run, _claims_of(run, expected)) for run in self._known()]
-            return [self._audited(run, claims) for run, claims in audited if claims or self._is_own(run)]
+            known = self._known()
+            living, ids = self._living(known), {run.info.run_id for run in known}
+            audited = [(run, _claims_of(run, expected)) for run in known]
+            return [self._audited(run, claims, living, ids) for run, claims in audited if claims or self._is_own(run)]
 
-    def _audited(self, run: Run, claims: Claims | None) -> Audited:
+    def _audited(self, run: Run, claims: Claims | None, living: Set[str], ids: Set[str]) -> Audited:
+        """living: see `_living`. ids: those of all runs."""
         tags, name, run_id = run.data.tags, run.info.run_name, run.info.run_id
-        if run.info.status == "RUNNING" and self._is_alive(run):
+        is_open, is_current = run.info.status == "RUNNING", tags.get(CURRENT) == "true"
+        if run_id in living and (is_open or claims is None):
             return Audited(name, run_id, TRAINING, [])
-        found = ["to be running, but its process is gone"] if run.info.status == "RUNNING" else []
+        found = ["to be running, but its process is gone"] if is_open else []
         if claims is None:
-            if tags.get(CURRENT) == "true":
-                found.append("to be the run of the present files, which are another attempt's")
+            found += ["to be the run of the present files, which are another attempt's"] if is_current else []
             return Audited(name, run_id, SUPERSEDED, found)
+        if not is_current and self._is_own(run):
+            found.append("not to be the run of the present files")
         logged = self._logged(run, claims)
-        lacking = [*_lacking(logged, claims), *(["its end"] if run.info.status != "FINISHED" else [])]
+        lacking = [*_lacking(logged, claims), *(["its end"] if logged.times is None else [])]
+        lacking += ["its parent"] if "run" in tags and tags.get(PARENT) not in ids else []
         found += _false_claims(logged, claims)
         return Audited(name, run_id, INCOMPLETE if lacking else PRESENT, found, lacking)
 
     def _logged(self, run: Run, claims: Claims) -> Claims:
-        """What a run says, read as `claims` are: the same metrics are those of epochs."""
+        """What a run says, read as `claims` are: the same metrics are those of epochs, and no tags but those."""
         by_epoch = {name for name, _, _ in claims.points} & run.data.metrics.keys()
         histories = {name: self._client.get_metric_history(run.info.run_id, name) for name in by_epoch}
         points = {(name, point.step, point.value) for name, history in histories.items() for point in history}
         finals = {name: value for name, value in run.data.metrics.items() if name not in by_epoch}
+        values = _values(params=run.data.params, metrics=finals, tags=run.data.tags)
+        values = {name: value for name, value in values.items() if name in claims.values or not name.startswith("tag ")}
+        times = (run.info.start_time, run.info.end_time) if run.info.status == "FINISHED" else None
         with tempfile.TemporaryDirectory() as folder:
             files = {
                 each.path: sha256(Path(self._client.download_artifacts(run.info.run_id, each.path, folder)))
                 for each in self._client.list_artifacts(run.info.run_id)
                 if not each.is_dir
             }
-        return Claims(run.data.params, points, finals, files)
+        return Claims(points, values, files, times)
 
     def _bring_run(self, run: Run, record: Record) -> bool:
         """Brings the files of a run in, and says whether there was anything to do."""
@@ -271,16 +287,10 @@ class Tracker:
                 self._complete(parent, last, flat(content), files)
         return parents
 
-    def _settle_running(self, known: list[Run], current: set[str]) -> Iterator[str]:
-        """Adds the runs that a living process logs to `current`; closes the others left open and yields their names."""
-        for run in known:
-            if run.info.status != "RUNNING" or run.info.run_id in current or not self._is_own(run):
-                continue
-            if self._is_alive(run):
-                current |= {run.info.run_id, run.data.tags[PARENT]}
-            else:
-                self._kill(run)
-                yield run.info.run_name
+    def _living(self, known: Iterable[Run]) -> set[str]:
+        """The ids of the runs that a living process logs, and of their parents."""
+        living = [run for run in known if run.info.status == "RUNNING" and self._is_alive(run)]
+        return {run_id for run in living for run_id in (run.info.run_id, run.data.tags.get(PARENT, ""))}
 
     def _ensure_run(self, record: Record, known: list[Run]) -> Run:
         parent = self._ensure_parent(record, known).info.run_id
@@ -290,18 +300,27 @@ class Tracker:
         return self._ensure(record.variant, record, record.parent_identity, {"variant": record.variant}, known)
 
     def _ensure(self, name: str, record: Record, identity: dict, tags: dict, known: list[Run]) -> Run:
-        """The run with the tags `identity`; where `known` has none, it is made, and added to `known`."""
+        """The run with the tags `identity`, and with `tags`; where `known` has none, it is made, and added to `known`.
+
+        A tag may be another one where it was edited, or where the parent that it names was deleted.
+        """
         for run in known:
             if identity.items() <= run.data.tags.items():
+                for tag, value in tags.items():
+                    self._set_tag(run, tag, value)
                 return run
         tags = identity | tags | {CURRENT: "true", CHECKOUT: self._checkout, WRITER: _this_process()}
         started = _milliseconds(record.timings["started_at"])
         run = self._client.create_run(self._experiment_id, start_time=started, tags=tags, run_name=name)
-        self._client.log_batch(run.info.run_id, params=_params(record))
+        self._log_params(run, record)
         if PARENT not in tags:  # it does not train, so no process ever closes it
             self._client.set_terminated(run.info.run_id, "FINISHED", started)
         known.append(run)
         return run
+
+    def _log_params(self, run: Run, record: Record) -> None:
+        params = [Param(name, value) for name, value in _params(record).items()]
+        self._client.log_batch(run.info.run_id, params=params)
 
     def _log(self, run_id: str, record: Record) -> None:
         """Logs datasets and epochs, which changes nothing for those that are there."""
@@ -321,7 +340,7 @@ class Tracker:
     ) -> None:
         """Logs what is known at the end of a run (or a parent): final metrics and files; then, that it is complete."""
         run_id, finished = run.info.run_id, _milliseconds(record.timings["finished_at"])
-        self._client.log_batch(run_id, params=_params(record))
+        self._log_params(run, record)
         self._log_final(run, values, finished)
         self._upload(run_id, {name: files[name] for name in self._stale(run, files)}, figures)
         self._client.set_terminated(run_id, "FINISHED", finished)
@@ -352,11 +371,11 @@ class Tracker:
 
     def _stale(self, run: Run, files: Mapping[str, Path]) -> list[str]:
         """The names of those files that MLflow does not have in their present content."""
-        logged = json.loads(run.data.tags.get(FILES, "{}"))
+        logged = run.data.tags.get(FILES, "")  # not parsed: it may have been edited
         # By its address, which is known: the client would ask the store for it, and that is most of what a look costs.
         listed = list_artifacts(artifact_uri=run.info.artifact_uri, tracking_uri=self.uri)
         there = {PurePosixPath(artifact.path).name for artifact in listed}
-        return [name for name, path in files.items() if name not in there or logged.get(name) != sha256(path)]
+        return [name for name, path in files.items() if name not in there or _digests({name: path})[1:-1] not in logged]
 
     def _kill(self, run: Run) -> None:
         """Closes a run whose process died, at its last sign of life."""
@@ -373,13 +392,13 @@ class Tracker:
         On this host that can be seen. On another one it counts as dead when it was started, and the run's last epoch
         logged, more than SILENT_SECONDS ago; should it be alive all the same, the run's end sets that right.
         """
-        writer = run.data.tags.get(WRITER)
-        if writer is None:
+        try:
+            host, process, started = run.data.tags.get(WRITER, "").rsplit(" ", 2)
+            if host == socket.gethostname():
+                return _is_running(int(process), float(started))
+            return time.time() - max(float(started), self._last_logged(run) / 1000) < SILENT_SECONDS
+        except ValueError:  # no tag, or one that names no process
             return False
-        host, process, started = writer.rsplit(" ", 2)
-        if host == socket.gethostname():
-            return _is_running(int(process), float(started))
-        return time.time() - max(float(started), self._last_logged(run) / 1000) < SILENT_SECONDS
 
     def _is_own(self, run: Run) -> bool:
         """Whether this checkout may say what has become of the run."""
@@ -388,9 +407,12 @@ class Tracker:
 
     def _mark(self, runs: Iterable[Run], current: set[str]) -> None:
         for run in filter(self._is_own, runs):
-            value = str(run.info.run_id in current).lower()
-            if run.data.tags.get(CURRENT) != value:
-                self._client.set_tag(run.info.run_id, CURRENT, value)
+            self._set_tag(run, CURRENT, str(run.info.run_id in current).lower())
+
+    def _set_tag(self, run: Run, tag: str, value: str) -> None:
+        if run.data.tags.get(tag) != value:
+            self._client.set_tag(run.info.run_id, tag, value)
+            run.data.tags[tag] = value
 
     def _known(self, *filters: str) -> list[Run]:
         """The runs in MLflow that pass one of the filters; without any, all."""
@@ -428,10 +450,10 @@ class Tracker:
 
     @contextmanager
     def _failures(self) -> Iterator[None]:
-        """ImportError: an address may need a database driver that is not installed."""
+        """ImportError: an address may need a database driver that is not installed. ValueError: it may be none."""
         try:
             yield
-        except (MlflowException, SQLAlchemyError, ImportError, OSError) as error:
+        except (MlflowException, SQLAlchemyError, ImportError, OSError, ValueError) as error:
             reason = textwrap.shorten(masked(str(error)), 300, placeholder=" ...")
             raise UserError(f"MLflow at {masked(self.uri)} failed: {reason}") from error
 
@@ -462,13 +484,19 @@ def _expected(
         epochs = zip(record.history["epochs"], record.timings["epochs"], strict=True)
         metrics = [metric for losses, timing in epochs for metric in _epoch_metrics(losses, timing)]
         points = {(metric.key, metric.step, metric.value) for metric in metrics}
-        params = {param.key: param.value for param in _params(record)}
+        values = _values(params=_params(record), metrics=flat(record.metrics), tags=_tags(record))
         files = {name: sha256(path) for name, path in record.files.items()}
-        yield record.identity, Claims(params, points, flat(record.metrics), files)
+        times = tuple(_milliseconds(record.timings[name]) for name in ("started_at", "finished_at"))
+        yield record.identity, Claims(points, values, files, times)
     for children, (content, files) in families:
-        params = {param.key: param.value for param in _params(children[0])}
+        values = _values(params=_params(children[0]), metrics=flat(content), tags={})
         digests = {name: sha256(path) for name, path in files.items()}
-        yield children[0].parent_identity, Claims(params, set(), flat(content), digests)
+        yield children[0].parent_identity, Claims(set(), values, digests)
+
+
+def _values(**kinds: Mapping[str, object]) -> dict[str, object]:
+    """{"params": {"beta": 1}} -> {"param beta": 1}"""
+    return {f"{kind[:-1]} {name}": value for kind, values in kinds.items() for name, value in values.items()}
 
 
 def _claims_of(run: Run, expected: Sequence[tuple[Mapping[str, str], Claims]]) -> Claims | None:
@@ -477,12 +505,11 @@ def _claims_of(run: Run, expected: Sequence[tuple[Mapping[str, str], Claims]]) -
 
 
 def _false_claims(logged: Claims, claims: Claims) -> Iterator[str]:
-    for name, value in logged.params.items():
-        if claims.params.get(name) != value:
-            yield f"param {name} {value}, the files say {claims.params.get(name)}"
-    for name, value in logged.finals.items():
-        if claims.finals.get(name) != value:
-            yield f"metric {name} {value}, the files say {claims.finals.get(name)}"
+    for name, value in logged.values.items():
+        if claims.values.get(name) != value:
+            yield f"{name} {value}, the files say {claims.values.get(name)}"
+    if claims.times and logged.times not in (None, claims.times):
+        yield f"start and end {logged.times}, the files say {claims.times}"
     said = {(name, epoch): value for name, epoch, value in claims.points}
     for name, epoch, value in sorted(logged.points - claims.points):
         yield f"metric {name} {value} after epoch {epoch}, the files say {said.get((name, epoch))}"
@@ -495,8 +522,7 @@ def _false_claims(logged: Claims, claims: Claims) -> Iterator[str]:
 
 def _lacking(logged: Claims, claims: Claims) -> Iterator[str]:
     said, there = ({(name, epoch) for name, epoch, _ in each.points} for each in (claims, logged))
-    yield from (f"param {name}" for name in claims.params if name not in logged.params)
-    yield from (f"metric {name}" for name in claims.finals if name not in logged.finals)
+    yield from (name for name in claims.values if name not in logged.values)
     yield from (f"metric {name} of epoch {epoch}" for name, epoch in sorted(said - there))
     yield from (f"artifact {name}" for name in claims.files if name not in logged.files)
 
@@ -525,8 +551,8 @@ def _epoch_metrics(losses: Mapping, timing: Mapping) -> list[Metric]:
     ]
 
 
-def _params(record: Record) -> list[Param]:
-    return [Param(name, str(value)) for name, value in record.history["params"].items()]
+def _params(record: Record) -> dict[str, str]:
+    return {name: str(value) for name, value in record.history["params"].items()}
 
 
 def _tags(record: Record) -> dict[str, str]:
