@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
@@ -311,6 +312,18 @@ def test_another_process_with_the_same_number_is_not_the_writer(tracker, client,
     writer = run.data.tags[WRITER].rsplit(" ", 1)[0]
     client.set_tag(run.info.run_id, WRITER, f"{writer} {STARTED}")
     assert tracker.sync([], {}).killed == ["baseline-0"]
+
+
+def test_a_killed_writer_that_nobody_waited_for_is_dead(tracker, client, make_record):
+    tracker.start(as_started(make_record()))
+    (run,) = runs_named(client, "baseline-0")
+    with subprocess.Popen(["sleep", "60"]) as process:
+        started = psutil.Process(process.pid).create_time()
+        client.set_tag(run.info.run_id, WRITER, f"{socket.gethostname()} {process.pid} {started}")
+        assert tracker.sync([], {}).killed == []
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and still in the table of processes
+        assert tracker.sync([], {}).killed == ["baseline-0"]
 
 
 @pytest.mark.parametrize("writer", ["", "me", "me myself I", "localhost 1", f"{socket.gethostname()} -1 0", "a 1 nan"])

@@ -591,8 +591,13 @@ def _this_process() -> str:
 
 
 def _is_running(process: int, started: float) -> bool:
-    """Whether the process of this host with that number is the one that started then, in seconds since the epoch."""
+    """Whether the process of this host with that number is the one that started then, in seconds since the epoch.
+
+    One that was killed, and not yet waited for by its parent, is gone.
+    """
     try:
-        return abs(psutil.Process(process).create_time() - started) < SAME_START_SECONDS
+        found = psutil.Process(process)
+        is_same = abs(found.create_time() - started) < SAME_START_SECONDS
+        return is_same and found.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
