@@ -491,6 +491,19 @@ def audit(tracker, mlflow_project):
     """What `Tracker.audit` finds, by state and run name; it leaves the store as it is."""
 
     def by_state(*records, comparisons=()):
+def test_a_database_with_options_in_its_address_is_made_there(project, mlflow_tables, monkeypatch):
+    monkeypatch.setattr(tracking, "_create_database", lambda path: shutil.copy(mlflow_tables, path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'x.db'}?timeout=5")
+    Tracker(project)
+    assert {path.name for path in project.iterdir()} == {"params.yaml", "x.db", "x.db.lock"}
+
+
+def test_an_empty_database_is_made_anew(mlflow_project, mlflow_tables, monkeypatch, make_record):
+    (mlflow_project / "mlflow.db").write_bytes(b"")
+    monkeypatch.setattr(tracking, "_create_database", lambda path: shutil.copy(mlflow_tables, path))
+    assert Tracker(mlflow_project).sync([make_record()], {}).brought == ["baseline-0"]
+
+
         before = dump(mlflow_project)
         audited = tracker.audit(records, dict(comparisons))
         assert dump(mlflow_project) == before

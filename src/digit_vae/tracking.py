@@ -153,13 +153,14 @@ class Tracker:
         root = root.resolve()
         own = root / DATABASE
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{own}"
-        database = Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+        path = self.uri.removeprefix("sqlite:///").partition("?")[0]  # options such as ?timeout=5 may follow
+        database = Path(path) if self.uri.startswith("sqlite:///") else None
         self._is_shared = database != own
         self._checkout = f"{socket.gethostname()}:{root}"
         self._lock = Path(f"{database or own}.lock")
         self._live: dict[str, str] = {}
         with self._exclusive():
-            if database and not database.exists():
+            if database and not (database.exists() and database.stat().st_size):
                 _create_database(database)
             self._client = MlflowClient(tracking_uri=self.uri)
             artifacts = None if self.uri.startswith("http") else str(root / ARTIFACTS)
