@@ -186,6 +186,19 @@ def test_verify_says_what_a_run_lacks_and_track_completes_it(mlflow_project, run
     assert "0 incomplete\n" in capsys.readouterr().out
 
 
+def test_a_renamed_run_is_there_under_a_false_name_until_track_names_it(mlflow_project, run_stage, capsys):
+    write_run(mlflow_project, "baseline-0")
+    assert run_stage(track.main) == 0
+    run_id = logged(mlflow_project)["baseline-0"].info.run_id
+    client = MlflowClient(tracking_uri=f"sqlite:///{mlflow_project / 'mlflow.db'}")
+    client.update_run(run_id, name="the best")
+    assert run_stage(track.main, "--verify") == 1
+    out = capsys.readouterr().out
+    assert "0 not there\n" in out
+    assert f"baseline-0 ({run_id}) claims run name the best, the files say baseline-0\n" in out
+    assert run_stage(track.main) == run_stage(track.main, "--verify") == 0
+
+
 def test_a_damaged_file_is_one_line(mlflow_project, run_stage, capsys):
     write_run(mlflow_project, "baseline-0")
     (mlflow_project / "models/baseline-0/timings.json").write_text("{")

@@ -287,6 +287,17 @@ def test_a_deleted_run_and_a_deleted_parent_come_back_as_one_family(tracker, cli
         assert {state for state, _ in audit(*records)} == {"present"}
 
 
+def test_a_renamed_run_and_a_renamed_parent_get_their_names_back(tracker, client, make_record):
+    record = make_record()
+    tracker.sync([record], {})
+    before = [content(client, *runs_named(client, name)) for name in ("baseline-0", "baseline")]
+    for name in ("baseline-0", "baseline"):
+        client.update_run(runs_named(client, name)[0].info.run_id, name="the best")
+    assert {each.run for each in tracker.audit([record], {})} == {"baseline-0", "baseline"}
+    assert tracker.sync([record], {}).unchanged == ["baseline-0"]
+    assert [content(client, *runs_named(client, name)) for name in ("baseline-0", "baseline")] == before
+
+
 def test_a_run_of_a_dead_process_is_closed_at_its_last_sign_of_life(tracker, client, make_record):
     record = make_record()
     tracker.start(as_started(record))
@@ -480,17 +491,6 @@ def test_a_moved_folder_is_an_error_that_says_what_to_do(mlflow_project):
         Tracker(moved)
 
 
-def test_a_folder_that_cannot_be_written_is_an_error(mlflow_project):
-    (mlflow_project / "mlflow.db.lock").mkdir()
-    with pytest.raises(UserError, match=r"MLflow at sqlite:\S+ failed: .*Is a directory"):
-        Tracker(mlflow_project)
-
-
-@pytest.fixture
-def audit(tracker, mlflow_project):
-    """What `Tracker.audit` finds, by state and run name; it leaves the store as it is."""
-
-    def by_state(*records, comparisons=()):
 def test_a_database_with_options_in_its_address_is_made_there(project, mlflow_tables, monkeypatch):
     monkeypatch.setattr(tracking, "_create_database", lambda path: shutil.copy(mlflow_tables, path))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'x.db'}?timeout=5")
@@ -504,6 +504,17 @@ def test_an_empty_database_is_made_anew(mlflow_project, mlflow_tables, monkeypat
     assert Tracker(mlflow_project).sync([make_record()], {}).brought == ["baseline-0"]
 
 
+def test_a_folder_that_cannot_be_written_is_an_error(mlflow_project):
+    (mlflow_project / "mlflow.db.lock").mkdir()
+    with pytest.raises(UserError, match=r"MLflow at sqlite:\S+ failed: .*Is a directory"):
+        Tracker(mlflow_project)
+
+
+@pytest.fixture
+def audit(tracker, mlflow_project):
+    """What `Tracker.audit` finds, by state and run name; it leaves the store as it is."""
+
+    def by_state(*records, comparisons=()):
         before = dump(mlflow_project)
         audited = tracker.audit(records, dict(comparisons))
         assert dump(mlflow_project) == before
@@ -560,6 +571,7 @@ def test_a_stale_run_that_says_it_is_current_is_named(tracker, audit, make_recor
             lambda client, run, _: client.set_terminated(run, "FINISHED", STARTED_MS + 5),
             rf"start and end \({STARTED_MS}, {STARTED_MS + 5}\), the files say \({STARTED_MS}, \d+\)",
         ),
+        (lambda client, run, _: client.update_run(run, name="the best"), "run name the best, the files say baseline-0"),
         (lambda client, run, _: client.log_param(run, "layers", 9), "param layers 9, the files say None"),
         (lambda client, run, _: client.log_text(run, "x", "new.txt"), "artifact new.txt, which the files do not have"),
         (

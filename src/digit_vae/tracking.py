@@ -60,6 +60,8 @@ CHECKOUT = "digit_vae.checkout"  # the host and folder that brought a run in, or
 WRITER = "digit_vae.writer"  # the process that made a run, or logs it while it trains
 PARENT = "mlflow.parentRunId"
 
+NAME = "run name"  # among the values of `Claims`
+
 # What a run is to the present files: of them, of them with something lacking, of earlier ones, still at work on them.
 PRESENT, INCOMPLETE, SUPERSEDED, TRAINING = "present", "incomplete", "superseded", "training"
 
@@ -236,7 +238,8 @@ class Tracker:
 
     def _audited(self, run: Run, claims: Claims | None, living: Set[str], ids: Set[str]) -> Audited:
         """living: see `_living`. ids: those of all runs."""
-        tags, name, run_id = run.data.tags, run.info.run_name, run.info.run_id
+        tags, run_id = run.data.tags, run.info.run_id
+        name = str(claims.values[NAME]) if claims else run.info.run_name
         is_open, is_current = run.info.status == "RUNNING", tags.get(CURRENT) == "true"
         if run_id in living and (is_open or claims is None):
             return Audited(name, run_id, TRAINING, [])
@@ -258,7 +261,7 @@ class Tracker:
         histories = {name: self._client.get_metric_history(run.info.run_id, name) for name in by_epoch}
         points = {(name, point.step, point.value) for name, history in histories.items() for point in history}
         finals = {name: value for name, value in run.data.metrics.items() if name not in by_epoch}
-        values = _values(params=run.data.params, metrics=finals, tags=run.data.tags)
+        values = _values(params=run.data.params, metrics=finals, tags=run.data.tags) | {NAME: run.info.run_name}
         values = {name: value for name, value in values.items() if name in claims.values or not name.startswith("tag ")}
         times = (run.info.start_time, run.info.end_time) if run.info.status == "FINISHED" else None
         with tempfile.TemporaryDirectory() as folder:
@@ -301,14 +304,16 @@ class Tracker:
         return self._ensure(record.variant, record, record.parent_identity, {"variant": record.variant}, known)
 
     def _ensure(self, name: str, record: Record, identity: dict, tags: dict, known: list[Run]) -> Run:
-        """The run with the tags `identity`, and with `tags`; where `known` has none, it is made, and added to `known`.
+        """The run with the tags `identity`, and with `name` and `tags`; where `known` has none, it is made and added.
 
-        A tag may be another one where it was edited, or where the parent that it names was deleted.
+        The name or a tag may be another one where it was edited, or where the parent that it names was deleted.
         """
         for run in known:
             if identity.items() <= run.data.tags.items():
                 for tag, value in tags.items():
                     self._set_tag(run, tag, value)
+                if run.info.run_name != name:
+                    self._client.update_run(run.info.run_id, name=name)
                 return run
         tags = identity | tags | {CURRENT: "true", CHECKOUT: self._checkout, WRITER: _this_process()}
         started = _milliseconds(record.timings["started_at"])
@@ -486,11 +491,12 @@ def _expected(
         metrics = [metric for losses, timing in epochs for metric in _epoch_metrics(losses, timing)]
         points = {(metric.key, metric.step, metric.value) for metric in metrics}
         values = _values(params=_params(record), metrics=flat(record.metrics), tags=_tags(record))
+        values[NAME] = record.name
         files = {name: sha256(path) for name, path in record.files.items()}
         times = tuple(_milliseconds(record.timings[name]) for name in ("started_at", "finished_at"))
         yield record.identity, Claims(points, values, files, times)
     for children, (content, files) in families:
-        values = _values(params=_params(children[0]), metrics=flat(content), tags={})
+        values = _values(params=_params(children[0]), metrics=flat(content), tags={}) | {NAME: children[0].variant}
         digests = {name: sha256(path) for name, path in files.items()}
         yield children[0].parent_identity, Claims(set(), values, digests)
 
