@@ -255,6 +255,16 @@ def test_what_was_deleted_comes_back(tracker, client, make_record, mlflow_projec
     assert tracker.sync([record], {}).brought == [record.name]
     assert content(client, run) == before
 
+    with sqlite3.connect(mlflow_project / "mlflow.db") as connection:  # MLflow itself deletes no inputs
+        connection.execute("DELETE FROM inputs")
+    (lacking,) = (each.lacking for each in tracker.audit([record], {}) if each.run == record.name)
+    assert lacking == [
+        f"dataset train_images {'a' * 36}",
+        f"dataset fold_0 {record.history['data']['validation'][:36]}",
+    ]
+    assert tracker.sync([record], {}).brought == [record.name]
+    assert content(client, run) == before
+
     client.delete_experiment(run.info.experiment_id)
     assert Tracker(mlflow_project).sync([record], {}).unchanged == [record.name]
     assert content(client, runs_named(client, record.name)[0]) == before
@@ -574,6 +584,14 @@ def test_a_stale_run_that_says_it_is_current_is_named(tracker, audit, make_recor
         (lambda client, run, _: client.update_run(run, name="the best"), "run name the best, the files say baseline-0"),
         (lambda client, run, _: client.log_param(run, "layers", 9), "param layers 9, the files say None"),
         (lambda client, run, _: client.log_text(run, "x", "new.txt"), "artifact new.txt, which the files do not have"),
+        (
+            lambda client, run, _: client.log_text(run, "x", "deep/metrics.json"),
+            "artifact deep/metrics.json, which the files do not have",
+        ),
+        (
+            lambda client, run, _: client.log_inputs(run, datasets=[tracking._dataset("new", "b" * 64, "training")]),
+            "dataset new b{36} training, the files say None",
+        ),
         (
             lambda client, run, _: client.log_text(run, "{}", "history.json"),
             "artifact history.json with another content than the file has",
