@@ -508,12 +508,6 @@ def test_a_database_with_options_in_its_address_is_made_there(project, mlflow_ta
     assert {path.name for path in project.iterdir()} == {"params.yaml", "x.db", "x.db.lock"}
 
 
-def test_an_empty_database_is_made_anew(mlflow_project, mlflow_tables, monkeypatch, make_record):
-    (mlflow_project / "mlflow.db").write_bytes(b"")
-    monkeypatch.setattr(tracking, "_create_database", lambda path: shutil.copy(mlflow_tables, path))
-    assert Tracker(mlflow_project).sync([make_record()], {}).brought == ["baseline-0"]
-
-
 def test_a_folder_that_cannot_be_written_is_an_error(mlflow_project):
     (mlflow_project / "mlflow.db.lock").mkdir()
     with pytest.raises(UserError, match=r"MLflow at sqlite:\S+ failed: .*Is a directory"):

@@ -165,7 +165,7 @@ class Tracker:
         self._lock = Path(f"{database or own}.lock")
         self._live: dict[str, str] = {}
         with self._exclusive():
-            if database and not (database.exists() and database.stat().st_size):
+            if database and not database.exists():
                 _create_database(database)
             self._client = MlflowClient(tracking_uri=self.uri)
             artifacts = None if self.uri.startswith("http") else str(root / ARTIFACTS)
