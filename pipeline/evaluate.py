@@ -16,9 +16,10 @@ import numpy as np
 from threadpoolctl import threadpool_limits
 
 from digit_vae import latent, likelihood, quality
+from digit_vae.checkpoint import CHECKPOINTS
 from digit_vae.errors import exit_status
 from digit_vae.evaluation import decode, encode, generate, latent_plane, load_vae, measure, posterior, reconstruct
-from digit_vae.files import json_bytes, npz_bytes, read_listed_npy, write_bytes
+from digit_vae.files import json_bytes, npz_bytes, read_listed_npy, remove, write_bytes
 from digit_vae.machine import select_device
 from digit_vae.model import VAE
 from digit_vae.params import EvaluateParams, Params, Run, find_run, load_params, run_params
@@ -128,6 +129,7 @@ def main() -> None:
     data = Data(**{name: read_listed_npy(PROCESSED, file, made_by="preprocess")[0] for name, file in files.items()})
     for path, content in evaluate(params, run, Path(), data).items():
         write_bytes(path, content)
+    remove(CHECKPOINTS / run.name)  # DVC has recorded the training by now; killed before, it went on from here
 
 
 if __name__ == "__main__":

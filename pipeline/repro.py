@@ -40,6 +40,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 import digit_vae
 import pipeline
+from digit_vae.checkpoint import CHECKPOINTS
 from digit_vae.commit import git_commit
 from digit_vae.errors import UserError, exit_status
 from digit_vae.files import read_bytes_if_any, read_listed_npy, remove, write_bytes, write_text
@@ -52,7 +53,6 @@ from pipeline.plan import RUNS, matrix
 from pipeline.settled import Settled, files, read_settled, sources, store, write_settled
 
 PROCESSED = Path("data/processed")
-CHECKPOINTS = Path("checkpoints")
 CLASSIFIER = Path("models/classifier/model.weights.h5")
 RETRIES = 3  # of a task whose worker or machine died
 RUNS_A_WORKER = 12  # TensorFlow keeps a graph of each run's optimizer, some 10 MB: a worker stays below 1.5 GB
@@ -240,8 +240,7 @@ class Driver:
             self._ledger.record(job, ray.get(reference))
             self._ledger.release(job)
             following = self._ledger.next_job(job.run, kinds=["evaluate"]) if job.trains else None
-            if job.trains:
-                remove(CHECKPOINTS / job.run.name)
+            remove(CHECKPOINTS / job.run.name)  # that of a plain `dvc repro train@...`, too
         except (DvcException, OSError, RayError, UserError) as error:
             self._fail(job, error)
             return

@@ -2,8 +2,8 @@
 
     python -m pipeline.train baseline-full
 
-After each epoch, all that it takes to go on is in checkpoints/<run> until the run's files are written: a
-training that is killed is continued by the next call, and ends in the same bytes.
+After each epoch, all that it takes to go on is in checkpoints/<run>: a training that is killed is continued by the next
+call, and ends in the same bytes. So is one that DVC had not recorded yet: it is stage `evaluate` that deletes the file.
 """
 
 import argparse
@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 
 from digit_vae import examination, health, layers, losses, machine, model, splits, training
-from digit_vae.checkpoint import Checkpoint, pack, unpack
+from digit_vae.checkpoint import CHECKPOINTS, Checkpoint, pack, unpack
 from digit_vae.commit import git_commit
 from digit_vae.errors import UserError, exit_status
-from digit_vae.files import json_bytes, read_bytes_if_any, read_listed_npy, remove, sha256, sha256_of, write_bytes
+from digit_vae.files import json_bytes, read_bytes_if_any, read_listed_npy, sha256, sha256_of, write_bytes
 from digit_vae.machine import select_device
 from digit_vae.mirror import Mirror
 from digit_vae.orphans import die_with_parent
@@ -30,7 +30,6 @@ from digit_vae.progress import epoch_line, show
 from digit_vae.splits import learnt_and_validated
 
 PROCESSED = Path("data/processed")
-CHECKPOINTS = Path("checkpoints")
 # What the bytes of a run depend on, beside its params.
 CODE = (examination, health, layers, losses, machine, model, splits, training)
 
@@ -154,7 +153,6 @@ def main() -> None:
 
         for name, content in train(params, run, images, validation, data, report, saved, git_commit()).items():
             write_bytes(run.folder / name, content)
-        remove(checkpoint)
         mirror.send({"event": "end", "run": run.name})
 
 

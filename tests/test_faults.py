@@ -29,7 +29,7 @@ SLOW = {
     "before a checkpoint is in place": 2,
     "while the weights are written": 0,
     "between the files": 0,
-    "before the checkpoint is removed": 0,
+    "before anyone knows of its files": 0,
 }
 SMALL = {
     "preprocess": {"train_images": 400, "test_images": 100, "folds": 2},
@@ -88,7 +88,6 @@ def test_a_killed_training_is_continued_to_the_same_bytes(trainer, undisturbed, 
     assert trainer(processed) == 0
     assert (processed / "said").read_text().count("  loss ") == left
     assert results(processed) == undisturbed
-    assert not (processed / "checkpoints" / RUN).exists()
 
 
 def test_a_training_that_is_killed_after_each_epoch_ends_all_the_same(trainer, undisturbed, processed):

@@ -1,5 +1,8 @@
 import json
+import os
 import platform
+import subprocess
+import sys
 
 import keras
 import numpy as np
@@ -31,6 +34,20 @@ def test_the_device_is_deterministic_and_has_one_thread(cpu):
 def test_selecting_the_device_again_changes_nothing(cpu):
     tf.ones((2,)) + 1  # TensorFlow is in use by now
     assert machine.select_device("cpu") == cpu
+
+
+def test_a_users_settings_of_keras_are_not_taken_over(tmp_path):
+    settings = {"backend": "jax", "image_data_format": "channels_first", "floatx": "float64", "epsilon": 0.1}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    code = """
+from digit_vae.machine import select_device
+import keras
+select_device("cpu")
+found = keras.config.backend(), keras.config.image_data_format(), keras.config.floatx(), keras.config.epsilon()
+assert found == ("tensorflow", "channels_last", "float32", 1e-7), found
+"""
+    environment = os.environ | {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "jax"}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
 
 
 @pytest.mark.usefixtures("cpu")

@@ -17,6 +17,7 @@ from digit_vae.errors import UserError
 from digit_vae.mnist import IdxFile, SourceError
 from digit_vae.params import FetchParams
 
+USTAR = b"ustar\x0000"
 LIMIT = 100_000
 CONTENT = bytes(range(256)) * 4
 
@@ -155,6 +156,21 @@ def test_a_member_is_read_by_its_exact_name():
     assert mnist.tar_member(tar_of("package/data/file"), "package/data/file", maximum_bytes=LIMIT) == CONTENT
 
 
+def header(size, kind=b"0"):
+    """That of a tar's member, whose field of the size has these 12 bytes."""
+    block = bytearray(512)
+    block[:6], block[100:108], block[124:136], block[156:157], block[257:265] = (
+        b"member",
+        b"0000644\0",
+        size,
+        kind,
+        USTAR,
+    )
+    block[148:156] = b" " * 8
+    block[148:156] = b"%06o\0 " % sum(block)
+    return bytes(block)
+
+
 @pytest.mark.parametrize(
     ("archive", "reason"),
     [
@@ -169,8 +185,20 @@ def test_a_member_is_read_by_its_exact_name():
         (tar_of("package/data/file")[:700], "damaged"),
         (b"no archive" * 100, "damaged"),
         (b"", "damaged"),
+        (header(bytes(12)) + header(b"\xff" * 10 + b"\xfe\x00"), "lead back"),  # a size of -512
+        (header(b"\x80" + b"\xff" * 11), "damaged"),
+        (
+            header(bytes(12))
+            + header(b"%011o\0" % 14, b"x")
+            + b"14 size=-1536\n".ljust(512, b"\0")
+            + header(bytes(12)),
+            "lead back",
+        ),
     ],
-    ids=["outside", "root", "roundabout", "hard link", "pipe", "link", "folder", "large", "cut", "garbage", "empty"],
+    ids=[
+        *("outside", "root", "roundabout", "hard link", "pipe", "link", "folder", "large", "cut", "garbage", "empty"),
+        *("backwards", "endless", "extended backwards"),
+    ],
 )
 def test_tar_member_refuses(archive, reason):
     with pytest.raises(SourceError, match=reason):

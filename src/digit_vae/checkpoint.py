@@ -8,12 +8,14 @@ import hashlib
 import io
 import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from digit_vae.files import json_bytes, npz_bytes
 
+CHECKPOINTS = Path("checkpoints")
 DIGEST_BYTES = 32
 DESCRIPTION = "description"
 

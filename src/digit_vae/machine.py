@@ -7,6 +7,7 @@ import time
 from importlib.metadata import version
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 from digit_vae.errors import UserError
@@ -28,6 +29,10 @@ def select_device(device: str) -> dict:
     TensorFlow; calling it again with the same device changes nothing.
     Raises: UserError when `device` is "gpu" and TensorFlow sees none.
     """
+    # What a user's keras.json may have otherwise; the backend was chosen in __init__.py, before Keras was imported.
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
         raise UserError(

@@ -197,10 +197,25 @@ def npm_archive(package: str, *, maximum_bytes: int, timeout_seconds: float) -> 
         raise SourceError("npm pack left no single archive") from error
 
 
+class _ReadOnce(io.BytesIO):
+    """Lets tarfile read about as much as there is: a size below 0 leads it back, for ever (CVE-2025-8194)."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self._left = 3 * len(content)
+
+    def read(self, size: int | None = -1) -> bytes:
+        content = super().read(size)
+        self._left -= len(content)
+        if self._left < 0:
+            raise tarfile.ReadError("its members lead back to one another")
+        return content
+
+
 def tar_member(archive: bytes, name: str, *, maximum_bytes: int) -> bytes:
     """The regular file `name` in an uncompressed tar. Raises: SourceError."""
     try:
-        with tarfile.open(fileobj=io.BytesIO(archive), mode="r:") as tar:
+        with tarfile.open(fileobj=_ReadOnce(archive), mode="r:") as tar:
             member = tar.getmember(name)
             opened = tar.extractfile(member) if member.isreg() else None
             if opened is None:
@@ -208,7 +223,7 @@ def tar_member(archive: bytes, name: str, *, maximum_bytes: int) -> bytes:
             return _bounded(opened, maximum_bytes)
     except KeyError as error:
         raise SourceError(f"the archive holds no {name}") from error
-    except (tarfile.TarError, ValueError) as error:
+    except (tarfile.TarError, ValueError, OverflowError) as error:
         raise SourceError(f"the archive is damaged ({error})") from error
 
 

@@ -76,10 +76,10 @@ gpu_share = Check(
     lambda value: number(0, 1, above=True).accepts(value) or (number(1, 8).accepts(value) and value == int(value)),
 )
 flag = Check("true or false", lambda value: isinstance(value, bool))
-text = Check("a text that is not empty", lambda value: isinstance(value, str) and bool(value.strip()))
+text = Check("a printable text", lambda value: isinstance(value, str) and value.isprintable() and bool(value.strip()))
 https_address = Check(
     "an https:// address that ends in /",
-    lambda value: isinstance(value, str) and re.fullmatch(r"https://[^\s@]+/", value) is not None,
+    lambda value: isinstance(value, str) and re.fullmatch(r"https://[!-?A-~]+/", value) is not None,
 )
 npm_package = Check(
     "name@version of an npm package",
@@ -410,9 +410,15 @@ def _shown(value: object) -> str:
 
 
 class _StrictLoader(yaml.SafeLoader):
-    """YAML's safe loader, which also refuses repeated keys, tags and aliases (plain values need neither), and reads
-    1e-5 as a number (as YAML 1.2, and DVC, do).
+    """YAML's safe loader, which also refuses repeated keys, tags and aliases (plain values need neither).
+
+    Numbers are decimal, 1e-5 too (as in YAML 1.2, and for DVC). 010, 0x10 and 1:30 are texts: DVC may read others.
     """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - PyYAML's own way
+        first: [(tag, pattern) for tag, pattern in resolvers if not tag.endswith((":int", ":float"))]
+        for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node:
         event = self.peek_event()
@@ -430,6 +436,8 @@ class _StrictLoader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+"), list("-+.0123456789")
-)
+for _kind, _pattern in {
+    "int": r"[-+]?(0|[1-9]\d*)$",
+    "float": r"([-+]?(\d+\.\d*|\.\d+)|[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN))$",
+}.items():
+    _StrictLoader.add_implicit_resolver(f"tag:yaml.org,2002:{_kind}", re.compile(_pattern), list("-+.0123456789"))

@@ -29,9 +29,9 @@ class Tolerance(NamedTuple):
     """How far a number may be from the published one.
 
     In nats per image: `epoch` for a loss of any epoch but the last, `loss` for one of the last and in the metrics, and
-    for the log-likelihood and its bounds, `kl` for the KL loss in the metrics and the parts that it is split into.
+    for the log-likelihood and its bounds, `kl` for the KL loss of any epoch, in the metrics and what it is made of.
     `share` for what the latent space and the images are worth: of 1, or of the published number where that is larger.
-    `rest` for all other metrics, such as counts of units.
+    `rest` for all else: counts of units, the KL of single dimensions, errors of estimates.
     """
 
     epoch: float
@@ -112,7 +112,9 @@ def compare(run: str, published: Evidence, anew: Evidence, tolerance: Tolerance)
     if exact:
         deviations += _tensors(run, published.weights, anew.weights)
         deviations += _hashes(run, published.md5, anew.md5)
-    counted = f"{len(anew.history['epochs'])} epochs and {len(flat(anew.metrics))} metrics"
+    metrics = flat(anew.metrics).items()
+    held = sum(math.isfinite(allowed.of(*metric)) for metric in metrics)
+    counted = f"{len(anew.history['epochs'])} epochs and {held} of {len(metrics)} metrics"
     how = f"{len(FILES)} files byte for byte, {anew.bytes:,} bytes" if exact else f"{counted} within tolerances"
     return Compared(run, how, deviations)
 
@@ -227,10 +229,12 @@ def _first_epoch(
         number = expected["epoch"]
         names = sorted(expected.keys() | received.keys())
         losses = allowed.loss if number == len(published) else allowed.epoch
-        for is_health, limit in ((False, losses), (True, allowed.rest)):
+        limits = {name: allowed.kl if name.endswith("kl_loss") else losses for name in names}
+        limits |= {name: allowed.rest for name in names if name.startswith("health.")}
+        for is_health in (False, True):
             found = [
                 deviation
-                for name in names
+                for name, limit in limits.items()
                 if name.startswith("health.") == is_health
                 for deviation in _apart(run, f"epoch {number}, {name}", expected.get(name), received.get(name), limit)
             ]
