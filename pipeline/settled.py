@@ -26,12 +26,17 @@ class Settled(NamedTuple):
     store: str | None
 
 
+NOTHING = Settled([], "", None)
+
+
 def read_settled() -> Settled:
-    """What the last call left behind; nothing where that cannot be read."""
+    """What the last call left behind; nothing where that cannot be read, or is not what a call leaves."""
     try:
-        return Settled(**read_json(STAMP, made_by="", keys=Settled._fields))
+        settled = Settled(**read_json(STAMP, made_by="", keys=Settled._fields))
     except (TypeError, UserError):
-        return Settled([], "", None)
+        return NOTHING
+    of_graphs = isinstance(settled.graphs, list) and {*map(type, settled.graphs)} <= {str}
+    return settled if of_graphs and {type(settled.files), type(settled.store)} <= {str, type(None)} else NOTHING
 
 
 def write_settled(settled: Settled) -> None:

@@ -299,7 +299,7 @@ def main() -> None:
     arguments = parse_arguments()
     params, started = load_params(), time.monotonic()
     chosen = chosen_runs(params, arguments.runs)
-    commit = git_commit()  # asked first: without its certificate, the working tree differs from the commit
+    commit = git_commit()  # asked first: the files are copied next
     note = {"note": UNCOMMITTED} if commit and commit.endswith("-dirty") else {}
     if note:
         print(f"warning: {UNCOMMITTED}", file=sys.stderr)

@@ -39,3 +39,22 @@ def test_git_commit_says_which_and_whether_it_was_changed(checkout):
     assert git_commit() == commit
     Path("file").write_text("two")
     assert git_commit() == f"{commit}-dirty"
+
+
+def test_new_code_is_a_change_and_new_results_or_another_certificate_are_none(checkout):
+    checkout("init")
+    for name in ("reports/certificate.md", ".gitignore"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("*.pyc")
+        checkout("add", name)
+    checkout("commit", "-m", "one")
+    commit = checkout("rev-parse", "HEAD")
+    Path("reports/certificate.md").write_text("another")
+    Path("reports/new.json").write_text("")
+    Path("src").mkdir()
+    Path("src/new.pyc").write_text("")
+    assert git_commit() == commit
+    Path("reports/certificate.md").unlink()
+    assert git_commit() == commit
+    Path("src/new.py").write_text("")
+    assert git_commit() == f"{commit}-dirty"

@@ -114,8 +114,9 @@ def test_a_second_call_asks_nobody(call, made):
     touch(made / "models/baseline-0/history.json")
     assert call()[0] == [("dvc.yaml",), "MLflow"]
     assert call()[0] == []
-    (made / settled.STAMP).write_text("{")
-    assert call()[0] == [("dvc.yaml",), "MLflow"]
+    for damage in ("{", '{"graphs": null, "files": "", "store": null}', '{"graphs": [[]], "files": "", "store": null}'):
+        (made / settled.STAMP).write_text(damage)
+        assert call()[0] == [("dvc.yaml",), "MLflow"]
 
 
 @pytest.mark.usefixtures("made")

@@ -1,6 +1,7 @@
 import json
 import os
 import re
+import shutil
 import socket
 import sqlite3
 import subprocess
@@ -87,6 +88,20 @@ def test_an_evaluation_brings_metrics_and_figures(mlflow_project, run_stage):
         "samples.npz",
         "timings.json",
     }
+
+
+def test_figures_that_were_deleted_are_lacking_until_track_draws_them_again(mlflow_project, run_stage, capsys):
+    write_run(mlflow_project, "baseline-0")
+    assert run_stage(track.main) == 0
+    before = stored(mlflow_project)[1]
+    (figures,) = mlflow_project.glob("mlartifacts/*/artifacts/figures/loss_curves.png")
+    shutil.rmtree(figures.parent)
+    assert run_stage(track.main, "--verify") == 0
+    assert "lacks artifact figures: `make track` completes it" in capsys.readouterr().out
+    assert run_stage(track.main) == run_stage(track.main) == 0
+    summaries = capsys.readouterr().out.splitlines()
+    assert [re.search(r", (\d) of them brought", line)[1] for line in summaries] == ["1", "0"]
+    assert stored(mlflow_project)[1] == before
 
 
 def test_the_classifier_and_the_reports_figures_and_tables_are_one_run(mlflow_project, run_stage, capsys):
@@ -184,6 +199,19 @@ def test_verify_says_what_a_run_lacks_and_track_completes_it(mlflow_project, run
     assert run_stage(track.main) == 0
     assert run_stage(track.main, "--verify") == 0
     assert "0 incomplete\n" in capsys.readouterr().out
+
+
+def test_a_renamed_run_is_there_under_a_false_name_until_track_names_it(mlflow_project, run_stage, capsys):
+    write_run(mlflow_project, "baseline-0")
+    assert run_stage(track.main) == 0
+    run_id = logged(mlflow_project)["baseline-0"].info.run_id
+    client = MlflowClient(tracking_uri=f"sqlite:///{mlflow_project / 'mlflow.db'}")
+    client.update_run(run_id, name="the best")
+    assert run_stage(track.main, "--verify") == 1
+    out = capsys.readouterr().out
+    assert "0 not there\n" in out
+    assert f"baseline-0 ({run_id}) claims run name the best, the files say baseline-0\n" in out
+    assert run_stage(track.main) == run_stage(track.main, "--verify") == 0
 
 
 def test_a_damaged_file_is_one_line(mlflow_project, run_stage, capsys):

@@ -14,6 +14,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
+import psutil
 import pytest
 from mlflow import MlflowClient
 from mlflow.artifacts import download_artifacts
@@ -254,6 +255,16 @@ def test_what_was_deleted_comes_back(tracker, client, make_record, mlflow_projec
     assert tracker.sync([record], {}).brought == [record.name]
     assert content(client, run) == before
 
+    with sqlite3.connect(mlflow_project / "mlflow.db") as connection:  # MLflow itself deletes no inputs
+        connection.execute("DELETE FROM inputs")
+    (lacking,) = (each.lacking for each in tracker.audit([record], {}) if each.run == record.name)
+    assert lacking == [
+        f"dataset train_images {'a' * 36}",
+        f"dataset fold_0 {record.history['data']['validation'][:36]}",
+    ]
+    assert tracker.sync([record], {}).brought == [record.name]
+    assert content(client, run) == before
+
     client.delete_experiment(run.info.experiment_id)
     assert Tracker(mlflow_project).sync([record], {}).unchanged == [record.name]
     assert content(client, runs_named(client, record.name)[0]) == before
@@ -286,6 +297,17 @@ def test_a_deleted_run_and_a_deleted_parent_come_back_as_one_family(tracker, cli
         assert {state for state, _ in audit(*records)} == {"present"}
 
 
+def test_a_renamed_run_and_a_renamed_parent_get_their_names_back(tracker, client, make_record):
+    record = make_record()
+    tracker.sync([record], {})
+    before = [content(client, *runs_named(client, name)) for name in ("baseline-0", "baseline")]
+    for name in ("baseline-0", "baseline"):
+        client.update_run(runs_named(client, name)[0].info.run_id, name="the best")
+    assert {each.run for each in tracker.audit([record], {})} == {"baseline-0", "baseline"}
+    assert tracker.sync([record], {}).unchanged == ["baseline-0"]
+    assert [content(client, *runs_named(client, name)) for name in ("baseline-0", "baseline")] == before
+
+
 def test_a_run_of_a_dead_process_is_closed_at_its_last_sign_of_life(tracker, client, make_record):
     record = make_record()
     tracker.start(as_started(record))
@@ -311,6 +333,18 @@ def test_another_process_with_the_same_number_is_not_the_writer(tracker, client,
     writer = run.data.tags[WRITER].rsplit(" ", 1)[0]
     client.set_tag(run.info.run_id, WRITER, f"{writer} {STARTED}")
     assert tracker.sync([], {}).killed == ["baseline-0"]
+
+
+def test_a_killed_writer_that_nobody_waited_for_is_dead(tracker, client, make_record):
+    tracker.start(as_started(make_record()))
+    (run,) = runs_named(client, "baseline-0")
+    with subprocess.Popen(["sleep", "60"]) as process:
+        started = psutil.Process(process.pid).create_time()
+        client.set_tag(run.info.run_id, WRITER, f"{socket.gethostname()} {process.pid} {started}")
+        assert tracker.sync([], {}).killed == []
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and still in the table of processes
+        assert tracker.sync([], {}).killed == ["baseline-0"]
 
 
 @pytest.mark.parametrize("writer", ["", "me", "me myself I", "localhost 1", f"{socket.gethostname()} -1 0", "a 1 nan"])
@@ -467,6 +501,13 @@ def test_a_moved_folder_is_an_error_that_says_what_to_do(mlflow_project):
         Tracker(moved)
 
 
+def test_a_database_with_options_in_its_address_is_made_there(project, mlflow_tables, monkeypatch):
+    monkeypatch.setattr(tracking, "_create_database", lambda path: shutil.copy(mlflow_tables, path))
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{project / 'x.db'}?timeout=5")
+    Tracker(project)
+    assert {path.name for path in project.iterdir()} == {"params.yaml", "x.db", "x.db.lock"}
+
+
 def test_a_folder_that_cannot_be_written_is_an_error(mlflow_project):
     (mlflow_project / "mlflow.db.lock").mkdir()
     with pytest.raises(UserError, match=r"MLflow at sqlite:\S+ failed: .*Is a directory"):
@@ -534,8 +575,17 @@ def test_a_stale_run_that_says_it_is_current_is_named(tracker, audit, make_recor
             lambda client, run, _: client.set_terminated(run, "FINISHED", STARTED_MS + 5),
             rf"start and end \({STARTED_MS}, {STARTED_MS + 5}\), the files say \({STARTED_MS}, \d+\)",
         ),
+        (lambda client, run, _: client.update_run(run, name="the best"), "run name the best, the files say baseline-0"),
         (lambda client, run, _: client.log_param(run, "layers", 9), "param layers 9, the files say None"),
         (lambda client, run, _: client.log_text(run, "x", "new.txt"), "artifact new.txt, which the files do not have"),
+        (
+            lambda client, run, _: client.log_text(run, "x", "deep/metrics.json"),
+            "artifact deep/metrics.json, which the files do not have",
+        ),
+        (
+            lambda client, run, _: client.log_inputs(run, datasets=[tracking._dataset("new", "b" * 64, "training")]),
+            "dataset new b{36} training, the files say None",
+        ),
         (
             lambda client, run, _: client.log_text(run, "{}", "history.json"),
             "artifact history.json with another content than the file has",

@@ -2,11 +2,25 @@
 
 import subprocess
 
+CODE = ("pipeline", "src")
+
 
 def git_commit() -> str | None:
-    """The commit of the working tree, with "-dirty" when tracked files differ from it; None outside a checkout."""
-    command = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--match="]
+    """The commit of the working tree; None outside a checkout.
+
+    It ends in "-dirty" when tracked files differ from it, or code is there that git neither tracks nor ignores. The
+    certificate, which `make verify` removes and writes anew, is about the commit and not of it.
+    """
+    if commit := _git("rev-parse", "--verify", "--quiet", "HEAD"):
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!reports/certificate.*")
+        untracked = _git("ls-files", "--others", "--exclude-standard", "--", *CODE)
+        return f"{commit}-dirty" if changed or untracked else commit
+    return None
+
+
+def _git(*arguments: str) -> str:
+    """What git prints; nothing where it fails or is missing."""
     try:
-        return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip() or None
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
     except FileNotFoundError:
-        return None
+        return ""

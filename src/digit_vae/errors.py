@@ -24,6 +24,7 @@ def exit_status(command: Callable[[], None]) -> int:
 
 def masked(text: str) -> str:
     """`text` without the passwords and tokens of the addresses in it; what only may be one goes, too."""
-    text = re.sub(r"://([^\s/:@]*):\S*@", r"://\1:***@", text)
+    text = re.sub(r"://([^\s/:@]*):(?:\S*|[^/\n]*)@", r"://\1:***@", text)  # a blank may be in one, before any slash
     text = re.sub(r"://[^\s/:@]+@", "://***@", text)
-    return re.sub(r"((?:password|token)=)[^&\s]+", r"\1***", text, flags=re.IGNORECASE)
+    keys = "password|passwd|pwd|token|api_?key|secret"
+    return re.sub(rf"((?:{keys})(?:=|%3D))[^&;\s]+", r"\1***", text, flags=re.IGNORECASE)

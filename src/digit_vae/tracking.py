@@ -15,7 +15,7 @@ import tempfile
 import textwrap
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -60,6 +60,9 @@ CHECKOUT = "digit_vae.checkout"  # the host and folder that brought a run in, or
 WRITER = "digit_vae.writer"  # the process that made a run, or logs it while it trains
 PARENT = "mlflow.parentRunId"
 
+NAME = "run name"  # among the values of `Claims`
+FIGURES = "figures"  # the folder of these artifacts
+
 # What a run is to the present files: of them, of them with something lacking, of earlier ones, still at work on them.
 PRESENT, INCOMPLETE, SUPERSEDED, TRAINING = "present", "incomplete", "superseded", "training"
 
@@ -72,14 +75,15 @@ SILENT_SECONDS = 24 * 3600  # after which a process on another host counts as de
 class Record:
     """What the files say of one run; while it trains, history and timings as far as it got.
 
-    files: those that become artifacts, by artifact name. figures: PNG files drawn from one of these, by file name.
+    files: those that become artifacts, by artifact name. figures: PNG files drawn from one of these, by file name;
+    None for a run that has none.
     """
 
     history: Mapping
     timings: Mapping
     metrics: Mapping = field(default_factory=dict)
     files: Mapping[str, Path] = field(default_factory=dict)
-    figures: Callable[[str], Mapping[str, bytes]] = lambda _: {}
+    figures: Callable[[str], Mapping[str, bytes]] | None = None
 
     @property
     def name(self) -> str:
@@ -119,7 +123,8 @@ class Synced(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """What a run says. points: name, epoch and value of each metric of an epoch; files: SHA-256 by name.
+    """What a run says. points: name, epoch and value of each metric of an epoch; files: SHA-256 by name, or "" of a
+    folder.
 
     values: all else, by kind and name; times: start and end in milliseconds, None where the files do not tell.
     """
@@ -153,7 +158,8 @@ class Tracker:
         root = root.resolve()
         own = root / DATABASE
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{own}"
-        database = Path(self.uri.removeprefix("sqlite:///")) if self.uri.startswith("sqlite:///") else None
+        path = self.uri.removeprefix("sqlite:///").partition("?")[0]  # options such as ?timeout=5 may follow
+        database = Path(path) if self.uri.startswith("sqlite:///") else None
         self._is_shared = database != own
         self._checkout = f"{socket.gethostname()}:{root}"
         self._lock = Path(f"{database or own}.lock")
@@ -222,8 +228,9 @@ class Tracker:
     def audit(
         self, records: Sequence[Record], comparisons: Mapping[str, Comparison], overview: Record | None = None
     ) -> list[Audited]:
-        """Holds what MLflow has against the files (figures aside, which follow from them), and changes nothing.
+        """Holds what MLflow has against the files, and changes nothing.
 
+        Of figures, which follow from the files, it asks only for their folder.
         Runs of other checkouts are not spoken of, unless they are those that the present files came from.
         """
         expected = list(_expected(records, _families(records, comparisons, overview)))
@@ -235,7 +242,8 @@ class Tracker:
 
     def _audited(self, run: Run, claims: Claims | None, living: Set[str], ids: Set[str]) -> Audited:
         """living: see `_living`. ids: those of all runs."""
-        tags, name, run_id = run.data.tags, run.info.run_name, run.info.run_id
+        tags, run_id = run.data.tags, run.info.run_id
+        name = str(claims.values[NAME]) if claims else run.info.run_name
         is_open, is_current = run.info.status == "RUNNING", tags.get(CURRENT) == "true"
         if run_id in living and (is_open or claims is None):
             return Audited(name, run_id, TRAINING, [])
@@ -257,20 +265,29 @@ class Tracker:
         histories = {name: self._client.get_metric_history(run.info.run_id, name) for name in by_epoch}
         points = {(name, point.step, point.value) for name, history in histories.items() for point in history}
         finals = {name: value for name, value in run.data.metrics.items() if name not in by_epoch}
-        values = _values(params=run.data.params, metrics=finals, tags=run.data.tags)
+        values = _values(params=run.data.params, metrics=finals, tags=run.data.tags) | {NAME: run.info.run_name}
+        values |= _inputs(run.inputs.dataset_inputs)
         values = {name: value for name, value in values.items() if name in claims.values or not name.startswith("tag ")}
         times = (run.info.start_time, run.info.end_time) if run.info.status == "FINISHED" else None
         with tempfile.TemporaryDirectory() as folder:
             files = {
-                each.path: sha256(Path(self._client.download_artifacts(run.info.run_id, each.path, folder)))
-                for each in self._client.list_artifacts(run.info.run_id)
-                if not each.is_dir
+                path: "" if is_dir else sha256(Path(self._client.download_artifacts(run.info.run_id, path, folder)))
+                for path, is_dir in self._artifacts(run.info.run_id, claims.files)
             }
         return Claims(points, values, files, times)
 
+    def _artifacts(self, run_id: str, whole: Container[str], path: str | None = None) -> Iterator[tuple[str, bool]]:
+        """The path of each artifact, and whether it is a folder: one of `whole`, others are looked into."""
+        for each in self._client.list_artifacts(run_id, path):
+            if each.is_dir and each.path not in whole:
+                yield from self._artifacts(run_id, whole, each.path)
+            else:
+                yield each.path, each.is_dir
+
     def _bring_run(self, run: Run, record: Record) -> bool:
         """Brings the files of a run in, and says whether there was anything to do."""
-        if self._is_complete(run, record.files):
+        is_complete = self._is_complete(run, record.files, record.figures is not None)
+        if is_complete and _inputs(_datasets(record.history)).keys() <= _inputs(run.inputs.dataset_inputs).keys():
             return False
         self._log(run.info.run_id, record)
         self._complete(run, record, flat(record.metrics), record.files, record.figures)
@@ -282,7 +299,7 @@ class Tracker:
         for children, (content, files) in families:
             parent = self._ensure_parent(children[0], known)
             parents.add(parent.info.run_id)
-            if not self._is_complete(parent, files):
+            if not self._is_complete(parent, files, drawn=False):
                 last = max(children, key=lambda child: child.timings["finished_at"])
                 self._complete(parent, last, flat(content), files)
         return parents
@@ -300,14 +317,16 @@ class Tracker:
         return self._ensure(record.variant, record, record.parent_identity, {"variant": record.variant}, known)
 
     def _ensure(self, name: str, record: Record, identity: dict, tags: dict, known: list[Run]) -> Run:
-        """The run with the tags `identity`, and with `tags`; where `known` has none, it is made, and added to `known`.
+        """The run with the tags `identity`, and with `name` and `tags`; where `known` has none, it is made and added.
 
-        A tag may be another one where it was edited, or where the parent that it names was deleted.
+        The name or a tag may be another one where it was edited, or where the parent that it names was deleted.
         """
         for run in known:
             if identity.items() <= run.data.tags.items():
                 for tag, value in tags.items():
                     self._set_tag(run, tag, value)
+                if run.info.run_name != name:
+                    self._client.update_run(run.info.run_id, name=name)
                 return run
         tags = identity | tags | {CURRENT: "true", CHECKOUT: self._checkout, WRITER: _this_process()}
         started = _milliseconds(record.timings["started_at"])
@@ -336,13 +355,14 @@ class Tracker:
         record: Record,
         values: Mapping[str, float],
         files: Mapping[str, Path],
-        figures: Callable[[str], Mapping[str, bytes]] = lambda _: {},
+        figures: Callable[[str], Mapping[str, bytes]] | None = None,
     ) -> None:
         """Logs what is known at the end of a run (or a parent): final metrics and files; then, that it is complete."""
         run_id, finished = run.info.run_id, _milliseconds(record.timings["finished_at"])
         self._log_params(run, record)
         self._log_final(run, values, finished)
-        self._upload(run_id, {name: files[name] for name in self._stale(run, files)}, figures)
+        stale = self._stale(run, files, figures is not None)
+        self._upload(run_id, {name: files[name] for name in stale}, figures or (lambda _: {}))
         self._client.set_terminated(run_id, "FINISHED", finished)
         self._client.set_tag(run_id, FILES, _digests(files))
 
@@ -357,7 +377,7 @@ class Tracker:
 
     def _upload(self, run_id: str, files: Mapping[str, Path], figures: Callable[[str], Mapping[str, bytes]]) -> None:
         with tempfile.TemporaryDirectory() as folder:
-            drawn = Path(folder) / "figures"
+            drawn = Path(folder) / FIGURES
             drawn.mkdir()
             for name, path in files.items():
                 shutil.copyfile(path, Path(folder) / name)
@@ -365,16 +385,21 @@ class Tracker:
                     (drawn / title).write_bytes(content)
             self._client.log_artifacts(run_id, folder)
 
-    def _is_complete(self, run: Run, files: Mapping[str, Path]) -> bool:
+    def _is_complete(self, run: Run, files: Mapping[str, Path], drawn: bool) -> bool:
         tagged = run.data.tags.get(FILES) == _digests(files)
-        return tagged and run.info.status == "FINISHED" and not self._stale(run, files)
+        return tagged and run.info.status == "FINISHED" and not self._stale(run, files, drawn)
 
-    def _stale(self, run: Run, files: Mapping[str, Path]) -> list[str]:
-        """The names of those files that MLflow does not have in their present content."""
+    def _stale(self, run: Run, files: Mapping[str, Path], drawn: bool) -> list[str]:
+        """The names of those files that MLflow does not have in their present content, or whose figures are gone.
+
+        drawn: whether there are figures of the files.
+        """
         logged = run.data.tags.get(FILES, "")  # not parsed: it may have been edited
         # By its address, which is known: the client would ask the store for it, and that is most of what a look costs.
         listed = list_artifacts(artifact_uri=run.info.artifact_uri, tracking_uri=self.uri)
         there = {PurePosixPath(artifact.path).name for artifact in listed}
+        if drawn and FIGURES not in there:
+            return list(files)
         return [name for name, path in files.items() if name not in there or _digests({name: path})[1:-1] not in logged]
 
     def _kill(self, run: Run) -> None:
@@ -485,13 +510,22 @@ def _expected(
         metrics = [metric for losses, timing in epochs for metric in _epoch_metrics(losses, timing)]
         points = {(metric.key, metric.step, metric.value) for metric in metrics}
         values = _values(params=_params(record), metrics=flat(record.metrics), tags=_tags(record))
-        files = {name: sha256(path) for name, path in record.files.items()}
+        values |= {NAME: record.name} | _inputs(_datasets(record.history))
+        files = {name: sha256(path) for name, path in record.files.items()} | ({FIGURES: ""} if record.figures else {})
         times = tuple(_milliseconds(record.timings[name]) for name in ("started_at", "finished_at"))
         yield record.identity, Claims(points, values, files, times)
     for children, (content, files) in families:
-        values = _values(params=_params(children[0]), metrics=flat(content), tags={})
+        values = _values(params=_params(children[0]), metrics=flat(content), tags={}) | {NAME: children[0].variant}
         digests = {name: sha256(path) for name, path in files.items()}
         yield children[0].parent_identity, Claims(set(), values, digests)
+
+
+def _inputs(datasets: Iterable[DatasetInput]) -> dict[str, object]:
+    """What each dataset is to a run ("training"), by its name and digest."""
+    return {
+        f"dataset {each.dataset.name} {each.dataset.digest}": next((tag.value for tag in each.tags), None)
+        for each in datasets
+    }
 
 
 def _values(**kinds: Mapping[str, object]) -> dict[str, object]:
@@ -591,8 +625,13 @@ def _this_process() -> str:
 
 
 def _is_running(process: int, started: float) -> bool:
-    """Whether the process of this host with that number is the one that started then, in seconds since the epoch."""
+    """Whether the process of this host with that number is the one that started then, in seconds since the epoch.
+
+    One that was killed, and not yet waited for by its parent, is gone.
+    """
     try:
-        return abs(psutil.Process(process).create_time() - started) < SAME_START_SECONDS
+        found = psutil.Process(process)
+        is_same = abs(found.create_time() - started) < SAME_START_SECONDS
+        return is_same and found.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:
         return False
