@@ -58,11 +58,14 @@ TEST_IMAGES = Path("data/raw") / mnist.TEST_IMAGES.name
 
 
 def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
-    """The runs called `names`, or all; where none is named, plot.first_run and the first fold of each variant that is
-    not extended, or the one run of those without folds.
+    """The runs called `names`, or all that are published; where none is named, plot.first_run and the first fold of each
+    variant that is not extended, or the one run of those without folds.
     """
     if list(names) == ["all"]:
-        return list(runs(params))
+        unpublished = [run for run in runs(params, extended=True) if not copy_of(run, "history.json").is_file()]
+        if unpublished:
+            print(f"not published, and so left out: {', '.join(run.name for run in unpublished)}")
+        return [run for run in runs(params) if run not in unpublished]
     if names:
         return [find_run(params, name) for name in dict.fromkeys(names)]
     unfolded = {name for name, variant in params.variants.items() if FOLDS not in variant.splits}

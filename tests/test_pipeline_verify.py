@@ -158,6 +158,13 @@ def test_runs_are_chosen_by_name_or_all(run_verify):
     assert "there is no run 'dropout-7'" in out
 
 
+def test_what_is_not_published_is_named_and_left_out_of_all(published, run_verify):
+    (published / "reports/extended/runs/beta_2-0.history.json").unlink()
+    _, out, asked = run_verify("--runs", "all")
+    assert "not published, and so left out: beta_2-0\n" in out
+    assert {"beta_2-0", "beta_2-1"} & set(asked[1]) == {"beta_2-1"}
+
+
 def test_an_extended_run_is_verified_by_its_name(run_verify):
     status, out, asked = run_verify("--runs", "beta_2-1")
     assert status == 0, out
