@@ -58,8 +58,8 @@ TEST_IMAGES = Path("data/raw") / mnist.TEST_IMAGES.name
 
 
 def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
-    """The runs called `names`, or all that are published; where none is named, plot.first_run and the first fold of each
-    variant that is not extended, or the one run of those without folds.
+    """The runs called `names`, or all that are published; where none is named, plot.first_run and the first fold of
+    each variant that is not extended, or the one run of those without folds.
     """
     if list(names) == ["all"]:
         unpublished = [run for run in runs(params, extended=True) if not copy_of(run, "history.json").is_file()]
