@@ -3,6 +3,7 @@
 Of extended runs there is only what git keeps.
 """
 
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from synthetic import plane_map, write_manifest
 
 from digit_vae.files import npz_bytes, write_bytes, write_json, write_npy
 from digit_vae.params import Params, Run, RunParams, load_params, run_params, runs
+from digit_vae.results import Results
+from pipeline import compare, plot
 from pipeline.publish import DIGITS, METRICS, reported_file, shown_beside
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -32,6 +35,14 @@ def write_project(folder: Path, **sections: dict) -> Params:
     write_npy(folder / "data/processed/test_labels.npy", np.arange(TEST_IMAGES, dtype=np.uint8) % 10)
     write_manifest(folder / "data/processed")
     return params
+
+
+def results_of(folder: Path, monkeypatch, **sections: dict) -> Results:
+    """What the report reads of such a project, its variants compared; a test may do what it likes with it."""
+    monkeypatch.chdir(folder)
+    write_project(folder, **({"plot": {"second_run": "baseline-full"}} | sections))
+    compare.main()
+    return copy.deepcopy(plot.load_results(load_params()))
 
 
 def write_run(folder: Path, params: Params, run: Run, generator: np.random.Generator) -> None:

@@ -59,9 +59,7 @@ def sha256(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def test_a_run_becomes_three_files_and_its_events(small_project, run_stage, events, digits, monkeypatch, capsys):
-    calls = []
-    monkeypatch.setattr(training, "train", lambda *given, real=training.train: calls.append(given) or real(*given))
+def test_a_run_becomes_three_files_and_its_events(small_project, run_stage, events, capsys):
     assert run_stage(train.main, "l1_l2-0") == 0
 
     folder = small_project / "models/l1_l2-0"
@@ -93,11 +91,6 @@ def test_a_run_becomes_three_files_and_its_events(small_project, run_stage, even
     stamps = [timings["started_at"], *(epoch["finished_at"] for epoch in timings["epochs"]), timings["finished_at"]]
     assert stamps == sorted(stamps)
 
-    ((_, images, learn, validation_images, _, start),) = calls
-    assert [len(part) for part in start] == [0, 0]
-    np.testing.assert_array_equal(images, digits[:300])
-    np.testing.assert_array_equal(learn, [index for index in range(300) if index % 5])
-    np.testing.assert_array_equal(validation_images, digits[:300:5])
     build_vae(params).load_weights(folder / "model.weights.h5")
 
     start, first, second, end, closed = events
@@ -111,6 +104,20 @@ def test_a_run_becomes_three_files_and_its_events(small_project, run_stage, even
     said = capsys.readouterr().out.splitlines()
     assert said[0] == f"run 7 of {len(runs(load_params()))}: l1_l2-0"
     assert ["epoch 1/2" in said[1], "epoch 2/2" in said[2], len(said)] == [True, True, 3]
+
+
+@pytest.mark.usefixtures("small_project", "events")
+def test_a_fold_learns_from_the_images_of_the_others(run_stage, digits, monkeypatch, capsys):
+    def train_with(_, images, learn, validation_images, __, start):
+        assert [len(part) for part in start] == [0, 0]
+        np.testing.assert_array_equal(images, digits[:300])
+        np.testing.assert_array_equal(learn, [index for index in range(300) if index % 5])
+        np.testing.assert_array_equal(validation_images, digits[:300:5])
+        raise UserError("this was all to be seen")
+
+    monkeypatch.setattr(training, "train", train_with)
+    assert run_stage(train.main, "l1_l2-0") == 1
+    assert "this was all to be seen" in capsys.readouterr().err
 
 
 @pytest.fixture

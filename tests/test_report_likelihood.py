@@ -1,12 +1,9 @@
-import copy
 import re
 
 import pytest
-from example_project import write_project
+from example_project import results_of
 
 from digit_vae import report_likelihood
-from digit_vae.params import load_params
-from pipeline import compare, plot
 
 pytestmark = pytest.mark.usefixtures("no_arguments")
 
@@ -14,12 +11,7 @@ VARIANTS = {"baseline": {"splits": ["full", "folds"]}, "dropout": {"splits": ["f
 
 
 def compared(folder, monkeypatch, **sections):
-    """The results of a project, its variants compared, with which a test may do what it likes."""
-    monkeypatch.chdir(folder)
-    shown = {"plot": {"second_run": "baseline-full"}, "preprocess": {"folds": 2}}
-    write_project(folder, **({"variants": VARIANTS} | shown | sections))
-    compare.main()
-    return copy.deepcopy(plot.load_results(load_params()))
+    return results_of(folder, monkeypatch, **({"variants": VARIANTS, "preprocess": {"folds": 2}} | sections))
 
 
 @pytest.fixture

@@ -1,11 +1,7 @@
-import copy
-
 import pytest
-from example_project import write_project
+from example_project import results_of
 
 from digit_vae import report_recipes
-from digit_vae.params import load_params
-from pipeline import compare, plot
 
 pytestmark = pytest.mark.usefixtures("no_arguments")
 
@@ -25,10 +21,7 @@ LOSSES |= {"warmup": 149.0, "clipped": 156.5, "improved": 149.5, "improved_seed_
 
 
 def read(folder, monkeypatch, variants):
-    monkeypatch.chdir(folder)
-    write_project(folder, variants=variants, plot={"second_run": "baseline-full"}, preprocess={"folds": 2})
-    compare.main()
-    return copy.deepcopy(plot.load_results(load_params()))
+    return results_of(folder, monkeypatch, variants=variants, preprocess={"folds": 2})
 
 
 @pytest.fixture

@@ -1,14 +1,10 @@
-import copy
-
 import numpy as np
 import pytest
-from example_project import write_project
+from example_project import results_of
 from scipy.stats import linregress
 
 from digit_vae import report_runs
-from digit_vae.params import load_params
 from digit_vae.wording import paragraphs
-from pipeline import compare, plot
 
 pytestmark = pytest.mark.usefixtures("no_arguments")
 
@@ -21,10 +17,7 @@ LOSSES = {"baseline": 155.0, "seed_1": 154.0, "seed_2": 157.0, "seed_3": 159.0, 
 
 
 def read(folder, monkeypatch, variants=VARIANTS):
-    monkeypatch.chdir(folder)
-    write_project(folder, variants=variants, plot={"second_run": "baseline-full"})
-    compare.main()
-    return copy.deepcopy(plot.load_results(load_params()))
+    return results_of(folder, monkeypatch, variants=variants)
 
 
 @pytest.fixture

@@ -1,14 +1,11 @@
-import copy
 import re
 
 import numpy as np
 import pytest
-from example_project import write_project
+from example_project import results_of
 
 from digit_vae import report_variants
-from digit_vae.params import load_params
 from digit_vae.wording import paragraphs
-from pipeline import compare, plot
 
 pytestmark = pytest.mark.usefixtures("no_arguments")
 
@@ -17,12 +14,7 @@ VARIANTS = {"baseline": {"splits": ["full", "folds"]}, "dropout": {"splits": ["f
 
 
 def compared(folder, monkeypatch, **sections):
-    """The results of a project, its variants compared, with which a test may do what it likes."""
-    monkeypatch.chdir(folder)
-    variants = {"variants": VARIANTS, "plot": {"second_run": "baseline-full"}, "preprocess": {"folds": 3}}
-    write_project(folder, **(variants | sections))
-    compare.main()
-    return copy.deepcopy(plot.load_results(load_params()))
+    return results_of(folder, monkeypatch, **({"variants": VARIANTS, "preprocess": {"folds": 3}} | sections))
 
 
 @pytest.fixture
