@@ -28,19 +28,28 @@ from pipeline.worker import measure
 PROCESSED = Path("data/processed")
 
 
-def shares(timings: Sequence[dict], seconds: float, cores: int) -> dict[str, float]:
-    """What the cores did for `seconds`, as shares of all their time; timings: the runs' timings.json.
+def shares(timings: Sequence[dict], evaluation: float, seconds: float, cores: int) -> dict[str, float]:
+    """What the cores did for `seconds`, as shares of all their time; timings: the runs' timings.json; evaluation: the
+    seconds of all evaluations.
 
-    "rest" is start-up, evaluation, figures, tracking and DVC, and cores that were idle.
+    "rest" is start-up, figures, tracking and DVC, and cores that were idle.
     """
     epochs = [epoch for timing in timings for epoch in timing["epochs"]]
     spent = {
         "training steps": sum(epoch["train_seconds"] for epoch in epochs),
         "validation": sum(epoch["validation_seconds"] for epoch in epochs),
         "tracing": sum(timing["setup_seconds"] for timing in timings),
+        "evaluation": evaluation,
     }
     spent["rest"] = seconds * cores - sum(spent.values())
     return {name: value / (seconds * cores) for name, value in spent.items()}
+
+
+def evaluation_seconds(folder: Path, run: str) -> float:
+    """From the last file of a run's training to its metrics, since one stage follows the other at once."""
+    written = (folder / "models" / run / "timings.json", folder / "reports/metrics/runs" / f"{run}.json")
+    trained, evaluated = (path.stat().st_mtime for path in written)
+    return evaluated - trained
 
 
 def overhead() -> None:
@@ -49,13 +58,14 @@ def overhead() -> None:
         copy_project(folder, {"plot": {"first_run": "baseline-0", "second_run": "baseline-1"}})
         params = yaml.safe_load((folder / "params.yaml").read_text())
         write_text(folder / "params.yaml", yaml.safe_dump(params | {"variants": {"baseline": {"splits": ["folds"]}}}))
-        reproduce(folder, ("dvc", "repro", "--quiet", "preprocess"))
+        reproduce(folder, ("dvc", "repro", "--quiet", "classifier"))
         started = time.perf_counter()
         reproduce(folder, DRIVER)
         seconds = time.perf_counter() - started
         timings = [read_json(path, made_by="train") for path in sorted(folder.glob("models/*/timings.json"))]
+        evaluation = sum(evaluation_seconds(folder, timing["run"]) for timing in timings)
     print(f"{len(timings)} folds in {seconds:.1f} s on {os.cpu_count()} cores, of whose time:")
-    for name, share in shares(timings, seconds, os.cpu_count()).items():
+    for name, share in shares(timings, evaluation, seconds, os.cpu_count()).items():
         print(f"{100 * share:5.1f} % {name}")
 
 
