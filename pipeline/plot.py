@@ -98,7 +98,7 @@ def further_figures(results: Results) -> dict[str, figures.Figure]:
     drawn = {}
     if results.benchmarks:
         drawn["epoch_seconds"] = figures.epoch_seconds(epoch_seconds(results.benchmarks))
-    if results.compared:
+    if results.judged:
         panels = {title: differences(results, metric) for metric, title in COMPARED.items()}
         drawn["ablation"] = figures.ablation(panels)
     if sweep := results.betas():
@@ -131,11 +131,12 @@ def seed_figures(results: Results) -> dict[str, figures.Figure]:
 
 
 def differences(results: Results, metric: str) -> dict[str, tuple[np.ndarray, Difference, tuple[float, float]]]:
-    """For each compared variant: difference on each fold, the mean's with its interval, the bootstrap's interval."""
-    found = {name: results.variants[name]["validation"][metric] for name in results.compared}
+    """For each judged variant: difference on each fold, the mean's with its interval, the bootstrap's interval."""
+    folds = results.fold_differences(metric)
+    found = {name: results.variants[name]["validation"][metric] for name in results.judged}
     return {
-        name: (folds, difference(found[name]), (found[name]["bootstrap_low"], found[name]["bootstrap_high"]))
-        for name, folds in results.fold_differences(metric).items()
+        name: (folds[name], difference(its), (its["bootstrap_low"], its["bootstrap_high"]))
+        for name, its in found.items()
     }
 
 

@@ -9,6 +9,7 @@ reports/published/manifest.json                          that of data/processed/
 reports/extended/runs/<run>.history.json, .timings.json  byte for byte those of extended/models/<run>/
 reports/extended/runs/<run>.digits.npz                   likewise, of the runs that are shown beside others
 reports/metrics/runs/<run>.json                          likewise, of extended/models/<run>/metrics.json
+reports/extended/evaluated.json                          with which params and which classifier these were made
 
 To DVC the copies of extended runs are made by no stage: the report has them as sources and never trains for them.
 """
@@ -19,15 +20,18 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from digit_vae.errors import exit_status
-from digit_vae.files import existing, read_json, write_bytes, write_folder
+from digit_vae.files import existing, read_json, sha256, write_bytes, write_folder, write_json
 from digit_vae.params import Params, Run, load_params, run_params, runs
 
 MANIFEST = Path("data/processed/manifest.json")
 METRICS = Path("reports/metrics/runs")
 PUBLISHED = Path("reports/published")
 EXTENDED = Path("reports/extended/runs")
+EVALUATION = Path("reports/extended/evaluated.json")
+CLASSIFIER = Path("reports/metrics/classifier.json")
 TRAINED = ("history.json", "timings.json")
 DIGITS = "digits.npz"
+EXTENDED_STAGE = "extended/dvc.yaml:publish"
 EVALUATED = ("validation", "test", "likelihood", "latent", "quality")  # the sections of a run's metrics
 
 
@@ -74,15 +78,26 @@ def reported_file(run: Run, file: str) -> Path:
 
 
 def reported(params: Params) -> Params:
-    """`params` with those extended variants alone whose runs are all published, as trained with these params and data.
+    """`params` with those extended variants alone whose runs are all published, as trained with these params and data
+    and as evaluated with these params and this classifier.
 
     Says on standard output which are left out.
     """
-    unpublished = [run for run in runs(params, extended=True) if not _is_published(params, run)]
+    extended = runs(params, extended=True)
+    comparable = (
+        bool(extended) and EVALUATION.is_file() and evaluation(params) == read_json(EVALUATION, made_by=EXTENDED_STAGE)
+    )
+    unpublished = [run for run in extended if not (comparable and _is_published(params, run))]
     left_out = list(dict.fromkeys(run.variant for run in unpublished))
     if left_out:
-        print(f"not in the report before `make extended` trains them as params.yaml has them: {', '.join(left_out)}")
+        print(f"not in the report before `make extended` makes them as params.yaml has them: {', '.join(left_out)}")
     return replace(params, variants={name: each for name, each in params.variants.items() if name not in left_out})
+
+
+def evaluation(params: Params, classifier: Path = CLASSIFIER) -> dict:
+    """With what a run's metrics are made; those of another classifier, or of fewer images, do not compare."""
+    judge = sha256(existing(classifier, made_by="classifier"))
+    return {"params": asdict(params.evaluate), "classifier_metrics_sha256": judge}
 
 
 def _is_published(params: Params, run: Run) -> bool:
@@ -90,7 +105,7 @@ def _is_published(params: Params, run: Run) -> bool:
     files = (METRICS / f"{run.name}.json", *(copy_of(run, file) for file in names))
     if not all(path.is_file() for path in files):
         return False
-    history = read_json(copy_of(run, "history.json"), made_by="extended/dvc.yaml:publish", keys=("params", "data"))
+    history = read_json(copy_of(run, "history.json"), made_by=EXTENDED_STAGE, keys=("params", "data"))
     arrays = read_json(MANIFEST, made_by="preprocess", keys=("sha256",))["sha256"]
     data = {"train_images": arrays.get("train_images.npy"), "validation": arrays.get(run.validation_file)}
     return (history["params"], history["data"]) == (asdict(run_params(params, run)), data)
@@ -107,6 +122,8 @@ def main() -> None:
     for copy, content in contents.items():
         if copy.parent == METRICS:
             write_bytes(copy, content)
+    if extended:
+        write_json(EVALUATION, evaluation(params))
 
 
 if __name__ == "__main__":

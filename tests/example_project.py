@@ -15,7 +15,7 @@ from digit_vae.files import npz_bytes, write_bytes, write_json, write_npy
 from digit_vae.params import Params, Run, RunParams, load_params, run_params, runs
 from digit_vae.results import Results
 from pipeline import compare, plot
-from pipeline.publish import DIGITS, METRICS, reported_file, shown_beside
+from pipeline.publish import CLASSIFIER, DIGITS, EVALUATION, METRICS, evaluation, reported_file, shown_beside
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_IMAGES = 200
@@ -32,6 +32,7 @@ def write_project(folder: Path, **sections: dict) -> Params:
     for run in runs(params):
         write_run(folder, params, run, generator)
     write_judged(folder, params, generator)
+    write_json(folder / EVALUATION, evaluation(params, folder / CLASSIFIER))
     write_npy(folder / "data/processed/test_labels.npy", np.arange(TEST_IMAGES, dtype=np.uint8) % 10)
     write_manifest(folder / "data/processed")
     return params
@@ -90,7 +91,7 @@ def write_samples(path: Path, params: Params, generator: np.random.Generator) ->
 def write_judged(folder: Path, params: Params, generator: np.random.Generator) -> None:
     """What the classifier is worth, and the digits of the runs that are shown beside each other."""
     judge = {"images": TEST_IMAGES, "accuracy": 0.992, "confidence": 0.99, "class_balance": 1.0, "frechet_train": 0.8}
-    write_json(folder / "reports/metrics/classifier.json", judge)
+    write_json(folder / CLASSIFIER, judge)
     for run in shown_beside(params):
         digits = {
             name: generator.integers(0, 256, (10, 28, 28), dtype=np.uint8)

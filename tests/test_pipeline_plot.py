@@ -3,7 +3,7 @@ import re
 import measured
 import numpy as np
 import pytest
-from example_project import write_project
+from example_project import ROOT, results_of, write_project
 from synthetic import write_manifest
 
 from digit_vae.errors import UserError
@@ -53,13 +53,28 @@ def test_the_whole_report_is_written_with_links_that_lead_to_files(tmp_path, mon
     drawn = {"ablation.png", "rate_distortion.png", "seeds.png", "recipes.png"}
     assert names(reports / "figures") == ALWAYS | PLANE | drawn
     tables = ["table_1", "table_1_last", "ablation", "fold_differences", "runs", "latent", "quality", "beta", "seeds"]
-    tables += ["dead_units", "health", "health_runs", "cures", "improved"]
-    tables += [f"likelihood_{protocol}{of}" for protocol in ("grey", "binarised") for of in ("", "_runs")]
+    tables += ["dead_units", "health", "health_runs", "cures", "improved", "latent_differences", "quality_differences"]
+    tables += [f"likelihood_{kind}{of}" for kind in ("grey", "binarised") for of in ("", "_differences", "_runs")]
     assert names(reports / "tables") == {f"{name}.{suffix}" for name in tables for suffix in ("csv", "md")}
     text = (reports / "README.md").read_text()
     assert sorted(re.findall(r"!\[[^\]]+\]\(figures/([^)]+)\)", text)) == sorted(names(reports / "figures"))
-    for link in set(re.findall(r"\]\(([^)]+)\)", text)) - {"benchmarks/README.md"}:  # which no stage writes
-        assert (reports / link).is_file(), link
+    elsewhere = {"benchmarks/README.md", "published", "extended/runs"}  # no stage of this example makes them
+    for link in set(re.findall(r"\]\(([^)]+)\)", text)) - elsewhere:
+        root = ROOT / "reports" if link.startswith("../src/") else reports
+        assert (root / link).is_file(), link
+
+
+def test_rate_and_distortion_are_those_of_the_validation_images_by_rising_beta(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(plot.figures, "rate_distortion", drawn.append)
+    results = results_of(tmp_path, monkeypatch, variants=ALL, preprocess={"folds": 2})
+    plot.further_figures(results)
+    (points,) = drawn
+    assert [beta for beta, *_ in points] == [1.0, 2.0]
+    for name, (_, rates, distortions) in zip(("baseline", "beta_2"), points, strict=True):
+        of = [results.metrics[f"{name}-{fold}"]["validation"] for fold in (0, 1)]
+        assert rates.tolist() == [each["kl_loss"] for each in of]
+        assert distortions.tolist() == [each["reconstruction_loss"] for each in of]
 
 
 def test_recorded_files_bring_their_tables_and_a_figure(tmp_path, monkeypatch):

@@ -67,7 +67,7 @@ def extended(project):
     more = {"beta_8": {"splits": ["full"], "beta": 8.0}, "wide": {"splits": ["folds"], "dropout": 0.5}}
     variants = usual | {name: each | {"extended": True} for name, each in more.items()}
     params = write_project(project, preprocess={"folds": 2}, variants=variants)
-    shutil.rmtree(project / "reports/extended")
+    shutil.rmtree(project / "reports/extended")  # nothing is published, nor evaluated
     hashes = {"train_images.npy": "t", "test_images.npy": "e", "folds/0.npy": "f", "folds/1.npy": "g"}
     write_json(project / publish.MANIFEST, {"sha256": hashes})
     for name in ("beta_8-full", "wide-0", "wide-1"):
@@ -98,6 +98,20 @@ def test_the_report_knows_extended_runs_once_they_are_published(extended, run_st
     assert run_stage(compare.main) == 0
     assert (extended / "reports/metrics/variants/wide.json").is_file()
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("changed", ["params", "classifier"])
+def test_metrics_of_another_evaluation_do_not_enter_the_report(extended, run_stage, changed):
+    assert run_stage(publish.main, "--extended") == 0
+    if changed == "params":
+        params = yaml.safe_load((extended / "params.yaml").read_text())
+        params["evaluate"]["generated"] = 500
+        (extended / "params.yaml").write_text(yaml.safe_dump(params))
+    else:
+        write_json(extended / publish.CLASSIFIER, {"accuracy": 0.995})
+    assert publish.reported(load_params()).variants.keys() == {"baseline", "second_run"}
+    assert run_stage(publish.main, "--extended") == 0
+    assert publish.reported(load_params()) == load_params()
 
 
 def test_copies_of_extended_runs_are_those_of_their_bytes(extended, run_stage):

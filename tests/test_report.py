@@ -84,7 +84,8 @@ def test_tables_hold_every_declared_run_and_every_variant_on_folds():
     params = load_params()
     made = all_tables(plot.load_results(params))
     on_folds = [name for name, variant in params.variants.items() if "folds" in variant.splits]
-    for name in ("ablation", "likelihood_grey", "likelihood_binarised", "latent", "quality"):
+    assert [row[0] for row in made["ablation"].rows] == [name for name in on_folds if not name.startswith("beta_")]
+    for name in ("likelihood_grey", "likelihood_binarised", "latent", "quality"):
         assert [row[0] for row in made[name].rows] == on_folds
     for name in ("runs", "health_runs"):
         assert [row[0] for row in made[name].rows] == [run.name for run in runs(params)]

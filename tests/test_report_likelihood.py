@@ -33,7 +33,7 @@ def test_each_protocol_has_a_table_of_its_own_and_says_what_it_is(results):
     assert row[5] == (baseline["iw_bound"]["k1000"], baseline["iw_bound_error"]["k1000"], "binarised")
     assert row[7] == (baseline["inference_gap"], None, "binarised")
     text = written(results)
-    assert "the entropy of the pixels themselves, −66.00 nats" in text  # noqa: RUF001 - a minus sign
+    assert "own entropy is 66.00 nats, so that no model can reach more than −66.00." in text  # noqa: RUF001 - a minus sign
     assert "This is a true log-likelihood" in text
 
 
@@ -42,7 +42,7 @@ def test_the_gap_of_the_baseline_and_the_best_variant_are_told(results):
     grey["dropout"]["log_likelihood"] |= {"mean": -140.0, "difference": 9.0, "p_holm": 0.01}
     grey["baseline"]["inference_gap"]["mean"] = 2.3417
     text = written(results)
-    assert re.search(r"Best is `dropout` with .140.00, \+9.00 nats [^:]*: higher than `baseline`", text)
+    assert re.search(r"Highest is `dropout` with .140.00, \+9.00 nats [^:]*: higher than `baseline`", text)
     assert "Of `baseline` the ELBO is 2.34 nats below the integral, and the bound with K = 1000 −0.00 nats" in text  # noqa: RUF001 - a minus sign
     assert (
         "at most 0.02 nats of the ELBO and 0.02 of a bound; the last doublings of its points changed the integral by "
@@ -62,10 +62,17 @@ def test_how_it_was_measured_is_told_as_params_have_it(results):
     text = written(results)
     evaluate = results.params.evaluate
     assert f"is a mean over {evaluate.elbo_samples} latent draws an image" in text
-    assert f"by how much is estimated from {evaluate.bound_images} images" in text
-    assert (
-        f"by at most {evaluate.plane_tolerance} nats in the mean, but no more than {evaluate.plane_refinements}" in text
-    )
+    assert f"by how much it rises is estimated from {evaluate.bound_images} images" in text
+    assert f"by at most {evaluate.plane_tolerance} nats in the mean over images and protocols" in text
+    assert f"but no more than {evaluate.plane_refinements} times." in text
+
+
+def test_runs_whose_integral_still_changed_are_named(results):
+    limit = results.params.evaluate.plane_tolerance
+    for protocol, error in (("grey", 1.5), ("binarised", 0.7)):
+        results.metrics["dropout-0"]["likelihood"][protocol]["log_likelihood_error"] = error * limit
+    text = written(results)
+    assert f"after which it still changed by more in `dropout-0` ({1.1 * limit:.3f})." in text
 
 
 def test_the_best_and_the_worst_run_on_all_images_are_named(tmp_path, monkeypatch):

@@ -1,7 +1,13 @@
+import re
+
+import numpy as np
 import pytest
 from example_project import results_of
+from scipy.stats import t, ttest_ind
 
 from digit_vae import report_recipes
+from digit_vae.tables import signed
+from digit_vae.wording import difference
 
 pytestmark = pytest.mark.usefixtures("no_arguments")
 
@@ -51,7 +57,7 @@ def test_cures_stand_beside_the_baselines_seeds(results):
     assert baseline == ((156.0, 2.0), None, None, (pytest.approx(13.0), pytest.approx(2.0)), (0.0, 0.0))
     assert warmup == ((149.0, None), -3.5, 0, (6, None), (0, None))
     assert clipped == ((156.5, None), 0.25, 3, (13, None), (0, None))
-    assert (improved[0], improved[2]) == ((150.0, pytest.approx(0.5**0.5)), 0)
+    assert improved[:3] == ((150.0, pytest.approx(0.5**0.5)), None, None)
     protocols = [(row[8].protocol, row[9].protocol) for row in table.rows]
     assert protocols == [("grey", "binarised")] * 4
     of_warmup = results.metrics["warmup-full"]["likelihood"]
@@ -85,12 +91,68 @@ def test_the_better_recipe_is_held_against_its_target(results):
     text = written(results)
     assert "differs from `baseline` in: `hidden_bias` 1.0 instead of 0.0, `warmup_steps` 500 instead of 0." in text
     assert "is missed: 1 of 2 seeds reach it, and the worst ends at 150.50, 0.50 above it." in text
+    results.histories["improved_seed_1-full"]["epochs"][-1]["val_loss"] = 150.0
+    assert "is met: 2 of 2 seeds reach it, and the worst ends at 150.00, 0.00 below it." in written(results)
     results.histories["improved_seed_1-full"]["epochs"][-1]["val_loss"] = 148.75
     assert "is met: 2 of 2 seeds reach it, and the worst ends at 149.50, 0.50 below it." in written(results)
 
 
-def test_what_chose_the_recipe_is_said(results):
-    assert "was chosen on the validation images of fold 0" in written(results)
+CHOSEN = {"hidden_bias": 1.0, "warmup_steps": 500, "final_learning_rate": 0.0, "learning_rate": 0.003}
+
+
+def test_what_chose_the_recipe_is_said_of_that_recipe_alone(tmp_path, monkeypatch, results):
+    assert "was chosen on the validation images" not in written(results)
+    chosen = {"baseline": {"splits": ["full", "folds"]}, "improved": {"splits": ["full", "folds"]} | CHOSEN}
+    text = written(results_of(tmp_path, monkeypatch, variants=chosen, preprocess={"folds": 4}))
+    assert "was chosen on the validation images of fold 0" in text
+
+
+def test_folds_and_seeds_of_the_better_recipe_stand_beside_each_other(tmp_path, monkeypatch):
+    more = {f"improved_seed_{seed}": RECIPES["improved"] | {"splits": ["full"], "seed": seed} for seed in (1, 2, 3)}
+    results = read(tmp_path, monkeypatch, SEEDS | {"improved": RECIPES["improved"]} | more)
+    for variant in (*SEEDS, "improved", *more):
+        metrics = results.metrics[f"{variant}-full"]
+        metrics["latent"]["knn_accuracy"] = 0.7 if "improved" in variant else 0.6
+        metrics["latent"]["probe_accuracy"] = 0.5
+    for seed, name in enumerate(("baseline", "seed_1", "improved", "improved_seed_1")):
+        results.metrics[f"{name}-full"]["latent"]["knn_accuracy"] += 0.001 * seed
+        results.metrics[f"{name}-full"]["latent"]["probe_accuracy"] += 0.001 * seed**2
+    of_folds = results.variants["improved"]["latent"]
+    of_folds["knn_accuracy"]["p"], of_folds["probe_accuracy"]["p"] = 0.01, 0.02
+    rows = {row[0]: row[1:] for row in report_recipes.measures(results).rows}
+    ours = [results.metrics[name]["latent"]["knn_accuracy"] for name in results.seeds("improved")]
+    theirs = [results.metrics[name]["latent"]["knn_accuracy"] for name in results.seeds("baseline")]
+    test = ttest_ind(ours, theirs, equal_var=False)
+    knn = rows["kNN accuracy"]
+    assert knn[:2] == (
+        pytest.approx((np.mean(theirs), np.std(theirs, ddof=1))),
+        pytest.approx((np.mean(ours), np.std(ours, ddof=1))),
+    )
+    assert knn[2] == pytest.approx((np.mean(ours) - np.mean(theirs), *test.confidence_interval(0.95)))
+    assert knn[3:] == (pytest.approx(test.pvalue), difference(of_folds["knn_accuracy"]), 0.01)
+    text = written(results)
+    assert re.search(r"over both a difference: [^;]*kNN accuracy", text)
+    assert re.search(r"over folds alone: [^;]*Probe accuracy", text)
+
+
+def test_a_cure_that_another_seed_of_the_better_recipe_equals_says_so(tmp_path, monkeypatch):
+    more = {f"improved_seed_{seed}": RECIPES["improved"] | {"splits": ["full"], "seed": seed} for seed in (1, 2, 3)}
+    results = read(tmp_path, monkeypatch, SEEDS | RECIPES | more)
+    losses = LOSSES | {"improved_seed_2": 149.0, "improved_seed_3": 150.0, "warmup": 149.8}
+    for variant, loss in losses.items():
+        results.histories[f"{variant}-full"]["epochs"][-1]["val_loss"] = loss
+    text = written(results)
+    assert re.search(r"`warmup`: 149.80 nats, [^;]*, and within what another seed of `improved` gives", text)
+    assert not re.search(r"`clipped`: 156.50 nats, [^;]*within what another seed of `improved`", text)
+
+
+def test_without_the_fold_that_chose_it_the_recipe_is_tested_on_the_others(tmp_path, monkeypatch):
+    chosen = {"baseline": {"splits": ["full", "folds"]}, "improved": {"splits": ["full", "folds"]} | CHOSEN}
+    results = results_of(tmp_path, monkeypatch, variants=chosen, preprocess={"folds": 4})
+    rest = results.fold_differences("elbo")["improved"][1:]
+    half = t.ppf(0.975, 2) * np.std(rest, ddof=1) * (1 / 3 + 1 / 3) ** 0.5
+    low, high = (signed(rest.mean() + end) for end in (-half, half))
+    assert f"chose the recipe, the ELBO differs by {signed(rest.mean())} nats [{low}, {high}], p " in written(results)
 
 
 def test_the_better_recipe_has_the_statistics_of_the_folds(results):

@@ -5,7 +5,7 @@ from example_metrics import health
 from example_project import write_project
 
 from digit_vae.params import runs
-from digit_vae.results import Results
+from digit_vae.results import Results, changes, question
 
 VARIANTS = {
     "baseline": {"splits": ["full", "folds"]},
@@ -74,5 +74,35 @@ def test_complaints_never_stop_the_report(results):
     assert strict.complaints("baseline-0") == ["13 of 16 units of layer hidden are dead"]
 
 
+def test_what_a_variant_asks_is_what_it_changes(results):
+    asked = {name: question(results.params, name) for name in VARIANTS}
+    assert {name for name in asked if asked[name] == "beta"} == {"beta_4", "beta_2", "beta_0_5"}
+    assert {name for name in asked if asked[name] == "recipe"} == {"improved"}
+    assert {*asked.values()} == {"beta", "recipe", "model"}
+
+
+def test_the_sweep_over_beta_is_judged_in_its_own_section(results):
+    wide = results.variants | {"beta_and_dropout": results.variants["beta_4"]}
+    assert dataclasses.replace(results, variants=wide).judged == ["beta_and_dropout"]
+
+
+def test_of_equal_variants_those_with_the_runs_asked_for_count(tmp_path):
+    more = {"beta_9": {"splits": ["full"], "beta": 9.0}, "beta_9_folds": {"splits": ["folds"], "beta": 9.0}}
+    params = write_project(
+        tmp_path, variants={"baseline": VARIANTS["baseline"]} | more, plot={"second_run": "baseline-full"}
+    )
+    several = Results(
+        params=params,
+        histories={},
+        timings={},
+        metrics={},
+        variants={"baseline": {}, "beta_9_folds": {}},
+        classifier={},
+        benchmarks={},
+        comparisons={},
+    )
+    assert several.betas() == {"baseline": 1.0, "beta_9_folds": 9.0}
+
+
 def test_changes_are_those_from_the_baseline(results):
-    assert results.changes("improved") == {"warmup_steps": (0, 1000), "clip_norm": (None, 5.0)}
+    assert changes(results.params, "improved") == {"warmup_steps": (0, 1000), "clip_norm": (None, 5.0)}

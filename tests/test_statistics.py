@@ -96,6 +96,15 @@ def test_hedges_factor_for_five_folds_is_two_over_the_root_of_two_pi():
 
 def test_there_is_no_effect_size_without_a_spread():
     assert hedges_g([1.0, 1.0, 1.0]) is None
+    rounded = [155.3 - 155.2, 154.1 - 154.0, 156.9 - 156.8]
+    assert len(set(rounded)) > 1
+    assert hedges_g(rounded) is None
+    assert corrected_t_test(rounded, 0.5).p == 0
+
+
+def test_two_folds_have_no_effect_size():
+    """Hedges' factor of one degree of freedom, Gamma(1/2) / (sqrt(1/2) * Gamma(0)), is 0."""
+    assert hedges_g([1.0, 2.0]) is None
 
 
 def test_holm_adjusts_as_the_r_package_multtest():
@@ -116,7 +125,12 @@ def test_welch_is_scipys():
     expected = ttest_ind(VALUES, BASELINE[:3], equal_var=False)
     assert p == pytest.approx(expected.pvalue)
     assert mean == pytest.approx(np.mean(VALUES) - np.mean(BASELINE[:3]))
-    assert low < mean < high
+    assert (low, high) == pytest.approx(tuple(expected.confidence_interval(0.95)))
+
+
+def test_welch_of_groups_without_a_spread_is_certain():
+    assert welch([2.0, 2.0], [1.5, 1.5, 1.5]) == ((0.5, 0.5, 0.5), 0)
+    assert welch([2.0, 2.0], [2.0, 2.0]) == ((0, 0, 0), 1)
 
 
 def test_a_value_at_the_end_of_the_interval_for_one_more_is_just_told_from_the_others():
@@ -125,6 +139,8 @@ def test_a_value_at_the_end_of_the_interval_for_one_more_is_just_told_from_the_o
     for end in (place.low, place.high):
         assert ttest_ind([end], VALUES).pvalue == pytest.approx(0.05)
     assert place.below == 5
+    assert placed(157.3, VALUES).below == 4  # the greatest of them is not below itself
+    assert placed(1.0, [2.0, 2.0]).deviations is None
     assert place.deviations == pytest.approx((160.0 - np.mean(VALUES)) / np.std(VALUES, ddof=1))
 
 

@@ -51,6 +51,19 @@ def test_likelihoods_of_two_protocols_are_refused_in_one_column():
         tables.Table(("Run", "ELBO"), (("x", grey), ("y", binarised)))
 
 
+def test_likelihoods_and_numbers_without_a_protocol_are_refused_in_one_column():
+    with pytest.raises(ValueError, match=r"column 'ELBO': expected one protocol. Received: \['binarised', 'none'\]"):
+        tables.Table(("ELBO",), ((-150.0,), (tables.Nats(-140.0, None, "binarised"),)))
+
+
+@pytest.mark.parametrize(
+    ("p", "shown"),
+    [(0.0004, "<0.001"), (0.0496, "0.0496"), (0.04996, "0.04996"), (0.0504, "0.050"), (0.05, "0.050"), (0.2, "0.200")],
+)
+def test_a_p_value_is_never_rounded_over_the_level(p, shown):
+    assert tables.probability(p) == shown
+
+
 def test_markdown_of_likelihoods_intervals_and_p_values():
     cells = (tables.Nats(-150.126, 0.5, "grey"), tables.Nats(-1.0, None, "grey"), tables.Interval(-0.5, 0.25))
     cells += (tables.Probability(0.0004), tables.Probability(0.04567))

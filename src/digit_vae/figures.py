@@ -115,8 +115,9 @@ def latent_scatter(z_mean: np.ndarray, labels: np.ndarray, *, title: str) -> Fig
     axes = figure.subplots()
     colours = np.asarray(DIGITS)[labels]
     axes.scatter(z_mean[:, 0], vertical, s=3.5, c=colours, alpha=0.55, linewidths=0, rasterized=True)
-    for digit in np.unique(labels):
-        middle = np.median(z_mean[labels == digit, 0]), np.median(vertical[labels == digit])
+    points = np.stack([z_mean[:, 0], vertical], axis=1)
+    medians = np.array([np.median(points[labels == digit], axis=0) for digit in np.unique(labels)])
+    for digit, middle in zip(np.unique(labels), apart(medians, 0.05 * np.ptp(points, axis=0)), strict=True):
         ring = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": DIGITS[digit], "linewidth": 2}
         axes.annotate(str(digit), middle, ha="center", va="center", weight="bold", bbox=ring)
     of = f" (first two of {dimensions} dimensions)" if dimensions > 2 else ""
@@ -127,6 +128,19 @@ def latent_scatter(z_mean: np.ndarray, labels: np.ndarray, *, title: str) -> Fig
         axes.set(ylabel="digit", yticks=range(10))
     axes.grid()
     return figure
+
+
+def apart(places: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """The places (N, 2), those that are nearer to each other than `distance` (2,) pushed apart until none is."""
+    moved = places / distance
+    for _ in range(100):
+        between = moved[:, np.newaxis] - moved
+        gaps = np.hypot(*between.T).T
+        lacking = np.where(gaps < 1, 1 - gaps, 0) * (1 - np.eye(len(moved)))
+        if lacking.max() < 1e-3:
+            break
+        moved = moved + 0.5 * (between / np.maximum(gaps, 1e-9)[..., np.newaxis] * lacking[..., np.newaxis]).sum(axis=1)
+    return moved * distance
 
 
 @styled
@@ -182,7 +196,7 @@ def ablation(
     its 95 % interval, the ends of the bootstrap's).
     """
     variants = list(next(iter(panels.values())))
-    figure = Figure(figsize=(WIDTH, 1.25 + 0.42 * len(variants)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.45 + 0.42 * len(variants)), layout="constrained")
     (row_of_axes,) = figure.subplots(1, len(panels), sharey=True, squeeze=False)
     for axes, (metric, differences) in zip(row_of_axes, panels.items(), strict=True):
         for row, (folds, (mean, *interval), bootstrap) in enumerate(differences.values()):
@@ -194,23 +208,29 @@ def ablation(
         axes.set(title=metric, xlabel="difference (nats)", yticks=range(len(variants)), yticklabels=variants)
         axes.set_ylim(len(variants) - 0.5, -0.5)
         axes.grid(axis="x")
+    names = {"a fold": ("o", GREY), "mean": ("D", BLUE), "95 % interval": ("-", BLUE), "bootstrap's": ("-", ORANGE)}
+    marks = [
+        Line2D([], [], color=colour, marker=mark.strip("-"), ls="-" if mark == "-" else "", lw=1.6, ms=4.5)
+        for mark, colour in names.values()
+    ]
+    figure.legend(marks, names, loc="outside lower center", ncols=len(names))
     return figure
 
 
 @styled
 def rate_distortion(points: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> Figure:
-    """(beta, KL, reconstruction loss), each of the two (folds,), by rising beta: a dot a fold, the bars are standard
-    deviations. Along the dashed line the ELBO is the best.
+    """(beta, KL, reconstruction loss), each of the two (folds,) in the same order, by rising beta: a dot a fold, joined
+    by a thin line for each fold, and their means. Along the dashed line the ELBO is that of the best mean.
     """
     figure = Figure(figsize=(WIDTH * 0.72, WIDTH * 0.5), layout="constrained")
     axes = figure.subplots()
     means = np.array([(rates.mean(), distortions.mean()) for _, rates, distortions in points])
-    for _, rates, distortions in points:
-        axes.plot(rates, distortions, "o", color=GREY, ms=3, mew=0, alpha=0.7)
-    errors = np.array([[values.std(ddof=1) for values in each] for _, *each in points])
-    axes.errorbar(*means.T, xerr=errors[:, 0], yerr=errors[:, 1], fmt="o-", color=BLUE, ms=6, lw=1.2, elinewidth=0.8)
+    folds = [np.stack(each) for each in zip(*(values for _, *values in points), strict=True)]
+    lines = axes.plot(*folds, "o-", color=GREY, ms=3, mew=0, lw=0.6, alpha=0.7)
+    lines[0].set_label("a fold")
+    axes.plot(*means.T, "o-", color=BLUE, ms=6, lw=1.6, label="mean over the folds")
     for (beta, *_), point in zip(points, means, strict=True):
-        axes.annotate(f"β = {beta:g}", point, xytext=(7, 5), textcoords="offset points")
+        axes.annotate(f"β = {beta:g}", point, xytext=(8, 6), textcoords="offset points", weight="bold", color=BLUE)
     best = int(means.sum(axis=1).argmin())
     label = f"equal ELBO, best at β = {points[best][0]:g}"
     axes.axline(tuple(means[best]), slope=-1, color=GREY, lw=1, ls="--", zorder=1, label=label)
@@ -241,7 +261,7 @@ def seeds(
     for (label, loss), mark in zip(published.items(), "sD", strict=True):
         left.plot(loss, len(losses), mark, color=INK, ms=6)
         left.annotate(label, (loss, len(losses)), xytext=(0, 8), ha="center", textcoords="offset points")
-    left.set(title="loss on the test images by seed", xlabel="nats per image; stroke: mean, band: one more baseline")
+    left.set(title="loss on the test images by seed", xlabel="nats per image (stroke: mean; band: one more baseline)")
     left.set(yticks=range(len(rows)), yticklabels=rows)
     left.set_ylim(len(rows) - 0.5, -0.5)
     left.grid(axis="x")
@@ -261,27 +281,28 @@ def recipes(
     """A dot for each run, (loss, dead hidden units of `units`), a row for each recipe, of which the first is the
     baseline. expected: the loss of one more run of the first; target: the loss to reach.
     """
-    figure = Figure(figsize=(WIDTH, 0.85 + 0.26 * len(runs)), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.1 + 0.26 * len(runs)), layout="constrained")
     loss, dead = figure.subplots(1, 2, width_ratios=(1.6, 1), sharey=True)
-    loss.axvspan(*expected, color=GREY, alpha=0.18, lw=0)
-    loss.axvline(target, color=INK, lw=1, ls="--")
+    loss.axvspan(*expected, color=GREY, alpha=0.18, lw=0, label="where one more baseline is expected (95 %)")
+    loss.axvline(target, color=INK, lw=1, ls="--", label=f"target: {target:g}")
     for row, trained in enumerate(runs.values()):
         for axes, values in zip((loss, dead), zip(*trained, strict=True), strict=True):
             colour = ORANGE if row else BLUE
             axes.plot(values, np.full(len(values), row), "o", color=colour, ms=5, mew=0, alpha=0.6)
-    loss.set(title="loss on the test images", xlabel="nats per image; dashed: target, band: one more baseline")
+    loss.set(title="loss on the test images", xlabel="nats per image")
     loss.set(yticks=range(len(runs)), yticklabels=list(runs))
     loss.set_ylim(len(runs) - 0.5, -0.5)
     dead.set(title="dead hidden units", xlabel=f"of {units}", xlim=(-0.5, units + 0.5))
     dead.xaxis.get_major_locator().set_params(integer=True)
     for axes in (loss, dead):
         axes.grid(axis="x")
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=2)
     return figure
 
 
 @styled
 def health(runs: Mapping[str, Sequence[Sequence[Mapping]]], published: Mapping[str, Sequence[float]]) -> Figure:
-    """A line for each run: validation loss, dead hidden units and KL of the least used latent dimension.
+    """A line for each run: -ELBO of the validation images, dead hidden units and KL of the least used latent dimension.
 
     runs: by label, of which there are three at most, the epochs of a history.json for each run; published: the paper's
     validation losses by device.
@@ -293,16 +314,17 @@ def health(runs: Mapping[str, Sequence[Sequence[Mapping]]], published: Mapping[s
             numbers = [epoch["epoch"] for epoch in epochs]
             label = variant if place == 0 else None
             style_of_line = {"color": colour, "lw": 0.9, "alpha": 0.7, "label": label}
-            loss.plot(numbers, [epoch["val_loss"] for epoch in epochs], **style_of_line)
+            elbos = [epoch["val_reconstruction_loss"] + epoch["val_kl_loss"] for epoch in epochs]
+            loss.plot(numbers, elbos, **style_of_line)
             dead.plot(numbers, [epoch["health"]["dead_units"]["hidden"] for epoch in epochs], **style_of_line)
             kl = [min(epoch["health"]["kl_per_dimension"].values()) for epoch in epochs]
             least.plot(numbers, kl, **style_of_line)
     for (label, losses), line in zip(published.items(), (":", "--"), strict=True):
         loss.plot(range(1, len(losses) + 1), losses, line, color=INK, lw=1.4, label=f"paper, {label}")
     for axes, title in (
-        (loss, "validation loss (nats)"),
+        (loss, "-ELBO, validation (nats)"),
         (dead, "dead of 16 hidden units"),
-        (least, "least KL (nats)"),
+        (least, "KL, least used dimension (nats)"),
     ):
         axes.set(title=title, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
@@ -380,7 +402,7 @@ def digits_beside(originals: np.ndarray, runs: Mapping[str, tuple[np.ndarray, np
     reconstructions, decoded = ([pair[place] for pair in runs.values()] for place in (0, 1))
     blocks = {
         "test images and their reconstructions": [originals, *reconstructions],
-        "decoded at ten points of the latent space": [np.zeros_like(originals), *decoded],
+        "decoded at ten points, all at radius 1.18": [np.zeros_like(originals), *decoded],
     }
     cell = side / columns
     height = top + cell * (len(runs) + 1) + gap

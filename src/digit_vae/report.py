@@ -55,7 +55,13 @@ def _opening(results: Results) -> list[str]:
         "Made by `python -m pipeline.plot` from the files that the other stages wrote; every number below is read from "
         "the file named beside it. Losses are nats per image, seconds are those of the training steps alone. A run is "
         "called `<variant>-<split>`: on `full` it learns from all training images and is validated on the test images, "
-        "on a fold it learns from the other folds and is validated on that one. The ELBO is at beta 1 throughout.",
+        "on a fold it learns from the other folds and is validated on that one. The ELBO is at beta 1 throughout. "
+        "Losses and ELBOs are of grey pixels where nothing else is said; likelihoods name their protocol. "
+        "`models/` is what `make repro` leaves on your disk; git has the histories and timings of its runs in "
+        "[published](published), those of extended runs in [extended/runs](extended/runs). Definitions, with formulas, "
+        "units and sources, are the docstrings of [likelihood.py](../src/digit_vae/likelihood.py), "
+        "[latent.py](../src/digit_vae/latent.py), [quality.py](../src/digit_vae/quality.py) and "
+        "[statistics.py](../src/digit_vae/statistics.py).",
         f"{missing}{quoted(results.missing)}." if results.missing else "",
     ]
 
@@ -67,8 +73,8 @@ def _table_1(results: Results, made: Mapping[str, Table]) -> list[str]:
         " ".join(_against_paper(results, name, source) for name, source in zip(results.shown, TABLE_1, strict=True)),
         _second_run(results),
         _fewer_images(results.params),
-        "Our two runs shared the machine with others and are not timed; benchmarks had it for themselves: median "
-        "[least, greatest] over seeds.",
+        "The seconds of our two runs are left out, since they shared the machine with others; benchmarks had it for "
+        "themselves: median [least, greatest] over seeds.",
         f"Ours: {_files(results.shown, 'history.json')}; benchmarks: [their files](benchmarks/README.md). The paper's: "
         "its Table I; it does not say whether its seconds include validation, which ours do not. "
         "All epochs: [table_1.csv](tables/table_1.csv), or:",
@@ -195,8 +201,8 @@ def _latent_plane(results: Results, drawn: bool) -> list[str]:
         image("latent_plane", f"Digits decoded over the latent plane of {name}"),
         f"What `{name}` decodes at {grid} x {grid} points of the latent plane, spaced by the quantiles of the standard "
         "normal prior: each picture stands for the same share of what the model would generate. "
-        f"From `models/{name}/samples.npz`. Neighbours pass into one another, and what lies between two digits may be "
-        f"neither: of digits drawn from the prior the classifier is "
+        f"From `models/{name}/samples.npz`. Where neighbours pass into one another, what lies between two digits may "
+        f"be neither: of digits drawn from the prior the classifier is "
         f"{results.metrics[name]['quality']['samples']['confidence']:.2f} sure in the mean, of test images "
         f"{results.classifier['confidence']:.2f} ([{name}.json](metrics/runs/{name}.json), "
         "[classifier.json](metrics/classifier.json)).",
@@ -211,10 +217,18 @@ def _all_runs(results: Results, made: Mapping[str, Table]) -> list[str]:
         folded("Every run on its validation images and on the test images", made["runs"]),
         f"Of {count(len(elbos), 'run')} `{best}` has the best ELBO on the test images, {typeset(elbos[best])} nats, "
         f"and `{worst}` the worst, {typeset(elbos[worst])}. Runs on folds learn from fewer images than "
-        f"those on `{FULL}`: compare them with each other. Seconds are of a machine that other runs shared. Numbers: "
+        f"those on `{FULL}`: compare them with each other. Dead units are here those of the hidden layer over all "
+        "images, under Health those over the first 2,000. The ELBO is of one latent draw an image; that under "
+        f"Likelihood is of other draws, and differs by {_of_the_draws(results):.2g} nats at most. "
+        "Seconds are of a machine that other runs shared. Numbers: "
         "`reports/metrics/runs/<run>.json` and `models/<run>/timings.json` (published as the histories are); as a "
         "table: [runs.csv](tables/runs.csv).",
     ]
+
+
+def _of_the_draws(results: Results) -> float:
+    """The greatest difference, over the runs, between the two ELBOs of the test images."""
+    return max(abs(each["test"]["elbo"] - each["likelihood"]["grey"]["elbo"]) for each in results.metrics.values())
 
 
 def _pictures(results: Results, number: int, kind: str, what: str) -> list[str]:

@@ -19,9 +19,9 @@ def section(results: Results, mapped: bool) -> list[str]:
         image("digits_beside", "What runs make of the same test images and of the same latent points"),
         "A run of each variant that differs in more than its seed. Left: the first test image of each digit, and its "
         "reconstructions. Right: what is decoded at ten points of the latent space, the same for all, evenly on the "
-        "circle that holds half of the prior in the first two dimensions. Nothing fixes which digit a run puts where, "
-        "but a run that fills the prior has them all around the circle, and no single one along half of it. From "
-        "`digits.npz` in the folder of each run, of extended ones in `reports/extended/runs`.",
+        "circle that holds half of the prior in the first two dimensions (radius 1.18). Nothing fixes which digit a "
+        "run puts where. Runs on folds learnt from fewer images than those on `full`. From `digits.npz` in the folder "
+        "of each run, of extended ones in `reports/extended/runs`.",
     ]
 
 
@@ -42,7 +42,7 @@ def _information(name: str, metrics: Mapping) -> str:
         f"Of the {metrics['test']['kl_loss']:.2f} nats of KL of `{name}` on the test images, "
         f"{latent['mutual_information']:.2f} are information about the image, and {latent['aggregate_divergence']:.2f} "
         f"the divergence of the aggregate posterior from the prior (± {latent['information_error']:.2f}). No label was "
-        f"shown to the model, and yet the ten nearest training images name the digit of "
+        f"shown to the model; the ten nearest training images name the digit of "
         f"{_percent(latent['knn_accuracy'])} of the test images and a linear probe that of "
         f"{_percent(latent['probe_accuracy'])}. The clusters of a mixture of ten Gaussians and the digits have a "
         f"normalised mutual information of {latent['nmi']:.2f} (1: they are the same); the silhouette of the digits is "

@@ -5,15 +5,28 @@ from typing import NamedTuple
 
 from digit_vae.health import UNITS
 from digit_vae.params import BASELINE, FULL
-from digit_vae.results import FEWEST_SEEDS, IMPROVED, Results
-from digit_vae.statistics import Placed, Spread, placed, spread, welch
-from digit_vae.tables import Nats, Table, probability
-from digit_vae.wording import HISTORIES, beside, count, image, in_words, interval, span, table_files
+from digit_vae.results import FEWEST_SEEDS, IMPROVED, Results, at, changes
+from digit_vae.statistics import LEVEL, Placed, Spread, corrected_t_test, placed, spread, welch
+from digit_vae.tables import Nats, Probability, Table, probability
+from digit_vae.wording import HISTORIES, beside, count, difference, image, in_words, interval, span, table_files
 
+RECIPES = (IMPROVED, BASELINE)
+MEASURES = {  # of the test images, where folds and seeds can be told beside each other
+    "ELBO (nats)": ("test", "elbo"),
+    "kNN accuracy": ("latent", "knn_accuracy"),
+    "Probe accuracy": ("latent", "probe_accuracy"),
+    "Mutual information (nats)": ("latent", "mutual_information"),
+    "Aggregate divergence (nats)": ("latent", "aggregate_divergence"),
+    "Agreement of reconstructions": ("quality", "reconstructions", "agreement"),
+    "Class balance of samples": ("quality", "samples", "class_balance"),
+    "Frechet distance of samples": ("quality", "samples", "frechet"),
+}
 TARGET = 150.0  # nats: what the better recipe is to reach or undercut on every seed
-CHOSEN = (
+CHOSEN = {"hidden_bias": 1.0, "warmup_steps": 500, "final_learning_rate": 0.0, "learning_rate": 0.003}
+CHOICE = (
     f"The recipe of `{IMPROVED}` was chosen on the validation images of fold 0, by single runs in bfloat16, of other "
-    "learning rates (0.001 to 0.004), warm-ups, initialisations and hidden biases. The test images chose nothing."
+    "learning rates (0.001 to 0.004), warm-ups, initialisations and hidden biases, which were not kept. The test "
+    "images chose nothing."
 )
 
 
@@ -27,7 +40,9 @@ class Trained(NamedTuple):
 def tables(results: Results) -> dict[str, Table]:
     """The tables by file name, as far as there is something in them."""
     made = {"cures": cures(results)} if _comparable(results) else {}
-    return made | ({"improved": improved(results)} if results.seeds(IMPROVED) else {})
+    made |= {"improved": improved(results)} if results.seeds(IMPROVED) else {}
+    both = IMPROVED in results.compared and min(len(results.seeds(name)) for name in (BASELINE, IMPROVED))
+    return made | ({"improved_measures": measures(results)} if both and both >= FEWEST_SEEDS else {})
 
 
 def section(results: Results, made: Mapping[str, Table]) -> list[str]:
@@ -54,14 +69,14 @@ def cures(results: Results) -> Table:
     rows = []
     for name in (BASELINE, *results.cures()):
         runs = list(results.seeds(name))
-        place = _place(results, name)
+        place = _place(results, name) if len(runs) == 1 else None
         rows.append(
             (
                 name,
                 _changed(results, name),
                 len(runs),
                 _over_runs(list(results.last_losses(runs).values())),
-                *((None, None) if name == BASELINE else (place.deviations, place.below)),
+                *((place.deviations, place.below) if place else (None, None)),
                 *(_over_runs(column) for column in zip(*(_health(results, run) for run in runs), strict=True)),
                 *(_likelihood(results, runs, *keys) for keys in (("grey", "elbo"), ("binarised", "log_likelihood"))),
             )
@@ -82,13 +97,33 @@ def improved(results: Results) -> Table:
     return Table(header, tuple(rows))
 
 
+def measures(results: Results) -> Table:
+    """What the better recipe changes on the test images: over seeds on all training images, beside over folds."""
+    rows = []
+    for title, path in MEASURES.items():
+        ours, theirs = ([float(at(results.metrics[run], path)) for run in results.seeds(name)] for name in RECIPES)
+        over_seeds, over_folds = welch(ours, theirs), at(results.variants[IMPROVED], path)
+        rows.append(
+            (
+                title,
+                *(spread(values) for values in (theirs, ours)),
+                over_seeds.difference,
+                Probability(over_seeds.p),
+                difference(over_folds),
+                Probability(over_folds["p"]),
+            )
+        )
+    header = ("On the test images", *(f"{name}, seeds" for name in reversed(RECIPES)))
+    return Table((*header, "Difference over seeds", "p", "Difference over folds", "p, folds"), tuple(rows), digits=3)
+
+
 def _comparable(results: Results) -> bool:
     return bool(results.cures()) and len(results.seeds(BASELINE)) >= FEWEST_SEEDS
 
 
 def _changed(results: Results, name: str) -> str:
     """What is different from the baseline, in a few words."""
-    return ", ".join(f"{key} {new}" for key, (_, new) in results.changes(name).items())
+    return ", ".join(f"{key} {new}" for key, (_, new) in changes(results.params, name).items())
 
 
 def _health(results: Results, run: str) -> tuple[int, int]:
@@ -118,10 +153,10 @@ def _cures(results: Results, made: Mapping[str, Table]) -> list[str]:
         made["cures"].markdown(),
         image("recipes", "Loss on the test images and dead hidden units of each recipe"),
         f"All learn from all training images in the paper's layers with Adam. `{BASELINE}`: mean ± standard deviation "
-        f"over its {seeds} seeds; every other recipe: its run with the baseline's seed, of which the table says how "
-        f"many deviations it is from the mean and how many of these seeds are below it (`{IMPROVED}`: mean ± "
-        "deviation over its seeds, the place that of the first). In the figure a dot is a run, the band is where one "
-        f"more seed of `{BASELINE}` is expected (95 %), the dashed line the target of {TARGET:g} nats.",
+        f"over its {seeds} seeds, and so of each recipe with several; of one with a single run, which has the "
+        "baseline's seed, how many deviations it is from that mean and how many of these seeds are below it. Test loss "
+        "is `val_loss` after the last epoch. In the figure a dot is a run, the band is where one more seed of "
+        f"`{BASELINE}` is expected (95 %), the dashed line the target of {TARGET:g} nats.",
         "\n".join(f"- {_reading(results, name)}" for name in results.cures()),
         "A recipe with one run can be told from the baseline only where it is outside the band: inside, another seed "
         "could have done as much, and of twenty seeds one is outside, too. "
@@ -142,24 +177,36 @@ def _reading(results: Results, name: str) -> str:
     units = f"as in the seeds ({span(others)})"
     if not min(others) <= dead <= max(others):
         units = f"{'fewer' if dead < min(others) else 'more'} than in any seed ({span(others)})"
+    better = list(results.last_losses(results.seeds(IMPROVED)).values())
+    like = ""
+    if (
+        name != IMPROVED
+        and len(better) >= FEWEST_SEEDS
+        and placed(loss, better).low <= loss <= placed(loss, better).high
+    ):
+        like = f", and within what another seed of `{IMPROVED}` gives: what that has beyond it is not shown to help"
     asleep = results.epochs_asleep(run)
     slept = f"; a latent dimension was collapsed after {count(asleep, 'epoch')}" if asleep else ""
-    return f"`{name}`: {loss:.2f} nats, {what}; {dead} of {UNITS['hidden']} hidden units dead, {units}{slept}."
+    return f"`{name}`: {loss:.2f} nats, {what}{like}; {dead} of {UNITS['hidden']} hidden units dead, {units}{slept}."
 
 
 def _improved(results: Results, made: Mapping[str, Table]) -> list[str]:
     losses = results.last_losses(results.seeds(IMPROVED))
     reached, worst = sum(loss <= TARGET for loss in losses.values()), max(losses.values())
-    changed = ", ".join(f"`{key}` {new} instead of {old}" for key, (old, new) in results.changes(IMPROVED).items())
+    changed = ", ".join(
+        f"`{key}` {new} instead of {old}" for key, (old, new) in changes(results.params, IMPROVED).items()
+    )
     return [
         made["improved"].markdown(),
-        f"`{IMPROVED}` has the paper's layers, optimizer and {count(results.settings(IMPROVED).epochs, 'epoch')}, and "
-        f"differs from `{BASELINE}` in: {changed or 'nothing'}. {CHOSEN}",
+        f"`{IMPROVED}` learns for {count(results.settings(IMPROVED).epochs, 'epoch')} and differs from `{BASELINE}` "
+        f"in: {changed or 'nothing'}. {CHOICE if _as_chosen(results) else ''}",
         f"The target, at most {TARGET:g} nats on the test images on every seed, is "
         f"{'met' if reached == len(losses) else 'missed'}: {reached} of {count(len(losses), 'seed')} reach it, and the "
         f"worst ends at {worst:.2f}, {beside(worst, TARGET)} it. {_against_seeds(results, losses)}",
         _over_folds(results),
-        f"Numbers: {HISTORIES}, `val_loss` and `health` of the last epoch; as a table: {table_files('improved')}.",
+        *(_beside_folds(made["improved_measures"]) if "improved_measures" in made else ()),
+        f"Numbers: {HISTORIES}, `val_loss` and `health` of the last epoch, and `reports/metrics/runs/<run>.json`; as "
+        f"tables: {table_files(*(name for name in ('improved', 'improved_measures') if name in made))}.",
     ]
 
 
@@ -181,4 +228,36 @@ def _over_folds(results: Results) -> str:
     metrics = results.variants[IMPROVED]["validation"]
     said = {"ELBO": "elbo", "reconstruction loss": "reconstruction_loss", "KL": "kl_loss"}
     told = "; ".join(f"{title} {in_words(metrics[key])}" for title, key in said.items())
-    return f"Over the folds, on their validation images, with the statistics of all variants: {told}."
+    rest = results.fold_differences("elbo")[IMPROVED][1:]
+    told = f"Over the folds, on their validation images, with the statistics of all variants: {told}."
+    if len(rest) < 2 or not _as_chosen(results):
+        return told
+    without = corrected_t_test(rest, 1 / len(rest))
+    return (
+        f"{told} Without fold 0, which chose the recipe, the ELBO differs by {interval(without.difference)}, "
+        f"p {probability(without.p)}."
+    )
+
+
+def _as_chosen(results: Results) -> bool:
+    """Whether the recipe is the one whose choice is told."""
+    return {key: new for key, (_, new) in changes(results.params, IMPROVED).items()} == CHOSEN
+
+
+def _beside_folds(table: Table) -> list[str]:
+    """Where seeds and folds say the same of the better recipe, and where they do not."""
+    detected = {row[0]: (row[4] < LEVEL, row[6] < LEVEL) for row in table.rows}
+    names = {which: [name for name, each in detected.items() if each == which] for which in set(detected.values())}
+    said = {
+        (True, True): "over both a difference",
+        (False, False): "over neither a detectable difference",
+        (False, True): "over folds alone",
+        (True, False): "over seeds alone",
+    }
+    told = "; ".join(f"{words}: {', '.join(names[which])}" for which, words in said.items() if which in names)
+    return [
+        table.markdown(),
+        "Seeds: runs on all training images, compared by Welch's t-test; folds: the runs of one seed, compared by the "
+        f"corrected t-test; p is not adjusted, and below {LEVEL:g} taken for a difference. {told}. Where the two "
+        "disagree, the one over seeds is the safer: folds of one seed share what that seed does.",
+    ]

@@ -1,6 +1,6 @@
 """What single runs do that differ in nothing but their seed, and why, in tables and words: seeds and health."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from statistics import median_low
 from typing import NamedTuple
 
@@ -54,12 +54,12 @@ def seeds(results: Results) -> Table:
 
 
 def dead_units(results: Results) -> Table:
-    """Loss on the test images by the number of dead hidden units, over the baseline's seeds."""
+    """-ELBO on the test images by the number of dead hidden units, over the baseline's seeds."""
     losses: dict[int, list[float]] = {}
     for point in sorted(points(results)):
         losses.setdefault(point.dead_units, []).append(point.loss)
     rows = [(dead, len(each), value_range(each)) for dead, each in losses.items()]
-    return Table(("Dead hidden units", "Runs", "Test loss: median [least, greatest]"), tuple(rows))
+    return Table(("Dead hidden units", "Runs", "-ELBO, test images: median [least, greatest]"), tuple(rows))
 
 
 def health(results: Results) -> Table:
@@ -81,7 +81,7 @@ def health(results: Results) -> Table:
         )
     layers = (f"{layer} (of {units})" for layer, units in UNITS.items())
     return Table(
-        ("Variant", "Runs", *layers, "Runs with a collapsed dimension", "Runs warned of"), tuple(rows), digits=0
+        ("Variant", "Runs", *layers, "Runs with a collapsed dimension", "Runs with a warning"), tuple(rows), digits=0
     )
 
 
@@ -104,9 +104,11 @@ def health_runs(results: Results) -> Table:
         dead = (last["dead_units"][layer] for layer in UNITS)
         kl = last["kl_per_dimension"].values()
         said = "; ".join(results.complaints(name))
-        rows.append((name, history["epochs"][-1]["val_loss"], *dead, last["collapsed_dimensions"], min(kl), said))
+        last_epoch = history["epochs"][-1]
+        loss = last_epoch["val_reconstruction_loss"] + last_epoch["val_kl_loss"]
+        rows.append((name, loss, *dead, last["collapsed_dimensions"], min(kl), said))
     further = ("Collapsed dimensions", "Least KL of a dimension", "Beyond the thresholds")
-    return Table(("Run", "Val loss", *UNITS, *further), tuple(rows))
+    return Table(("Run", "-ELBO, validation", *UNITS, *further), tuple(rows))
 
 
 def points(results: Results) -> list[Point]:
@@ -137,6 +139,7 @@ def _seeds(results: Results, made: Mapping[str, Table]) -> list[str]:
         f"such run is expected between {some.low:.2f} and {some.high:.2f} (95 %, if they are normally distributed).",
         "\n".join(f"- {_placed(label, place, len(losses))}" for label, place in places.items()),
         _cpu_against_gpu(results, places),
+        _kl_in_training(results),
         *_dead_units(results, made),
         f"Numbers: {HISTORIES}, `val_loss` of the last epoch, and `test` in `reports/metrics/runs/<run>.json`; the "
         f"paper's: its Table I; as tables: {table_files('seeds', 'dead_units')}.",
@@ -146,10 +149,9 @@ def _seeds(results: Results, made: Mapping[str, Table]) -> list[str]:
 def _placed(label: str, place: Placed, runs: int) -> str:
     loss = published()[label]
     inside = "inside" if place.low <= loss <= place.high else "outside"
-    return (
-        f"The paper's {label} run, {loss:.2f}: above {place.below} of our {count(runs, 'run')}, "
-        f"{signed(place.deviations, 1)} standard deviations from their mean, {inside} that interval."
-    )
+    away = "" if place.deviations is None else f" {signed(place.deviations, 1)} standard deviations from their mean,"
+    above = f"above {place.below} of our {count(runs, 'run')}"
+    return f"The paper's {label} run, {loss:.2f}: {above},{away} {inside} that interval."
 
 
 def _cpu_against_gpu(results: Results, places: Mapping[str, Placed]) -> str:
@@ -157,57 +159,45 @@ def _cpu_against_gpu(results: Results, places: Mapping[str, Placed]) -> str:
     within = {label: place.low <= published()[label] <= place.high for label, place in places.items()}
     apart = abs(published()["GPU"] - published()["CPU"])
     shown = [
-        f"the {label} run is within what another seed of the same model gives, and so says nothing of its device"
-        if inside
-        else f"the {label} run is not one that another seed would be expected to give"
+        f"the {label} run is {'inside' if inside else 'outside'} of what another seed of our implementation is "
+        "expected to give"
         for label, inside in within.items()
     ]
     devices = sorted({results.histories[name]["params"]["device"].upper() for name in results.seeds(BASELINE)})
     return (
         f"Shown: {'; '.join(shown)}. Not shown: that the device made the {apart:.2f} nats between them. The paper "
-        "ran its model once on each and names no seed, so that device, seed and whatever else was different cannot be "
-        f"told apart, and all runs here were on a {' or '.join(devices)}. To show an effect of the device takes "
-        "several seeds on both. " + _like_the_gpu_run(results)
+        "ran its model once on each and names no seed; a difference between its code and ours would look the same, "
+        f"and all runs here were on a {' or '.join(devices)}. To show an effect of the device takes several seeds on "
+        "both, with the same code."
     )
 
 
-def _like_the_gpu_run(results: Results) -> str:
-    """What our runs with a collapsed dimension have in common with the paper's GPU curve."""
-    curve = [epoch.val_loss for epoch in TABLE_1["GPU"]]
-    asleep = [
-        epoch["val_loss"]
-        for variant in results.varied(BASELINE, "seed")
-        for name in results.runs_of(variant)
-        for epoch in results.histories[name]["epochs"]
-        if epoch["health"]["collapsed_dimensions"]
-    ]
-    if not asleep:
-        return (
-            "No latent dimension was collapsed after any epoch of these runs, so the GPU run's curve has no like here."
-        )
-    within = [str(number) for number, loss in enumerate(curve, start=1) if min(asleep) <= loss <= max(asleep)]
-    nearest, distance = nearest_to(results, curve)
-    return (
-        f"What its curve looks like: after {count(len(asleep), 'epoch')} of our runs with these params a latent "
-        f"dimension was still collapsed, at validation losses of {min(asleep):.2f} to {max(asleep):.2f}; the GPU run's "
-        f"loss lies in that range after {'epoch ' + ', '.join(within) if within else 'no epoch'}. Of all runs in this "
-        f"report the one nearest to its curve is `{nearest}`, {distance:.2f} nats away on average, with a collapsed "
-        f"dimension after {results.epochs_asleep(nearest)} of its {count(len(curve), 'epoch')}."
-    )
+def _kl_in_training(results: Results) -> str:
+    """The KL in the last training loss, which follows from the paper's Table I: loss less reconstruction loss.
 
-
-def nearest_to(results: Results, curve: Sequence[float]) -> tuple[str, float]:
-    """The run whose validation loss, epoch by epoch, is nearest to `curve`, and how far it is on average.
-
-    Only runs with beta 1 and no penalty, whose loss is that of the paper, and with as many epochs.
+    Beside it that of our runs with beta 1 and no penalty, whose loss has no further term.
     """
-    distances = {}
+    theirs = {label: epochs[-1].loss - epochs[-1].reconstruction_loss for label, epochs in TABLE_1.items()}
+    awake, asleep = [], []
     for name, history in results.histories.items():
-        params, losses = history["params"], [epoch["val_loss"] for epoch in history["epochs"]]
+        params, kl = history["params"], history["epochs"][-1]["kl_loss"]
         if params["beta"] == 1 and not params["kernel_l1"] + params["kernel_l2"]:
-            shared = min(len(losses), len(curve))
-            distances[name] = float(np.abs(np.subtract(losses[:shared], curve[:shared])).mean())
-    return min(distances.items(), key=lambda item: item[1])
+            if results.last_health(name)["collapsed_dimensions"]:
+                asleep.append(f"{kl:.2f} in `{name}`")
+            else:
+                awake.append(kl)
+    of_paper = " and ".join(f"{kl:.2f} nats in its {label} run" for label, kl in theirs.items())
+    said = f"What may have gone differently: of the paper's last training loss the KL is {of_paper}"
+    if not awake:
+        return f"{said}."
+    said += (
+        f"; in our {count(len(awake), 'run')} that use all latent dimensions it is {min(awake):.2f} to {max(awake):.2f}"
+    )
+    if not asleep:
+        return f"{said}. None of our runs ended with a collapsed dimension."
+    said += f", with a collapsed one {', '.join(asleep)}"
+    fits = theirs["GPU"] < min(awake)
+    return said + (". A GPU run that used one of its dimensions alone would fit; that is no proof." if fits else ".")
 
 
 def _dead_units(results: Results, made: Mapping[str, Table]) -> list[str]:
@@ -217,11 +207,11 @@ def _dead_units(results: Results, made: Mapping[str, Table]) -> list[str]:
         return [made["dead_units"].markdown()]
     return [
         made["dead_units"].markdown(),
-        f"What goes with it: over these {len(found)} runs each further dead unit in the encoder's hidden layer of "
+        f"Dead units and loss: over these {len(found)} runs each further dead unit in the encoder's hidden layer of "
         f"{UNITS['hidden']} comes with {signed(line.slope)} nats [{signed(line.low)}, {signed(line.high)}] of loss "
-        f"(-ELBO; rank correlation {typeset(line.correlation)}, p {probability(line.p)}; loss and dead units over all "
-        "test images). That is a relation among trained runs, not an experiment: it does not show that the dead units "
-        "cause the loss.",
+        f"(-ELBO; rank correlation {typeset(line.correlation)}, p {probability(line.p)}; loss and dead units by stage "
+        "`evaluate`, over all test images). That is a relation among trained runs, not an experiment: it does not show "
+        "that the dead units cause the loss.",
     ]
 
 
@@ -232,10 +222,11 @@ def _health(results: Results, made: Mapping[str, Table]) -> list[str]:
         made["health"].markdown(),
         image("health", "Validation loss, dead hidden units and KL of the least used dimension by epoch"),
         "After the last epoch: median [least, greatest] over the runs of a variant, other seeds included, of the units "
-        f"of each layer that are positive in none of the validation images looked at; a latent dimension has collapsed "
-        f"below {COLLAPSED_NATS:g} nats of KL. In the figure a line is a seed of `{BASELINE}` or `{IMPROVED}` on "
-        f"`{FULL}`; beside them is the worst of all runs, `{worst(results)}`.",
-        f"{_thresholds(results.params.health)} {len(warned)} of {count(len(results.histories), 'run')} are warned of"
+        "of each layer that are positive in none of the first 2,000 validation images; a latent dimension has "
+        f"collapsed below {COLLAPSED_NATS:g} nats of KL. In the figure a line is a seed of `{BASELINE}` or "
+        f"`{IMPROVED}` on `{FULL}`; the worst of all runs, `{worst(results)}`, is among or beside them. Losses are the "
+        "ELBO's negative.",
+        f"{_thresholds(results.params.health)} {len(warned)} of {count(len(results.histories), 'run')} have one"
         + (f": {quoted(warned)}." if warned else "."),
         f"{_hidden_units(results)} {_bad_run(results)}",
         folded("Every run", made["health_runs"]),
@@ -245,15 +236,15 @@ def _health(results: Results, made: Mapping[str, Table]) -> list[str]:
 
 def _thresholds(limits: HealthParams) -> str:
     said = {
-        "warned of": (limits.warn_dead_share, limits.warn_collapsed),
-        "stopped": (limits.fail_dead_share, limits.fail_collapsed),
+        "gets a warning": (limits.warn_dead_share, limits.warn_collapsed),
+        "is stopped": (limits.fail_dead_share, limits.fail_collapsed),
     }
     parts = []
     for what, (share, collapsed) in said.items():
         reasons = [] if share is None else [f"{100 * share:g} % of a layer's units are dead"]
         reasons += [] if collapsed is None else [f"{count(collapsed, 'latent dimension')} collapsed"]
         parts.append(f"{what} {'when ' + ' or '.join(reasons) if reasons else 'never'}")
-    return f"From epoch {limits.epochs} on a run is {', and '.join(parts)} (`health` in params.yaml)."
+    return f"From epoch {limits.epochs} on a run {', and '.join(parts)} (`health` in params.yaml)."
 
 
 def _hidden_units(results: Results) -> str:
@@ -294,10 +285,12 @@ def _siblings(results: Results, name: str, losses: Mapping[str, float]) -> str:
         return ""
     dead = [results.last_health(each)["dead_units"]["hidden"] for each in others]
     ends = [losses[each] for each in others]
+    asleep = max(map(results.epochs_asleep, others))
+    slept = f"{count(asleep, 'epoch')} at most" if asleep else "no epoch"
     return (
         f" The other runs of its variant end between {min(ends):.2f} and {max(ends):.2f}, with {span(dead)} of "
         f"{UNITS['hidden']} hidden units dead, and a dimension collapsed after "
-        f"{count(max(map(results.epochs_asleep, others)), 'epoch')} at most."
+        f"{slept}."
     )
 
 

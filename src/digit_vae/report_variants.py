@@ -6,11 +6,12 @@ import numpy as np
 
 from digit_vae.health import COLLAPSED_NATS, UNITS
 from digit_vae.params import BASELINE
-from digit_vae.report_likelihood import best_known
-from digit_vae.results import Results, at
-from digit_vae.statistics import Spread, spread
-from digit_vae.tables import Interval, Nats, Probability, Table, signed
+from digit_vae.report_likelihood import best_known, title_of
+from digit_vae.results import Results, at, question
+from digit_vae.statistics import LEVEL, Spread, spread
+from digit_vae.tables import Interval, Nats, Probability, Table, difference_tests, signed
 from digit_vae.wording import (
+    HISTORIES,
     detected,
     difference,
     folded,
@@ -25,17 +26,25 @@ from digit_vae.wording import (
 LOSSES = {"reconstruction_loss": "Recon. loss", "kl_loss": "KL", "elbo": "ELBO"}
 SECTIONS = {
     "latent": "What z_mean of the test images tells of their digits, which the model never saw: accuracy of the 10 "
-    "nearest training images (knn) and of a linear classifier (probe), both fitted on training images; agreement of "
-    "clusters with the digits (nmi, 0 to 1) and how compact these are (silhouette, at most 1). The KL term in nats is "
-    "the sum of what z tells of the image (mutual information) and of the distance of all codes together from the "
-    "prior (aggregate divergence). Beside it the KL of the least and of the most used latent dimension, and how many "
-    "dimensions are active.",
+    "nearest training images (kNN) and of a linear classifier (probe), both fitted on training images; agreement of "
+    "clusters with the digits (NMI, 0 to 1) and how compact the digits are (silhouette, at most 1). The KL term is the "
+    "sum, in nats, of what z tells of the image (mutual information) and of the distance of all codes together from "
+    "the prior (aggregate divergence). Beside it the KL of the least and of the most used latent dimension, in nats, "
+    "and how many dimensions are active.",
     "quality": "A classifier that was trained on the labelled images judges digits decoded from the prior (samples) "
     "and from z_mean of the test images (reconstructions): how sure it is (confidence), how evenly it sees the ten "
     "digits (class balance, 1 is even), whether it sees the right one (agreement), and how far their features are from "
-    "those of the test images (frechet, 0 is equal).",
+    "those of the test images (Frechet distance, 0 is equal). Confidence by itself is no merit: of samples that are "
+    "all the same sure digit it would be 1.",
 }
 TITLES = {"latent": "The latent space", "quality": "Generated and reconstructed digits"}
+TITLED = {  # the keys of the metrics that are no words
+    "knn_accuracy": "kNN accuracy",
+    "nmi": "NMI",
+    "frechet": "Frechet distance",
+    "mutual_information": "mutual information (nats)",
+    "aggregate_divergence": "aggregate divergence (nats)",
+}
 SILENCE = "The paper announces this ablation and a five-fold cross-validation, and prints no number of either."
 
 
@@ -43,8 +52,12 @@ def tables(results: Results) -> dict[str, Table]:
     """The tables by file name, as far as there is something in them."""
     if not results.variants:
         return {}
-    made = {"ablation": ablation(results.variants), "latent": latent(results), "quality": quality(results)}
-    made |= {"fold_differences": fold_differences(results)} if results.compared else {}
+    shown = [name for name in results.variants if name == BASELINE or question(results.params, name) != "beta"]
+    made = {"ablation": ablation({name: results.variants[name] for name in shown})}
+    made |= {"latent": latent(results), "quality": quality(results)}
+    if results.compared:
+        made |= {"fold_differences": fold_differences(results)}
+        made |= {f"{section}_differences": difference_tests(_found(results, section), digits=3) for section in SECTIONS}
     return made | ({"beta": betas(results)} if results.betas() else {})
 
 
@@ -93,12 +106,11 @@ def quality(results: Results) -> Table:
 
 
 def betas(results: Results) -> Table:
-    """The sweep over beta on the validation images of the folds; the true likelihood is of the test images."""
+    """The sweep over beta on the validation images of the folds; the log-likelihood is that of the test images."""
     rows = []
     for name, beta in results.betas().items():
         variant = results.variants[name]
-        true = variant["likelihood"]["binarised"]
-        true = at(true, best_known(true))
+        true = at(variant, _way(results))
         health = [results.last_health(run) for run in results.fold_runs(name)]
         rows.append(
             (
@@ -106,15 +118,17 @@ def betas(results: Results) -> Table:
                 name,
                 variant["folds"],
                 *(over_folds(variant["validation"][key]) for key in ("kl_loss", "reconstruction_loss", "elbo")),
+                None if name == BASELINE else difference(variant["validation"]["elbo"]),
                 *_kl_ends(results, name, "validation"),
                 Nats(true["mean"], true["std"], "binarised"),
                 spread([each["collapsed_dimensions"] for each in health]),
                 spread([each["dead_units"]["hidden"] for each in health]),
             )
         )
+    header = ("Beta", "Variant", "Folds", "KL", "Recon. loss", "ELBO", "ELBO, difference")
     dimensions = ("KL of the least used dimension", "KL of the most used dimension")
-    further = ("Binarised log-likelihood", "Collapsed dimensions", "Dead hidden units")
-    return Table(("Beta", "Variant", "Folds", "KL", "Recon. loss", "ELBO", *dimensions, *further), tuple(rows))
+    further = (f"{_likeliest(results)}, test images", "Collapsed dimensions", "Dead hidden units")
+    return Table((*header, *dimensions, *further), tuple(rows))
 
 
 def differences(results: Results, made: Mapping[str, Table]) -> list[str]:
@@ -123,21 +137,24 @@ def differences(results: Results, made: Mapping[str, Table]) -> list[str]:
         table = made["ablation"].markdown() if results.variants else ""
         nothing = f"Nothing to compare: no variant shares folds with `{BASELINE}`. {SILENCE}"
         return ["## Variants over the folds", table, nothing]
-    folds, compared = results.params.preprocess.folds, len(results.compared)
+    folds = results.params.preprocess.folds
+    seeds = sorted({results.settings(name).seed for name in (BASELINE, *results.compared)})
     return [
         "## Variants over the folds",
         made["ablation"].markdown(),
-        image("ablation", "Differences from the baseline by fold, with 95 % intervals"),
+        image("ablation", "Differences from the baseline by fold, with 95 % intervals") if results.judged else "",
         "Validation images of each fold; mean ± standard deviation over folds; in brackets the 95 % interval of the "
         "mean per-fold difference from the baseline. In the figure, a dot is a fold, the diamond their mean, the thick "
         "line that interval, the thin one the bootstrap's.",
-        "\n".join(f"- {_verdict(name, results.variants[name])}" for name in results.compared),
+        "\n".join(f"- {_verdict(results, name)}" for name in results.judged),
+        f"No detectable difference does not mean that there is none: one smaller than half the interval would hardly "
+        f"show. And all runs on folds have the seed {' or '.join(map(str, seeds))}: the interval tells what other "
+        "images would change, not what another seed would (see Seeds, and for the better recipe its own section).",
         f"Folds share training images, so the interval is that of the corrected resampled t-test (Nadeau and Bengio "
         f"2003): its variance is (1/{folds} + 1/{folds - 1}) times that of a fold, instead of 1/{folds}. A difference "
-        "is called detectable where its p, adjusted by Holm's method, is below 0.05; the family is one metric on one "
-        f"set of images over {'the variant' if compared == 1 else f'all {compared} variants'} compared with "
-        f"`{BASELINE}`. Metrics are not adjusted for each other. Every run has a single seed, which is drawn anew with "
-        "neither fold nor variant: what a seed does stands below, under Seeds.",
+        f"is called detectable where its p, adjusted by Holm's method, is below {LEVEL:g}. Adjusted together are the p "
+        "of one metric, on one set of images, of the variants that ask the same question, by changing: "
+        f"{_families(results)}. Intervals are not adjusted, nor are metrics for each other.",
         "Hedges' g is the mean difference in standard deviations of the per-fold differences, corrected for their "
         f"small number. The bootstrap resamples the {folds} folds as if they were independent, and of {folds} it can "
         "make no value beyond the least and the greatest: it shows how folds scatter, and is too narrow to judge by.",
@@ -152,14 +169,20 @@ def latent_space(results: Results, made: Mapping[str, Table]) -> list[str]:
     title = "## The latent space and the digits over the folds"
     if not results.variants:
         return [title, "Not measured over folds."]
-    parts = [title]
+    parts, files = [title], []
     for section, meaning in SECTIONS.items():
-        told = _section_reading(results, section) if results.compared else ""
-        parts += [f"### {TITLES[section]}", made[section].markdown(), meaning, told]
+        parts += [f"### {TITLES[section]}", made[section].markdown(), meaning]
+        parts += [_for_comparison(results.classifier)] if section == "quality" else []
+        files += [section]
+        if results.compared:
+            tests = f"{section}_differences"
+            parts += [_section_reading(results, section), folded("Every difference and its tests", made[tests])]
+            files += [tests]
     return [
         *parts,
-        "All on the test images, mean ± standard deviation over folds. Numbers: `latent`, `quality` and `test` in "
-        f"`reports/metrics/variants/<variant>.json`; as tables: {table_files(*SECTIONS)}.",
+        "All on the test images, which are the same for all folds: deviations and p-values are about other trainings, "
+        "not about other test images. Numbers: `latent`, `quality` and `test` in "
+        f"`reports/metrics/variants/<variant>.json`; as tables: {table_files(*files)}.",
     ]
 
 
@@ -168,7 +191,8 @@ def beta(results: Results, made: Mapping[str, Table]) -> list[str]:
     silence = "The paper names this trade-off in its abstract and prints no number of it."
     sweep, title = results.betas(), "## Reconstruction against KL over beta"
     if not sweep:
-        return [title, f"No sweep: on folds fewer than two variants differ from `{BASELINE}` in beta alone. {silence}"]
+        needed = f"it takes `{BASELINE}` on folds, and a variant that differs from it in beta alone"
+        return [title, f"No sweep: {needed}. {silence}"]
     (first, low), *_, (last, high) = sweep.items()
     mean = {key: {name: results.variants[name]["validation"][key]["mean"] for name in sweep} for key in LOSSES}
     return [
@@ -178,22 +202,51 @@ def beta(results: Results, made: Mapping[str, Table]) -> list[str]:
         f"From beta {low:g} to {high:g} the KL goes from {mean['kl_loss'][first]:.2f} to {mean['kl_loss'][last]:.2f} "
         f"and the reconstruction loss from {mean['reconstruction_loss'][first]:.2f} to "
         f"{mean['reconstruction_loss'][last]:.2f} nats on the validation images of the folds. In the figure a dot is a "
-        "fold, the bars are standard deviations; along the dashed line the ELBO (at beta 1) is the same.",
+        "fold, the thin lines join the dots of a fold; along the dashed line the ELBO (at beta 1) is the same.",
         _best_beta(results, sweep),
         _collapse(results, sweep),
-        f"{silence} Numbers: `reports/metrics/variants/<variant>.json`, health: `history.json` of the runs on folds; "
-        f"as a table: {table_files('beta')}.",
+        f"{silence} Numbers: `reports/metrics/variants/<variant>.json`, health: {HISTORIES}; as tables: "
+        f"{table_files('beta', 'fold_differences')}.",
     ]
 
 
-def _verdict(name: str, variant: Mapping) -> str:
+def _verdict(results: Results, name: str) -> str:
     """A lower reconstruction loss may be bought with KL, so the ELBO is judged too."""
-    metrics = variant["validation"]
+    metrics = results.variants[name]["validation"]
     parts = (
         f"{title} {in_words(metrics[key])}"
         for key, title in (("reconstruction_loss", "reconstruction loss"), ("elbo", "ELBO"))
     )
-    return f"`{name}`: {'; '.join(parts)}."
+    return f"`{name}`: {'; '.join(parts)}{_without_collapsed(results, name)}."
+
+
+def _without_collapsed(results: Results, name: str) -> str:
+    """How the ELBO differs on those folds where neither the variant nor the baseline has a collapsed dimension."""
+    pairs = list(zip(results.fold_runs(name), results.fold_runs(BASELINE), strict=True))
+    ill = [[run for run in pair if results.last_health(run)["collapsed_dimensions"]] for pair in pairs]
+    rest = [float(each) for each, of in zip(results.fold_differences("elbo")[name], ill, strict=True) if not of]
+    if len(rest) in (0, len(pairs)):
+        return ""
+    return (
+        f"; on the folds but those of {quoted(run for of in ill for run in of)}, where a latent dimension has "
+        f"collapsed, the ELBO is {signed(min(rest))} to {signed(max(rest))} from the baseline's"
+    )
+
+
+def _families(results: Results) -> str:
+    """The variants whose p-values are adjusted together, by what they change."""
+    asked = {name: question(results.params, name) for name in results.compared}
+    families = {family: [name for name in asked if asked[name] == family] for family in dict.fromkeys(asked.values())}
+    return "; ".join(f"the {family} ({quoted(names)})" for family, names in families.items())
+
+
+def _for_comparison(classifier: Mapping) -> str:
+    """What the classifier says of the test images themselves."""
+    return (
+        f"For comparison, test images themselves: agreement {classifier['accuracy']:.3f}, confidence "
+        f"{classifier['confidence']:.3f}, class balance {classifier['class_balance']:.3f}; Frechet distance of as many "
+        f"training images {classifier['frechet_train']:.3f} ([classifier.json](metrics/classifier.json))."
+    )
 
 
 def _spreads(results: Results, section: str, further: Mapping[str, Sequence[Spread]], titles: Sequence[str]) -> Table:
@@ -208,10 +261,7 @@ def _spreads(results: Results, section: str, further: Mapping[str, Sequence[Spre
 
 def _section_reading(results: Results, section: str) -> str:
     """For each number the variants that differ from the baseline in it."""
-    found = {
-        _title(path): {name: at(results.variants[name][section], path) for name in results.compared}
-        for path in _paths(results.variants[BASELINE][section])
-    }
+    found = _found(results, section)
     apart = {title: metrics for title, metrics in found.items() if any(map(detected, metrics.values()))}
     lines = [f"- {title}: {told_apart(metrics, digits=3)}." for title, metrics in apart.items()]
     if same := [title for title in found if title not in apart]:
@@ -219,20 +269,38 @@ def _section_reading(results: Results, section: str) -> str:
     return "\n".join(lines)
 
 
+def _found(results: Results, section: str) -> dict[str, dict[str, Mapping]]:
+    """Each number of one section of the metrics, by its title, of every compared variant."""
+    return {
+        _title(path): {name: at(results.variants[name][section], path) for name in results.compared}
+        for path in _paths(results.variants[BASELINE][section])
+    }
+
+
 def _best_beta(results: Results, sweep: Mapping[str, float]) -> str:
-    """The beta of the best ELBO and of the best true likelihood, and whether that is more than chance."""
-    true = ("likelihood", "binarised", *best_known(results.variants[BASELINE]["likelihood"]["binarised"]))
+    """The beta of the highest ELBO and of the highest log-likelihood, and which betas differ from the baseline's."""
     said = []
-    for what, path in (("ELBO", ("validation", "elbo")), ("true (binarised) likelihood", true)):
+    for what, path in (("ELBO", ("validation", "elbo")), (f"{_likeliest(results)} of the test images", _way(results))):
         folds = np.stack([results.on_folds(name, *path) for name in sweep])
-        best = list(sweep)[int(folds.mean(axis=1).argmax())]
-        ahead = int((folds.argmax(axis=0) == list(sweep).index(best)).sum())
-        against = "" if best == BASELINE else f"; against beta 1 {in_words(at(results.variants[best], path))}"
+        best = int(folds.mean(axis=1).argmax())
+        ahead = int((folds.argmax(axis=0) == best).sum())
+        others = {name: at(results.variants[name], path) for name in sweep if name in results.compared}
         said.append(
-            f"By {what} beta {sweep[best]:g} is best ({signed(folds.mean(axis=1).max())}), on {ahead} of "
-            f"{folds.shape[1]} folds{against}"
+            f"- The highest mean {what} is that of beta {list(sweep.values())[best]:g}, "
+            f"{signed(folds[best].mean())}; it is the highest on {ahead} of {folds.shape[1]} folds. Against beta "
+            f"{sweep[BASELINE]:g}: {told_apart(others)}."
         )
-    return ". ".join(said) + "."
+    return "\n".join(said)
+
+
+def _way(results: Results) -> tuple[str, ...]:
+    """The way to the best that is known of the log-likelihood of binarised images in a run's metrics."""
+    return ("likelihood", "binarised", *best_known(results.variants[BASELINE]["likelihood"]["binarised"]))
+
+
+def _likeliest(results: Results) -> str:
+    """What that is."""
+    return f"{title_of('binarised', _way(results)[2:])} (binarised)"
 
 
 def _collapse(results: Results, sweep: Mapping[str, float]) -> str:
@@ -268,4 +336,4 @@ def _paths(metrics: Mapping) -> list[tuple[str, ...]]:
 
 
 def _title(path: Sequence[str]) -> str:
-    return ": ".join(path).replace("_", " ")
+    return ": ".join(TITLED.get(key, key).replace("_", " ") for key in path)

@@ -18,6 +18,18 @@ RECIPE = (  # how a training starts and steps; neither what the model is nor wha
 )
 
 
+def changes(params: Params, variant: str) -> dict[str, tuple[object, object]]:
+    """What is different from the baseline: by param, its value there and here."""
+    theirs, ours = (asdict(run_params(params, Run(name, FULL))) for name in (BASELINE, variant))
+    return {key: (theirs[key], ours[key]) for key in ours if ours[key] != theirs[key]}
+
+
+def question(params: Params, variant: str) -> str:
+    """What a variant asks, by what it changes: "beta" or the "recipe" where that is all, or else the "model"."""
+    changed = changes(params, variant).keys()
+    return "beta" if changed == {"beta"} else "recipe" if changed and changed <= set(RECIPE) else "model"
+
+
 def at(metrics: Mapping, path: Iterable[str]) -> object:
     """What the keys of `path` lead to, one after the other."""
     return functools.reduce(operator.getitem, path, metrics)
@@ -51,6 +63,11 @@ class Results:
         """The variants that share their folds with the baseline."""
         return [name for name, variant in self.variants.items() if "difference" in variant["validation"]["elbo"]]
 
+    @property
+    def judged(self) -> list[str]:
+        """The compared variants without those of the sweep over beta, which has a section of its own."""
+        return [name for name in self.compared if question(self.params, name) != "beta"]
+
     def settings(self, variant: str) -> RunParams:
         return run_params(self.params, Run(variant, FULL))
 
@@ -69,13 +86,17 @@ class Results:
         baseline = self.on_folds(BASELINE, "validation", metric)
         return {name: self.on_folds(name, "validation", metric) - baseline for name in self.compared}
 
-    def varied(self, variant: str, key: str) -> dict[str, float]:
-        """`variant` and those that differ from it in `key` alone, with its values in rising order; none twice."""
-        if variant not in self.params.variants:
+    def varied(self, variant: str, key: str, among: Iterable[str] | None = None) -> dict[str, float]:
+        """`variant` and those that differ from it in `key` alone, with its values in rising order; none twice.
+
+        among: the variants to look at (None: all).
+        """
+        eligible = [*self.params.variants] if among is None else list(among)
+        if variant not in eligible:
             return {}
         base = self.settings(variant)
         found: dict[float, str] = {}
-        for name in (variant, *self.params.variants):
+        for name in (variant, *eligible):
             settings = self.settings(name)
             if replace(settings, **{key: getattr(base, key)}) == base:
                 found.setdefault(getattr(settings, key), name)
@@ -83,18 +104,18 @@ class Results:
 
     def betas(self) -> dict[str, float]:
         """The baseline and the variants that differ from it in nothing but beta, on folds; empty where it is alone."""
-        swept = {name: beta for name, beta in self.varied(BASELINE, "beta").items() if name in self.variants}
-        return swept if len(swept) > 1 and BASELINE in swept else {}
+        swept = self.varied(BASELINE, "beta", self.variants)
+        return swept if len(swept) > 1 else {}
 
     def seeds(self, variant: str) -> dict[str, int]:
         """The runs on `full` that differ from the variant's in nothing but their seed, and their seeds."""
-        varied = self.varied(variant, "seed").items()
-        return {f"{name}-{FULL}": seed for name, seed in varied if f"{name}-{FULL}" in self.histories}
+        on_full = [name for name in self.params.variants if f"{name}-{FULL}" in self.histories]
+        return {f"{name}-{FULL}": seed for name, seed in self.varied(variant, "seed", on_full).items()}
 
     def cures(self) -> list[str]:
         """The variants on `full` that differ from the baseline in nothing but their recipe; the better one last."""
         on_full = [name for name in self.params.variants if f"{name}-{FULL}" in self.histories]
-        cures = [name for name in on_full if (changed := self.changes(name).keys()) and changed <= set(RECIPE)]
+        cures = [name for name in on_full if question(self.params, name) == "recipe"]
         return sorted(cures, key=lambda name: name == IMPROVED)
 
     def last_losses(self, names: Iterable[str]) -> dict[str, float]:
@@ -112,8 +133,3 @@ class Results:
         """What the thresholds of params.yaml, section health, say of a run after its last epoch."""
         warning_only = replace(self.params.health, fail_dead_share=None, fail_collapsed=None)
         return complaints(self.histories[name]["epochs"][-1], warning_only)
-
-    def changes(self, variant: str) -> dict[str, tuple[object, object]]:
-        """What is different from the baseline: by param, its value there and here."""
-        theirs, ours = asdict(self.settings(BASELINE)), asdict(self.settings(variant))
-        return {key: (theirs[key], ours[key]) for key in ours if ours[key] != theirs[key]}

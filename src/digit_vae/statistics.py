@@ -44,11 +44,11 @@ class Tested(NamedTuple):
 
 class Placed(NamedTuple):
     """Where a value stands among others: how many of them are below it, its distance from their mean in their standard
-    deviations, and the ends of the 95 % interval in which one more of them is to be expected.
+    deviations (None where they are all equal), and the ends of the 95 % interval in which one more is to be expected.
     """
 
     below: int
-    deviations: float
+    deviations: float | None
     low: float
     high: float
 
@@ -81,8 +81,13 @@ def corrected_t_test(differences: Sequence[float], test_to_train: float) -> Test
     error = (1 / len(differences) + test_to_train) ** 0.5 * std
     freedom = len(differences) - 1
     half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-    p = float(2 * t.sf(abs(mean) / error, freedom)) if error else float(mean == 0)
+    p = float(mean == 0) if _no_spread(mean, std) else float(2 * t.sf(abs(mean) / error, freedom))
     return Tested(Difference(mean, mean - half, mean + half), p)
+
+
+def _no_spread(mean: float, std: float) -> bool:
+    """Whether values differ by no more than float64 rounds."""
+    return std <= 1e-12 * max(1.0, abs(mean))
 
 
 def bootstrap_interval(differences: Sequence[float]) -> tuple[float, float]:
@@ -102,10 +107,11 @@ def hedges_g(differences: Sequence[float]) -> float | None:
     """Mean over standard deviation of the paired differences, Cohen's d_z (Lakens 2013, equation 6), times Hedges'
     correction for few of them, Gamma(m/2) / (sqrt(m/2) * Gamma((m-1)/2)) with m = n - 1 (Hedges 1981, p. 111).
 
-    None where all differences are equal: there is no spread to measure them by.
+    None where all differences are equal, to rounding: there is no spread to measure them by. None of two: the
+    correction is 0, since the mean of Cohen's d_z is infinite.
     """
     mean, std = spread(differences)
-    if std == 0:
+    if len(differences) < 3 or _no_spread(mean, std):
         return None
     freedom = len(differences) - 1
     correction = np.exp(gammaln(freedom / 2) - gammaln((freedom - 1) / 2)) / (freedom / 2) ** 0.5
@@ -124,10 +130,15 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 
 def welch(values: Sequence[float], others: Sequence[float]) -> Tested:
-    """mean(values) - mean(others) of two independent groups, whose variances may differ (Welch 1947)."""
+    """mean(values) - mean(others) of two independent groups, whose variances may differ (Welch 1947).
+
+    Where neither group has a spread, p is 1 if the difference is 0 and else 0.
+    """
+    mean = float(np.mean(values) - np.mean(others))
+    if all(_no_spread(*spread(group)) for group in (values, others)):
+        return Tested(Difference(mean, mean, mean), float(mean == 0))
     test = ttest_ind(values, others, equal_var=False)
     interval = test.confidence_interval(CONFIDENCE)
-    mean = float(np.mean(values) - np.mean(others))
     return Tested(Difference(mean, float(interval.low), float(interval.high)), float(test.pvalue))
 
 
@@ -139,7 +150,7 @@ def placed(value: float, others: Sequence[float]) -> Placed:
     mean, std = spread(others)
     half = float(t.ppf((1 + CONFIDENCE) / 2, len(others) - 1)) * std * (1 + 1 / len(others)) ** 0.5
     below = sum(other < value for other in others)
-    return Placed(below, (value - mean) / std, mean - half, mean + half)
+    return Placed(below, (value - mean) / std if std else None, mean - half, mean + half)
 
 
 def trend(x: Sequence[float], y: Sequence[float]) -> Trend | None:
@@ -157,7 +168,8 @@ def summary(folds: Sequence[Mapping], baseline: Sequence[Mapping] | None = None)
 
     `folds` and `baseline` hold one mapping a fold, in the same order and with the same keys; so does the result, with
     a mapping of these results in each number's place. The count of images is left out: it measures no model.
-    The correction is that of held-out folds; for the test images, fewer than a fold, it is on the safe side.
+    The correction is that of held-out folds. Of numbers on the test images, the same for all folds, the result tells
+    what other trainings would change, not what other test images would.
     """
     result = {}
     for key in folds[0]:
@@ -182,7 +194,7 @@ def _compared(values: Sequence[float], baseline: Sequence[float]) -> dict[str, f
 
 def add_holm(summaries: Sequence[dict]) -> None:
     """Adds p_holm beside each p. The family is what was compared in one metric on one set of images: all `summaries`,
-    one for each variant compared with the baseline, which have the same keys.
+    one for each variant that asks the same question of the baseline, which have the same keys.
     """
     if not summaries:
         return

@@ -8,7 +8,7 @@ from digit_vae.benchmark import Range, machine_name, median_epochs, of_same_mach
 from digit_vae.files import csv_bytes
 from digit_vae.paper import TABLE_1
 from digit_vae.params import DEVICES
-from digit_vae.statistics import Difference, Spread
+from digit_vae.statistics import LEVEL, Difference, Spread
 
 PAPER_IMAGES = 60_000
 LIBRARIES = {"keras": "Keras' own fit", "digit_vae": "this project", "torch": "PyTorch"}
@@ -40,7 +40,8 @@ Cell = str | int | float | Spread | Difference | Range | Nats | Interval | Proba
 class Table:
     """A header and rows of cells. In CSV a cell of several numbers takes one column for each. digits: of Markdown.
 
-    Raises: ValueError where a column holds likelihoods of different protocols, which measure different things.
+    Raises: ValueError where a column holds likelihoods of different protocols, which measure different things, or
+    likelihoods and other numbers.
     """
 
     header: tuple[str, ...]
@@ -49,7 +50,7 @@ class Table:
 
     def __post_init__(self) -> None:
         for title, column in zip(self.header, zip(*self.rows, strict=True), strict=True):
-            protocols = {cell.protocol for cell in column if isinstance(cell, Nats)}
+            protocols = {cell.protocol if isinstance(cell, Nats) else "none" for cell in column if cell is not None}
             if len(protocols) > 1:
                 raise ValueError(f"column {title!r}: expected one protocol. Received: {sorted(protocols)}")
 
@@ -172,6 +173,21 @@ def all_runs(metrics: Mapping[str, Mapping], timings: Mapping[str, Mapping]) -> 
     return Table(("Run", *header, "Training (s)"), rows)
 
 
+def difference_tests(metrics: Mapping[str, Mapping[str, Mapping]], digits: int = 2) -> Table:
+    """A row for each number and variant: its difference from the baseline over the folds, and the tests of that.
+
+    metrics: by the number's title and by variant, what stage `compare` wrote of it.
+    """
+    rows = []
+    for title, variants in metrics.items():
+        for name, its in variants.items():
+            difference = Difference(its["difference"], its["difference_low"], its["difference_high"])
+            tests = (Probability(its["p"]), Probability(its["p_holm"]), its.get("hedges_g"))
+            rows.append((title, name, difference, *tests, Interval(its["bootstrap_low"], its["bootstrap_high"])))
+    header = ("Metric", "Variant", "Difference", "p", "p (Holm)", "Hedges' g", "Bootstrap")
+    return Table(header, tuple(rows), digits)
+
+
 def seconds(timing: Mapping) -> float:
     """Seconds of all training steps, without set-up and validation."""
     return sum(epoch["train_seconds"] for epoch in timing["epochs"])
@@ -232,5 +248,6 @@ def signed(value: float, digits: int = 2) -> str:
 
 
 def probability(p: float) -> str:
-    """Three decimals; less than they can say is said so."""
-    return "<0.001" if p < 0.001 else f"{p:.3f}"
+    """Three decimals, more where these would be on the other side of the level; less than they can say is said so."""
+    shown = (f"{p:.{digits}f}" for digits in range(3, 17))
+    return "<0.001" if p < 0.001 else next((text for text in shown if (float(text) < LEVEL) == (p < LEVEL)), repr(p))

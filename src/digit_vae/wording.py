@@ -40,7 +40,7 @@ def span(values: Sequence[float]) -> str:
 
 
 def beside(value: float, reference: float) -> str:
-    return f"{abs(value - reference):.2f} {'below' if value < reference else 'above'}"
+    return f"{abs(value - reference):.2f} {'below' if value <= reference else 'above'}"
 
 
 def interval(difference: Difference, unit: str = " nats", digits: int = 2) -> str:
