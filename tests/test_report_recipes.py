@@ -131,8 +131,8 @@ def test_folds_and_seeds_of_the_better_recipe_stand_beside_each_other(tmp_path, 
     assert knn[2] == pytest.approx((np.mean(ours) - np.mean(theirs), *test.confidence_interval(0.95)))
     assert knn[3:] == (pytest.approx(test.pvalue), difference(of_folds["knn_accuracy"]), 0.01)
     text = written(results)
-    assert re.search(r"over both a difference: [^;]*kNN accuracy", text)
-    assert re.search(r"over folds alone: [^;]*Probe accuracy", text)
+    assert re.search(r"Over both a difference: [^.]*kNN accuracy", text)
+    assert re.search(r"Over folds alone: [^.]*Probe accuracy", text)
 
 
 def test_a_cure_that_another_seed_of_the_better_recipe_equals_says_so(tmp_path, monkeypatch):

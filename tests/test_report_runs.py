@@ -94,8 +94,9 @@ def test_runs_beyond_the_thresholds_are_named_and_the_worst_is_explained(results
     )
     assert "1 of 6 runs have one: `seed_3-full`." in text
     assert (
-        "The worst run is `seed_3-full`, 159.00 nats (-ELBO) on the test images, where the median of all runs is "
-        "155.00: after its last epoch 15 of 16 units of layer hidden are dead; 1 of 2 latent dimensions have collapsed;"
+        "The worst run with the beta of `baseline` is `seed_3-full`, 159.00 nats (-ELBO) on the test images, where "
+        "their median is 155.00: after its last epoch 15 of 16 units of layer hidden are dead; 1 of 2 latent "
+        "dimensions have collapsed;"
     ) in text
     (row,) = (row for row in report_runs.health(results).rows if row[0] == "baseline")
     assert (row[1], row[4], row[-2:]) == (5, (12, 12, 15), (1, 1))
@@ -117,7 +118,7 @@ def test_the_other_runs_of_the_worst_runs_variant_stand_beside_it(tmp_path, monk
         results.metrics[run]["test"]["elbo"] = -140.0 - 2 * units
         results.histories[run]["epochs"][-1]["health"]["dead_units"]["hidden"] = units
     text = written(results)
-    assert "The worst run is `baseline-0`, 170.00 nats" in text
+    assert "The worst run with the beta of `baseline` is `baseline-0`, 170.00 nats" in text
     assert (
         "a dimension was collapsed after 1 of its 10 epochs. The other runs of its variant end between 162.00 and "
         "166.00, with 11 to 13 of 16 hidden units dead, and a dimension collapsed after 1 epoch at most."
@@ -141,3 +142,9 @@ def test_health_is_shown_beside_the_elbo_whatever_beta_weighs(tmp_path, monkeypa
     last = results.histories["b-full"]["epochs"][-1]
     (row,) = (row for row in report_runs.health_runs(results).rows if row[0] == "b-full")
     assert row[1] == pytest.approx(last["val_loss"] - 3 * last["val_kl_loss"])
+
+
+def test_a_run_with_another_beta_is_not_called_the_worst(tmp_path, monkeypatch):
+    results = read(tmp_path, monkeypatch, {"baseline": {"splits": ["full"]}, "b": {"splits": ["full"], "beta": 4.0}})
+    results.metrics["b-full"]["test"]["elbo"] = -500.0
+    assert report_runs.worst(results) == "baseline-full"

@@ -208,7 +208,12 @@ def ablation(
         axes.set(title=metric, xlabel="difference (nats)", yticks=range(len(variants)), yticklabels=variants)
         axes.set_ylim(len(variants) - 0.5, -0.5)
         axes.grid(axis="x")
-    names = {"a fold": ("o", GREY), "mean": ("D", BLUE), "95 % interval": ("-", BLUE), "bootstrap's": ("-", ORANGE)}
+    names = {
+        "a fold": ("o", GREY),
+        "mean": ("D", BLUE),
+        "95 % interval": ("-", BLUE),
+        "bootstrap interval": ("-", ORANGE),
+    }
     marks = [
         Line2D([], [], color=colour, marker=mark.strip("-"), ls="-" if mark == "-" else "", lw=1.6, ms=4.5)
         for mark, colour in names.values()
@@ -230,9 +235,11 @@ def rate_distortion(points: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> F
     lines[0].set_label("a fold")
     axes.plot(*means.T, "o-", color=BLUE, ms=6, lw=1.6, label="mean over the folds")
     for (beta, *_), point in zip(points, means, strict=True):
-        axes.annotate(f"β = {beta:g}", point, xytext=(8, 6), textcoords="offset points", weight="bold", color=BLUE)
+        name = {"text": f"β = {beta:g}", "weight": "bold", "color": BLUE}
+        behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+        axes.annotate(**name, xy=point, xytext=(-6, -14), ha="right", textcoords="offset points", bbox=behind)
     best = int(means.sum(axis=1).argmin())
-    label = f"equal ELBO, best at β = {points[best][0]:g}"
+    label = f"ELBO as at β = {points[best][0]:g}, the best mean"
     axes.axline(tuple(means[best]), slope=-1, color=GREY, lw=1, ls="--", zorder=1, label=label)
     axes.margins(0.16)
     axes.set(xlabel="rate: KL (nats per image)", ylabel="distortion: reconstruction loss (nats per image)")
@@ -322,13 +329,15 @@ def health(runs: Mapping[str, Sequence[Sequence[Mapping]]], published: Mapping[s
     for (label, losses), line in zip(published.items(), (":", "--"), strict=True):
         loss.plot(range(1, len(losses) + 1), losses, line, color=INK, lw=1.4, label=f"paper, {label}")
     for axes, title in (
-        (loss, "-ELBO, validation (nats)"),
+        (loss, "negative ELBO, validation"),
         (dead, "dead of 16 hidden units"),
-        (least, "KL, least used dimension (nats)"),
+        (least, "least used dimension: KL"),
     ):
         axes.set(title=title, xlabel="epoch")
         axes.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         axes.grid(axis="y")
+    for axes in (loss, least):
+        axes.set_ylabel("nats per image")
     dead.set(ylim=(-0.5, 16.5), yticks=range(0, 17, 4))
     figure.legend(*loss.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure

@@ -249,12 +249,12 @@ def _beside_folds(table: Table) -> list[str]:
     detected = {row[0]: (row[4] < LEVEL, row[6] < LEVEL) for row in table.rows}
     names = {which: [name for name, each in detected.items() if each == which] for which in set(detected.values())}
     said = {
-        (True, True): "over both a difference",
-        (False, False): "over neither a detectable difference",
-        (False, True): "over folds alone",
-        (True, False): "over seeds alone",
+        (True, True): "Over both a difference",
+        (False, False): "Over neither a detectable difference",
+        (False, True): "Over folds alone",
+        (True, False): "Over seeds alone",
     }
-    told = "; ".join(f"{words}: {', '.join(names[which])}" for which, words in said.items() if which in names)
+    told = ". ".join(f"{words}: {', '.join(names[which])}" for which, words in said.items() if which in names)
     return [
         table.markdown(),
         "Seeds: runs on all training images, compared by Welch's t-test; folds: the runs of one seed, compared by the "

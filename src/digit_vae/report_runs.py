@@ -224,8 +224,7 @@ def _health(results: Results, made: Mapping[str, Table]) -> list[str]:
         "After the last epoch: median [least, greatest] over the runs of a variant, other seeds included, of the units "
         "of each layer that are positive in none of the first 2,000 validation images; a latent dimension has "
         f"collapsed below {COLLAPSED_NATS:g} nats of KL. In the figure a line is a seed of `{BASELINE}` or "
-        f"`{IMPROVED}` on `{FULL}`; the worst of all runs, `{worst(results)}`, is among or beside them. Losses are the "
-        "ELBO's negative.",
+        f"`{IMPROVED}` on `{FULL}`; the worst run with their beta, `{worst(results)}`, is among or beside them.",
         f"{_thresholds(results.params.health)} {len(warned)} of {count(len(results.histories), 'run')} have one"
         + (f": {quoted(warned)}." if warned else "."),
         f"{_hidden_units(results)} {_bad_run(results)}",
@@ -261,21 +260,23 @@ def _bad_run(results: Results) -> str:
     said = results.complaints(name)
     why = f"after its last epoch {'; '.join(said)}" if said else "nothing in its health is beyond the thresholds"
     return (
-        f"The worst run is `{name}`, {losses[name]:.2f} nats (-ELBO) on the test images, where the median of all runs "
-        f"is {np.median(list(losses.values())):.2f}: {why}; a dimension was collapsed after "
+        f"The worst run with the beta of `{BASELINE}` is `{name}`, {losses[name]:.2f} nats (-ELBO) on the test images, "
+        f"where their median is {np.median(list(losses.values())):.2f}: {why}; a dimension was collapsed after "
         f"{results.epochs_asleep(name)} of its {epochs}.{_siblings(results, name, losses)}"
     )
 
 
 def worst(results: Results) -> str:
-    """The run with the worst ELBO on the test images."""
+    """The run with the worst ELBO on the test images, of those with the baseline's beta: another one costs ELBO."""
     losses = _test_losses(results)
     return max(losses, key=losses.get)
 
 
 def _test_losses(results: Results) -> dict[str, float]:
-    """-ELBO on the test images by run."""
-    return {name: -metrics["test"]["elbo"] for name, metrics in results.metrics.items()}
+    """-ELBO on the test images by run, of those with the baseline's beta."""
+    betas = {name: history["params"]["beta"] for name, history in results.histories.items()}
+    beta = results.settings(BASELINE).beta
+    return {name: -results.metrics[name]["test"]["elbo"] for name in betas if betas[name] == beta}
 
 
 def _siblings(results: Results, name: str, losses: Mapping[str, float]) -> str:

@@ -279,18 +279,28 @@ def _found(results: Results, section: str) -> dict[str, dict[str, Mapping]]:
 
 def _best_beta(results: Results, sweep: Mapping[str, float]) -> str:
     """The beta of the highest ELBO and of the highest log-likelihood, and which betas differ from the baseline's."""
-    said = []
-    for what, path in (("ELBO", ("validation", "elbo")), (f"{_likeliest(results)} of the test images", _way(results))):
-        folds = np.stack([results.on_folds(name, *path) for name in sweep])
-        best = int(folds.mean(axis=1).argmax())
-        ahead = int((folds.argmax(axis=0) == best).sum())
-        others = {name: at(results.variants[name], path) for name in sweep if name in results.compared}
-        said.append(
-            f"- The highest mean {what} is that of beta {list(sweep.values())[best]:g}, "
-            f"{signed(folds[best].mean())}; it is the highest on {ahead} of {folds.shape[1]} folds. Against beta "
-            f"{sweep[BASELINE]:g}: {told_apart(others)}."
-        )
+    likeliest = f"{_likeliest(results)} of the test images"
+    ways = {"ELBO": ("validation", "elbo"), likeliest: _way(results)}
+    said = [f"- {_highest(results, sweep, what, path)} {_against(results, sweep, path)}" for what, path in ways.items()]
+    rates = {"KL": "kl_loss", "Reconstruction loss": "reconstruction_loss"}
+    said += [f"- {what}: {_against(results, sweep, ('validation', key))}" for what, key in rates.items()]
     return "\n".join(said)
+
+
+def _highest(results: Results, sweep: Mapping[str, float], what: str, path: Sequence[str]) -> str:
+    folds = np.stack([results.on_folds(name, *path) for name in sweep])
+    best = int(folds.mean(axis=1).argmax())
+    ahead = int((folds.argmax(axis=0) == best).sum())
+    return (
+        f"The highest mean {what} is that of beta {list(sweep.values())[best]:g}, {signed(folds[best].mean())}; it is "
+        f"the highest on {ahead} of {folds.shape[1]} folds."
+    )
+
+
+def _against(results: Results, sweep: Mapping[str, float], path: Sequence[str]) -> str:
+    """The other betas against the baseline's in one number."""
+    others = {name: at(results.variants[name], path) for name in sweep if name in results.compared}
+    return f"Against beta {sweep[BASELINE]:g}: {told_apart(others)}."
 
 
 def _way(results: Results) -> tuple[str, ...]:
