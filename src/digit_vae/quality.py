@@ -22,9 +22,10 @@ def measure(
 ) -> dict:
     """samples: of digits decoded from so many draws of the prior. reconstructions: of the images, decoded from z_mean.
 
-    confidence: mean probability of the likeliest digit. class_balance: entropy of the digits' shares over log 10.
-    agreement: the share of reconstructions whose likeliest digit is the label. frechet: Frechet distance to `images` in
-    the classifier's feature space; what it is between real images stands in reports/metrics/classifier.json.
+    confidence: mean of max_y p(y|x), the probability of the likeliest digit. class_balance: H(y) / log 10, the entropy
+    of the digits' shares. Both are what the inception score rewards (Salimans et al. 2016). agreement: the share of
+    reconstructions whose likeliest digit is the label. frechet: Frechet distance to `images` in the classifier's
+    feature space; what it is between real images stands in reports/metrics/classifier.json.
     images: (N, 28, 28, 1) uint8 test images; labels: (N,).
     """
     real = judge(classifier, images)
