@@ -70,6 +70,21 @@ def test_speed_is_reported_where_it_was_measured(evaluated):
     assert "Nothing was measured" not in text
 
 
+def test_losses_of_the_other_precision_stand_beside_those_of_the_seeds(evaluated):
+    write_json(evaluated / "reports/benchmarks/a.json", measured.benchmark())
+    assert "mixed_bfloat16 the validation loss" not in written()
+    write_json(evaluated / "reports/benchmarks/b.json", measured.benchmark(precision="mixed_bfloat16"))
+    results = plot.load_results(load_params())
+    seeds = results.last_losses(results.seeds("baseline")).values()
+    found = (
+        "In mixed_bfloat16 the validation loss ends between 180.00 and 181.00, {} what 10 seeds in float32 give ({})."
+    )
+    assert found.format("not all inside", f"{min(seeds):.2f} to {max(seeds):.2f}") in written()
+    for name, loss in zip(results.seeds("baseline"), range(175, 185), strict=True):
+        results.histories[name]["epochs"][-1]["val_loss"] = float(loss)
+    assert found.format("inside", "175.00 to 184.00") in report(results, all_tables(results), ())
+
+
 @pytest.mark.usefixtures("evaluated")
 def test_markdown_tables_have_as_many_cells_in_every_row():
     tables = [block.splitlines() for block in written().split("\n\n") if block.startswith("|")]

@@ -86,8 +86,8 @@ def test_the_best_beta_is_told_with_the_folds_that_agree(results):
     for name, p in (("beta_4_0", 0.2), ("beta_0_5", 0.01)):
         results.variants[name]["validation"]["elbo"] |= {"p_holm": p, "difference": -6.67}
     assert re.search(
-        r"highest mean ELBO is that of beta 4, .150\.67; it is the highest on 2 of 3 folds\. Against beta 1: lower "
-        r"than `baseline`: `beta_0_5` .6\.67 [^;]*; no detectable difference: `beta_4_0`\.",
+        r"highest mean ELBO is that of beta 4, .150\.67; it is the highest on 2 of 3 folds\. ELBO against beta 1: "
+        r"lower than `baseline`: `beta_0_5` .6\.67 [^;]*; no detectable difference: `beta_4_0`\.",
         written(results),
     )
 

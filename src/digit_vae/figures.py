@@ -15,6 +15,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
+from matplotlib.ticker import LogLocator
 from scipy.ndimage import distance_transform_edt
 
 WIDTH = 7.2  # inches: a text block's width
@@ -234,11 +235,12 @@ def rate_distortion(points: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> F
     lines = axes.plot(*folds, "o-", color=GREY, ms=3, mew=0, lw=0.6, alpha=0.7)
     lines[0].set_label("a fold")
     axes.plot(*means.T, "o-", color=BLUE, ms=6, lw=1.6, label="mean over the folds")
-    for (beta, *_), point in zip(points, means, strict=True):
+    best = int(means.sum(axis=1).argmin())
+    for place, ((beta, *_), point) in enumerate(zip(points, means, strict=True)):
         name = {"text": f"β = {beta:g}", "weight": "bold", "color": BLUE}
         behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-        axes.annotate(**name, xy=point, xytext=(-6, -14), ha="right", textcoords="offset points", bbox=behind)
-    best = int(means.sum(axis=1).argmin())
+        where = {"xytext": (0, 9), "ha": "center"} if place < best else {"xytext": (-6, -14), "ha": "right"}
+        axes.annotate(**name, **where, xy=point, textcoords="offset points", bbox=behind)
     label = f"ELBO as at β = {points[best][0]:g}, the best mean"
     axes.axline(tuple(means[best]), slope=-1, color=GREY, lw=1, ls="--", zorder=1, label=label)
     axes.margins(0.16)
@@ -355,6 +357,7 @@ def epoch_seconds(sources: Mapping[str, Sequence[float]]) -> Figure:
                       textcoords="offset points", size=STYLE["legend.fontsize"])  # fmt: skip
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_locator(LogLocator(subs=(2, 5)))
     axes.xaxis.set_minor_formatter("{x:g}")
     axes.set(xlabel="seconds an epoch: a dot each, the diamond their median", yticks=range(len(sources)))
     axes.set_yticklabels(list(sources))

@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from digit_vae import report_latent, report_likelihood, report_recipes, report_runs, report_variants, tables
 from digit_vae.paper import SAMPLES_RECONSTRUCTED, TABLE_1
-from digit_vae.params import FULL, Params
-from digit_vae.results import Results
+from digit_vae.params import BASELINE, FULL, Params
+from digit_vae.results import FEWEST_SEEDS, Results
 from digit_vae.tables import Table, typeset
 from digit_vae.wording import beside, count, folded, image, metrics_files, paragraphs, quoted
 
@@ -93,6 +93,7 @@ def _speed(results: Results, made: Mapping[str, Table]) -> list[str]:
             "The share of the matrix product is the arithmetic of the steps over what the same device did in the same "
             "minutes on a plain product of matrices, in the same precision. As a table: "
             "[benchmarks.csv](tables/benchmarks.csv).",
+            _precision(results),
         ]
     if results.comparisons:
         parts += [
@@ -107,6 +108,24 @@ def _speed(results: Results, made: Mapping[str, Table]) -> list[str]:
     if len(parts) == 1:
         parts.append("Nothing was measured: `make bench` does, and files of other machines can be put beside it.")
     return parts
+
+
+def _precision(results: Results) -> str:
+    """How the losses of benchmarks in mixed_bfloat16 stand to those of float32 runs that differ in their seed."""
+    ends = [
+        (each["summary"]["val_loss"]["low"], each["summary"]["val_loss"]["high"])
+        for each in results.benchmarks.values()
+        if each["machine"]["precision"] == "mixed_bfloat16"
+    ]
+    seeds = list(results.last_losses(results.seeds(BASELINE)).values())
+    if not ends or len(seeds) < FEWEST_SEEDS:
+        return ""
+    low, high = min(low for low, _ in ends), max(high for _, high in ends)
+    inside = "inside" if min(seeds) <= low and high <= max(seeds) else "not all inside"
+    return (
+        f"In mixed_bfloat16 the validation loss ends between {low:.2f} and {high:.2f}, {inside} what {len(seeds)} "
+        f"seeds in float32 give ({min(seeds):.2f} to {max(seeds):.2f})."
+    )
 
 
 def _full_epochs(results: Results) -> str:

@@ -281,10 +281,12 @@ def _best_beta(results: Results, sweep: Mapping[str, float]) -> str:
     """The beta of the highest ELBO and of the highest log-likelihood, and which betas differ from the baseline's."""
     likeliest = f"{_likeliest(results)} of the test images"
     ways = {"ELBO": ("validation", "elbo"), likeliest: _way(results)}
-    said = [f"- {_highest(results, sweep, what, path)} {_against(results, sweep, path)}" for what, path in ways.items()]
+    said = [
+        f"{_highest(results, sweep, what, path)} {_against(results, sweep, what, path)}" for what, path in ways.items()
+    ]
     rates = {"KL": "kl_loss", "Reconstruction loss": "reconstruction_loss"}
-    said += [f"- {what}: {_against(results, sweep, ('validation', key))}" for what, key in rates.items()]
-    return "\n".join(said)
+    said += [_against(results, sweep, what, ("validation", key)) for what, key in rates.items()]
+    return "\n".join(f"- {each}." for each in said)
 
 
 def _highest(results: Results, sweep: Mapping[str, float], what: str, path: Sequence[str]) -> str:
@@ -297,10 +299,10 @@ def _highest(results: Results, sweep: Mapping[str, float], what: str, path: Sequ
     )
 
 
-def _against(results: Results, sweep: Mapping[str, float], path: Sequence[str]) -> str:
+def _against(results: Results, sweep: Mapping[str, float], what: str, path: Sequence[str]) -> str:
     """The other betas against the baseline's in one number."""
     others = {name: at(results.variants[name], path) for name in sweep if name in results.compared}
-    return f"Against beta {sweep[BASELINE]:g}: {told_apart(others)}."
+    return f"{what[0].upper()}{what[1:]} against beta {sweep[BASELINE]:g}: {told_apart(others)}"
 
 
 def _way(results: Results) -> tuple[str, ...]:
