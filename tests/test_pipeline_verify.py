@@ -62,6 +62,7 @@ def published(project, measured, digits, cpu, idx_bytes, run_stage):
         write_bytes(folder / "samples.npz", b"samples")
         write_json(project / run.metrics, {"validation": measured[1], "test": measured[1]})
     write_json(publish.MANIFEST, {"sha256": {f"folds/{fold}.npy": str(fold) * 64 for fold in (0, 1)}})
+    write_json(publish.CLASSIFIER, {"accuracy": 0.99})
     write_bytes(verify.TEST_IMAGES, idx_bytes(digits[300:, ..., 0]))
     write_locks(params)
     assert run_stage(publish.main) == run_stage(publish.main, "--extended") == 0

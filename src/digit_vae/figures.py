@@ -133,7 +133,8 @@ def latent_scatter(z_mean: np.ndarray, labels: np.ndarray, *, title: str) -> Fig
 
 def apart(places: np.ndarray, distance: np.ndarray) -> np.ndarray:
     """The places (N, 2), those that are nearer to each other than `distance` (2,) pushed apart until none is."""
-    moved = places / distance
+    scale = np.where(distance > 0, distance, 1)  # 0 where all places are the same
+    moved = places / scale
     for _ in range(100):
         between = moved[:, np.newaxis] - moved
         gaps = np.hypot(*between.T).T
@@ -141,7 +142,7 @@ def apart(places: np.ndarray, distance: np.ndarray) -> np.ndarray:
         if lacking.max() < 1e-3:
             break
         moved = moved + 0.5 * (between / np.maximum(gaps, 1e-9)[..., np.newaxis] * lacking[..., np.newaxis]).sum(axis=1)
-    return moved * distance
+    return moved * scale
 
 
 @styled
