@@ -18,7 +18,17 @@ from threadpoolctl import threadpool_limits
 from digit_vae import latent, likelihood, quality
 from digit_vae.checkpoint import CHECKPOINTS
 from digit_vae.errors import exit_status
-from digit_vae.evaluation import decode, encode, generate, latent_plane, load_vae, measure, posterior, reconstruct
+from digit_vae.evaluation import (
+    Encoded,
+    decode,
+    encode,
+    generate,
+    latent_plane,
+    load_vae,
+    measure,
+    posterior,
+    reconstruct,
+)
 from digit_vae.files import json_bytes, npz_bytes, read_listed_npy, remove, write_bytes
 from digit_vae.machine import select_device
 from digit_vae.model import VAE
@@ -51,8 +61,9 @@ def evaluate(params: Params, run: Run, root: Path, data: Data) -> dict[Path, byt
     vae = load_vae(settings, read_trained(root / run.folder, settings).weights, made_by=f"train@{run.name}")
     classifier = quality.load_classifier(root / CLASSIFIER)
     with threadpool_limits(limits=1):  # of NumPy and scikit-learn, whose sums depend on the number of threads
-        test = latent.Posterior(*posterior(vae, data.test_images))
-        metrics = measured(vae, classifier, data, test, asked)
+        encoded = encode(vae, data.test_images, asked)
+        test = latent.Posterior(encoded.z_mean, encoded.z_log_var)
+        metrics = measured(vae, classifier, data, encoded, asked)
         samples = shown(vae, data.test_images, test, asked)
         if settings.latent_dim == 2:
             samples |= plane(vae, classifier, test, asked)
@@ -63,19 +74,18 @@ def evaluate(params: Params, run: Run, root: Path, data: Data) -> dict[Path, byt
     }
 
 
-def measured(
-    vae: VAE, classifier: keras.Model, data: Data, test: latent.Posterior, params: EvaluateParams
-) -> dict[str, dict]:
-    """All metrics of a run. test: the posteriors of the test images."""
+def measured(vae: VAE, classifier: keras.Model, data: Data, test: Encoded, params: EvaluateParams) -> dict[str, dict]:
+    """All metrics of a run. test: the test images, encoded."""
     _, validation_images = learnt_and_validated(data.train_images, data.validation)
-    images = {"validation": validation_images, "test": data.test_images}
+    encoded = {"validation": encode(vae, validation_images, params), "test": test}
     train_mean, _ = posterior(vae, data.train_images)
+    posteriors = latent.Posterior(test.z_mean, test.z_log_var)
     drawn = {"draws": params.samples, "seed": params.seed}
     judged = {"generated": params.generated, "seed": params.seed}
     return {
-        **{name: measure(encode(vae, each, params), params.active_unit_variance) for name, each in images.items()},
-        "likelihood": likelihood.measure(vae, data.test_images, params),
-        "latent": latent.measure(train_mean, data.train_labels, test, data.test_labels, **drawn),
+        **{name: measure(each, params.active_unit_variance) for name, each in encoded.items()},
+        "likelihood": likelihood.measure(vae, data.test_images, test, params),
+        "latent": latent.measure(train_mean, data.train_labels, posteriors, data.test_labels, **drawn),
         "quality": quality.measure(vae, classifier, data.test_images, data.test_labels, **judged),
     }
 

@@ -47,7 +47,8 @@ def test_encode_gives_the_terms_of_each_image(make_params, digits):
         pixels = images * log_expit(logits) + (1 - images) * log_expit(-logits)
         reconstruction.append(-pixels.sum(axis=(1, 2, 3)))
     np.testing.assert_allclose(encoded.z_mean, z_mean, rtol=1e-4, atol=1e-6)
-    np.testing.assert_allclose(encoded.reconstruction_loss, np.mean(reconstruction, axis=0), rtol=1e-5)
+    np.testing.assert_allclose(encoded.z_log_var, z_log_var, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(encoded.reconstruction_loss, np.stack(reconstruction, axis=1), rtol=1e-5)
     np.testing.assert_allclose(encoded.kl, 0.5 * (z_mean**2 + np.exp(z_log_var) - 1 - z_log_var), rtol=1e-4, atol=1e-6)
 
 
@@ -64,7 +65,8 @@ def test_measure_takes_means_over_the_images():
     rng = np.random.default_rng(0)
     encoded = evaluation.Encoded(
         z_mean=rng.normal(scale=[1.0, 0.2, 0.05], size=(1000, 3)),
-        reconstruction_loss=rng.uniform(100, 200, 1000),
+        z_log_var=np.zeros((1000, 3)),
+        reconstruction_loss=rng.uniform(100, 200, (1000, 2)),
         kl=rng.uniform(0, [4, 1, 0.1], (1000, 3)),
         hidden_maximum=np.array([0.0, 1e-9, 3.0, 0.0]),
     )
@@ -73,7 +75,7 @@ def test_measure_takes_means_over_the_images():
     assert measured["images"] == 1000
     assert measured["reconstruction_loss"] == pytest.approx(encoded.reconstruction_loss.mean())
     assert measured["kl_loss"] == pytest.approx(kl_loss)
-    assert measured["elbo"] == pytest.approx(-(encoded.reconstruction_loss + encoded.kl.sum(axis=1)).mean())
+    assert measured["elbo"] == pytest.approx(-encoded.reconstruction_loss.mean() - kl_loss)
     assert measured["kl_per_dimension"] == pytest.approx({f"z{each}": encoded.kl[:, each].mean() for each in range(3)})
     assert measured["active_units"] == 2
     assert measured["dead_units"] == 2

@@ -50,7 +50,7 @@ def test_a_mixture_of_one_has_no_information_and_the_closed_form_divergence():
 
 def test_equal_posteriors_carry_no_information():
     equal = Posterior(np.full((50, 2), 0.7), np.full((50, 2), -1.0))
-    measured = latent.information(equal, draws=1, seed=0)
+    measured = latent.information(equal, draws=2, seed=0)
     assert measured["mutual_information"] == pytest.approx(0, abs=1e-12)
     assert measured["aggregate_divergence"] == pytest.approx(kl(equal))
 
@@ -71,14 +71,16 @@ def test_information_agrees_with_an_integral_to_its_stated_error():
 
     divergence, _ = quad(integrand, -8, 8, epsabs=1e-10)
     measured = latent.information(two, draws=20_000, seed=3)
-    assert 0.0005 < measured["information_error"] < 0.005
+    found = [latent.information(two, draws=200, seed=seed) for seed in range(100)]
+    spread = np.std([each["mutual_information"] for each in found], ddof=1)
+    assert found[0]["information_error"] == pytest.approx(spread, rel=0.3)
     assert measured["aggregate_divergence"] == pytest.approx(divergence, abs=4 * measured["information_error"])
     assert measured["mutual_information"] == pytest.approx(kl(two) - divergence, abs=4 * measured["information_error"])
 
 
 def test_information_is_repeatable_and_follows_its_seed():
     each = posterior(100)
-    first, same, other = (latent.information(each, draws=1, seed=seed) for seed in (0, 0, 1))
+    first, same, other = (latent.information(each, draws=2, seed=seed) for seed in (0, 0, 1))
     assert first == same
     assert first["mutual_information"] != other["mutual_information"]
 

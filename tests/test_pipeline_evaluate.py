@@ -63,7 +63,7 @@ def test_metrics_are_those_of_the_validation_and_of_the_test_images(processed, r
         name: measure(encode(vae, images, settings), settings.active_unit_variance)
         for name, images in (("validation", digits[:300:5]), ("test", digits[300:]))
     }
-    expected["likelihood"] = likelihood.measure(vae, digits[300:], settings)
+    expected["likelihood"] = likelihood.measure(vae, digits[300:], encode(vae, digits[300:], settings), settings)
     metrics = json.loads(results(processed, "batch_norm-0")[0].read_text())
     assert {name: metrics[name] for name in expected} == expected
     assert (metrics["validation"]["images"], metrics["test"]["images"]) == (60, 100)

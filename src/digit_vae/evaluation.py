@@ -21,13 +21,14 @@ UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryErro
 
 
 class Encoded(NamedTuple):
-    """What the encoder says of N images, and the loss terms of each in nats.
+    """What the encoder says of N images, and the loss terms of each in nats, float32.
 
-    z_mean: (N, latent_dim); reconstruction_loss: (N,), a mean over latent samples; kl: (N, latent_dim);
-    hidden_maximum: (16,), the largest activation of each unit of the hidden layer over the images.
+    z_mean, z_log_var: (N, latent_dim), those of q(z|x); reconstruction_loss: (N, S), of S draws from it; kl: (N,
+    latent_dim); hidden_maximum: (16,), the largest activation of each unit of the hidden layer over the images.
     """
 
     z_mean: np.ndarray
+    z_log_var: np.ndarray
     reconstruction_loss: np.ndarray
     kl: np.ndarray
     hidden_maximum: np.ndarray
@@ -69,7 +70,7 @@ def encode(vae: VAE, images: np.ndarray, params: EvaluateParams) -> Encoded:
             for noise in tf.unstack(epsilon)
         ]
         kl = losses.kl_per_dimension(z_mean, z_log_var)
-        return z_mean, tf.reduce_mean(reconstruction, axis=0), kl, tf.reduce_max(hidden, axis=0, keepdims=True)
+        return z_mean, z_log_var, tf.stack(reconstruction, axis=1), kl, tf.reduce_max(hidden, axis=0, keepdims=True)
 
     noise = np.random.default_rng(params.seed)
     latent_dim = encoder.outputs[0].shape[-1]
@@ -77,8 +78,8 @@ def encode(vae: VAE, images: np.ndarray, params: EvaluateParams) -> Encoded:
         terms(batch, noise.standard_normal((params.samples, len(batch), latent_dim), dtype=np.float32))
         for batch in scaled_batches(images, params.batch_size)
     ]
-    z_mean, reconstruction, kl, hidden = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    return Encoded(z_mean, reconstruction, kl, hidden.max(axis=0))
+    *each, hidden = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return Encoded(*each, hidden.max(axis=0))
 
 
 def measure(encoded: Encoded, active_unit_variance: float) -> dict:

@@ -87,18 +87,18 @@ def information(posterior: Posterior, draws: int, seed: int) -> dict[str, float]
 
     mutual_information: E [log q(z|x) - log q(z)] over `draws` of z for each image, with q(z) exact, the mixture of all
     N posteriors; at most log N. aggregate_divergence: KL(q(z) || p(z)), what that leaves of the KL term, which has a
-    closed form. information_error: the standard error of either.
+    closed form. information_error: the standard error of either, which comes from the draws alone. draws: two at least.
     """
     mean, log_var = posterior
     noise = np.random.default_rng(seed).standard_normal((draws, *mean.shape))
     z = (mean + np.exp(log_var / 2) * noise).reshape(-1, mean.shape[1])
     conditional = -0.5 * (noise**2 + log_var + np.log(2 * np.pi)).sum(axis=-1).ravel()
-    gained = conditional - log_aggregate(posterior, z)
+    gained = (conditional - log_aggregate(posterior, z)).reshape(draws, -1)
     kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).sum(axis=1).mean()
     return {
         "mutual_information": float(gained.mean()),
         "aggregate_divergence": float(kl - gained.mean()),
-        "information_error": float(gained.std() / len(gained) ** 0.5),
+        "information_error": float((gained.var(axis=0, ddof=1).sum() / draws) ** 0.5 / len(mean)),
     }
 
 

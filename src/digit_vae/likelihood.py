@@ -10,7 +10,7 @@ binarised  pixels of at least 0.5 are 1, the others 0: a true likelihood of bina
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import NamedTuple
 
@@ -19,7 +19,7 @@ import tensorflow as tf
 from scipy.special import entr
 
 from digit_vae import losses
-from digit_vae.evaluation import posterior
+from digit_vae.evaluation import Encoded, encode, posterior
 from digit_vae.model import VAE
 from digit_vae.params import EvaluateParams
 
@@ -50,22 +50,21 @@ class Integral(NamedTuple):
 
 
 class Sampled(NamedTuple):
-    """What S draws z from q(z|x) for each of N images tell, in nats, float64.
+    """What S draws z from q(z|x) for each of N images tell, in nats, float64, (N, S).
 
-    log_likelihood: log p(x|z), (N, S); log_ratio: log p(z) - log q(z|x), (N, S); kl: what -log_ratio is expected to be,
-    (N,), in closed form.
+    log_likelihood: log p(x|z); log_ratio: log p(z) - log q(z|x).
     """
 
     log_likelihood: np.ndarray
     log_ratio: np.ndarray
-    kl: np.ndarray
 
 
-def measure(vae: VAE, images: np.ndarray, params: EvaluateParams) -> dict:
-    """Everything of this module by protocol, as means over the images in nats. images: (N, 28, 28, 1) uint8, N > 1.
+def measure(vae: VAE, images: np.ndarray, grey: Encoded, params: EvaluateParams) -> dict:
+    """Everything of this module by protocol, as means over the images in nats. images: (N, 28, 28, 1) uint8, N > 1;
+    grey: these as `encode` has them.
 
-    elbo: E_q[log p(x|z)] over `elbo_samples` draws an image, less the KL in closed form. elbo_error: its standard
-        error, which comes from the draws alone: the images are what they are.
+    elbo: E_q[log p(x|z)] over the draws of `encode`, less the KL in closed form. elbo_error: its standard error, which
+        comes from the draws alone: the images are what they are.
     iw_bound: of K = 1 it is the ELBO. What it rises above that with K is measured on `bound_images` images, spread
         evenly, with 1000 draws each, and added to it. iw_bound_error: its standard error, which comes from the choice
         of these images and from all draws.
@@ -73,11 +72,13 @@ def measure(vae: VAE, images: np.ndarray, params: EvaluateParams) -> dict:
         maximum of `Integral.error` over the images. inference_gap: log_likelihood - elbo.
     """
     seen = {protocol: prepared(images, protocol) for protocol in PROTOCOLS}
-    integrals = _integrals(vae, seen, params)
+    encoded = {"grey": grey, "binarised": encode(vae, seen["binarised"], params)}
+    integrals = _integrals(vae, seen, [each.z_mean for each in encoded.values()], params)
     measured = {}
     for protocol, its_images in seen.items():
-        integral = integrals.get(protocol)
-        measured[protocol] = {"entropy_floor": entropy_floor(its_images)} | _bounds(vae, its_images, integral, params)
+        integral, elbos = integrals.get(protocol), draws_of_elbo(encoded[protocol])
+        bounds = _bounds(vae, its_images, elbos, integral, params)
+        measured[protocol] = {"entropy_floor": entropy_floor(its_images)} | bounds
         if integral:
             log_likelihood, error = integral
             measured[protocol] |= {
@@ -149,7 +150,12 @@ def importance_bound(log_weights: np.ndarray, k: int) -> np.ndarray:
     return _log_mean_exp(groups).mean(axis=1)
 
 
-def sample(vae: VAE, images: np.ndarray, samples: int, seed: int) -> Sampled:
+def draws_of_elbo(encoded: Encoded) -> np.ndarray:
+    """log p(x|z) - KL(q(z|x) || p(z)) of each image and draw, whose mean is the ELBO: (N, S) float64 in nats."""
+    return -(encoded.reconstruction_loss + encoded.kl.sum(axis=1, keepdims=True)).astype(np.float64)
+
+
+def sample(vae: VAE, images: np.ndarray, samples: int, seed: Sequence[int]) -> Sampled:
     """Draws `samples` z from q(z|x) for each image. images: (N, 28, 28, 1) uint8."""
     z_mean, z_log_var = posterior(vae, images)
     epsilon = np.random.default_rng(seed).standard_normal((len(images), samples, z_mean.shape[1]), dtype=np.float32)
@@ -166,8 +172,7 @@ def sample(vae: VAE, images: np.ndarray, samples: int, seed: int) -> Sampled:
         log_likelihood(images[of].astype(np.float32) / 255.0, drawn)
         for of, drawn in zip(whose, _batches(z.reshape(-1, z.shape[2])), strict=True)
     ]
-    kl = losses.kl_loss(z_mean, z_log_var).numpy().astype(np.float64)
-    return Sampled(np.concatenate(parts).reshape(z.shape[:2]).astype(np.float64), log_ratio.sum(axis=2), kl)
+    return Sampled(np.concatenate(parts).reshape(z.shape[:2]).astype(np.float64), log_ratio.sum(axis=2))
 
 
 def shared_log_likelihood(vae: VAE, images: np.ndarray) -> LogLikelihood:
@@ -189,10 +194,11 @@ def shared_log_likelihood(vae: VAE, images: np.ndarray) -> LogLikelihood:
     return log_likelihood
 
 
-def _integrals(vae: VAE, seen: Mapping[str, np.ndarray], params: EvaluateParams) -> dict[str, Integral]:
+def _integrals(
+    vae: VAE, seen: Mapping[str, np.ndarray], z_means: Sequence[np.ndarray], params: EvaluateParams
+) -> dict[str, Integral]:
     """By protocol, as the images are given; empty without a latent plane. The protocols share the decoded points."""
-    images = np.concatenate(list(seen.values()))
-    z_mean, _ = posterior(vae, images)
+    images, z_mean = (np.concatenate(list(each)) for each in (seen.values(), z_means))
     if z_mean.shape[1] != 2:
         return {}
     integral = integrate(
@@ -206,18 +212,17 @@ def _integrals(vae: VAE, seen: Mapping[str, np.ndarray], params: EvaluateParams)
     return {protocol: Integral(*part) for protocol, part in zip(seen, parts, strict=True)}
 
 
-def _bounds(vae: VAE, images: np.ndarray, integral: Integral | None, params: EvaluateParams) -> dict:
-    log_likelihood, _, kl = sample(vae, images, params.elbo_samples, params.seed)
-    elbos = log_likelihood.mean(axis=1) - kl
+def _bounds(vae: VAE, images: np.ndarray, elbos: np.ndarray, integral: Integral | None, params: EvaluateParams) -> dict:
+    """elbos: (N, S), those of each image's draws."""
     elbo = float(elbos.mean())
-    variance = float(log_likelihood.var(axis=1, ddof=1).sum()) / params.elbo_samples / len(images) ** 2
+    variance = float(elbos.var(axis=1, ddof=1).sum()) / elbos.shape[1] / len(images) ** 2
     subset = np.unique(np.linspace(0, len(images) - 1, params.bound_images).astype(int))
-    drawn = sample(vae, images[subset], max(BOUNDS), params.seed)
+    drawn = sample(vae, images[subset], max(BOUNDS), seed=(params.seed, 1))  # of other draws than the ELBO's
     log_weights = drawn.log_likelihood + drawn.log_ratio
     gaps, mean_gap = None, 0.0
     if integral:  # an image whose ELBO is far below its integral rises most
-        gaps = integral.log_likelihood[subset] - (drawn.log_likelihood.mean(axis=1) - drawn.kl)
-        mean_gap = float((integral.log_likelihood - elbos).mean())
+        gaps = integral.log_likelihood[subset] - importance_bound(log_weights, 1)
+        mean_gap = float((integral.log_likelihood - elbos.mean(axis=1)).mean())
     rises = {k: importance_bound(log_weights, k) - importance_bound(log_weights, 1) for k in BOUNDS}
     estimates = {f"k{k}": mean_over_all(rise, gaps, mean_gap) for k, rise in rises.items()}
     return {
@@ -239,7 +244,8 @@ def mean_over_all(values: np.ndarray, known: np.ndarray | None = None, mean_know
         return float(values.mean()), float(values.var(ddof=1)) / count
     slope, level = np.polyfit(known, values, 1)
     residuals = values - (level + slope * known)
-    return float(level + slope * mean_known), float((residuals**2).sum()) / (count - 2) / count
+    leverage = 1 / count + (mean_known - known.mean()) ** 2 / ((known - known.mean()) ** 2).sum()
+    return float(level + slope * mean_known), float((residuals**2).sum()) / (count - 2) * leverage
 
 
 def _tiles(radius: float) -> np.ndarray:

@@ -180,14 +180,13 @@ class EvaluateParams:
     """How a trained run is measured."""
 
     seed: int = knob(whole(0))
-    samples: int = knob(whole(1, 10_000))
+    samples: int = knob(whole(2, 10_000))  # two at least, here and below: their spread is the error
     batch_size: int = knob(whole(1, 60_000))
     active_unit_variance: float = knob(number(0, above=True))
     digits: int = knob(whole(1, 100))
     grid: int = knob(whole(2, 100))
     generated: int = knob(whole(100, 1_000_000))
     map_cells: int = knob(whole(2, 400))
-    elbo_samples: int = knob(whole(2, 10_000))  # two at least, here and below: their spread is the error
     bound_images: int = knob(whole(2, 10_000))
     plane_tolerance: float = knob(number(0))
     plane_refinements: int = knob(whole(2, 16))  # an error takes two

@@ -237,17 +237,12 @@ def _all_runs(results: Results, made: Mapping[str, Table]) -> list[str]:
         f"Of {count(len(elbos), 'run')} `{best}` has the best ELBO on the test images, {typeset(elbos[best])} nats, "
         f"and `{worst}` the worst, {typeset(elbos[worst])}. Runs on folds learn from fewer images than "
         f"those on `{FULL}`: compare them with each other. Dead units are here those of the hidden layer over all "
-        "images, under Health those over the first 2,000. The ELBO is of one latent draw an image; that under "
-        f"Likelihood is of other draws, and differs by {_of_the_draws(results):.2g} nats at most. "
+        "images, under Health those over the first 2,000. The ELBO is that under Likelihood, for grey pixels; "
+        "`val_loss` is of other draws of the latent samples. "
         "Seconds are of a machine that other runs shared. Numbers: "
         "`reports/metrics/runs/<run>.json` and `models/<run>/timings.json` (published as the histories are); as a "
         "table: [runs.csv](tables/runs.csv).",
     ]
-
-
-def _of_the_draws(results: Results) -> float:
-    """The greatest difference, over the runs, between the two ELBOs of the test images."""
-    return max(abs(each["test"]["elbo"] - each["likelihood"]["grey"]["elbo"]) for each in results.metrics.values())
 
 
 def _pictures(results: Results, number: int, kind: str, what: str) -> list[str]:

@@ -63,7 +63,7 @@ def section(results: Results, made: Mapping[str, Table]) -> list[str]:
         "## Likelihood of the test images",
         *(part for protocol in PROTOCOLS for part in _protocol(results, made, protocol)),
         "All in nats per image, higher is better. The reconstruction term of the ELBO is a mean over "
-        f"{count(asked.elbo_samples, 'latent draw')} an image, its KL is exact. The importance-weighted bound (Burda "
+        f"{count(asked.samples, 'latent draw')} an image, its KL is exact. The importance-weighted bound (Burda "
         "et al. 2016) is the ELBO at K = 1 and rises with K towards the integral, slowly where the encoder's Gaussian "
         "leaves out a part of the true posterior that its draws then seldom reach; by how much it rises is estimated "
         f"from {count(asked.bound_images, 'image')}, hence its greater error, itself an estimate.",
