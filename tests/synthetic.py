@@ -22,7 +22,7 @@ def write_small_project(root: Path, digits: np.ndarray) -> None:
         "bound_images: 24": "bound_images: 2",
         "generated: 10000": "generated: 100",
         "map_cells: 64": "map_cells: 8",
-        "plane_refinements: 5": "plane_refinements: 2",
+        "plane_refinements: 6": "plane_refinements: 2",
     }.items():
         assert long in text
         text = text.replace(long, short)

@@ -106,7 +106,7 @@ def test_cells_have_the_probability_of_the_mixture_with_the_highest_z1_first():
 
 def test_classes_that_lie_apart_are_found_by_all_and_noise_by_none():
     (train, train_labels), (test, test_labels) = ten_spots(2000, apart=60), ten_spots(500, apart=60)
-    settings = {"draws": 1, "seed": 0}
+    settings = {"draws": 2, "seed": 0}
     still = Posterior(test.astype(np.float32), np.zeros(test.shape, np.float32))
     found = latent.measure(train.astype(np.float32), train_labels, still, test_labels, **settings)
     assert (found["knn_accuracy"], found["probe_accuracy"]) == (1, 1)

@@ -61,7 +61,7 @@ def test_only_bounds_are_known_of_other_latent_dimensions(tmp_path, monkeypatch)
 def test_how_it_was_measured_is_told_as_params_have_it(results):
     text = written(results)
     evaluate = results.params.evaluate
-    assert f"is a mean over {evaluate.elbo_samples} latent draws an image" in text
+    assert f"is a mean over {evaluate.samples} latent draws an image" in text
     assert f"by how much it rises is estimated from {evaluate.bound_images} images" in text
     assert f"by at most {evaluate.plane_tolerance} nats in the mean over images and protocols" in text
     assert f"but no more than {evaluate.plane_refinements} times." in text
