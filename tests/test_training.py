@@ -3,6 +3,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -11,6 +12,7 @@ import tensorflow as tf
 
 from digit_vae import training
 from digit_vae.errors import UserError
+from digit_vae.files import read_npy
 from digit_vae.model import Losses, build_vae
 
 pytestmark = pytest.mark.usefixtures("cpu")
@@ -244,3 +246,19 @@ def test_streamed_images_train_to_the_same_bits(make_params, digits, tmp_path):
         params = make_params(epochs=2, batch_size=64, resident_bytes=resident_bytes)
         results.append(fingerprint(training.train(params, images, LEARN, images[300:], lambda _: None), tmp_path))
     assert results[0] == results[1]
+
+
+def test_reading_from_a_mapped_file_leaves_its_pages_out_of_memory(tmp_path):
+    """64 MiB read in random order: Linux counts the file's pages in memory as RssFile."""
+    path, count = tmp_path / "images.npy", 2**26 // 784
+    images = np.random.default_rng(0).integers(0, 256, (count, 28, 28, 1), dtype=np.uint8)
+    np.save(path, images)
+    mapped, rows = read_npy(path, made_by="preprocess"), np.random.default_rng(1).permutation(count)
+
+    def mapped_mebibytes():
+        (line,) = (line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("RssFile"))
+        return int(line.split()[1]) / 1024
+
+    before = mapped_mebibytes()
+    np.testing.assert_array_equal(training._read(mapped, rows), images[rows])
+    assert mapped_mebibytes() < before + 16

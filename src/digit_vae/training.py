@@ -5,6 +5,7 @@ sums), seeded initialisers, shuffling and sampling, deterministic operations. Th
 """
 
 import math
+import mmap
 import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -144,10 +145,21 @@ def _compiled(
         else:
             for start in range(0, len(order), part):
                 rows = order[start : start + part]
-                epoch(images[rows], np.arange(len(rows)))
+                epoch(_read(images, rows), np.arange(len(rows)))
         return {tracker.name: _shortest(tracker.result().numpy()) for tracker in vae.metrics}
 
     return run
+
+
+def _read(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """`images[rows]`. The pages that are read of a mapped file would stay in memory: they are given back on the way."""
+    read = np.empty((len(rows), *images.shape[1:]), images.dtype)
+    for start in range(0, len(rows), 1024):
+        block = slice(start, start + 1024)
+        read[block] = images[rows[block]]
+        if isinstance(images.base, mmap.mmap) and not images.flags.writeable:
+            images.base.madvise(mmap.MADV_DONTNEED)
+    return read
 
 
 def _warm_up(vae: VAE, run: Callable[[], object]) -> None:
