@@ -24,6 +24,7 @@ import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -55,7 +56,7 @@ from pipeline.settled import Settled, files, read_settled, sources, store, write
 PROCESSED = Path("data/processed")
 CLASSIFIER = Path("models/classifier/model.weights.h5")
 RETRIES = 3  # of a task whose worker or machine died
-RUNS_A_WORKER = 12  # TensorFlow keeps a graph of each run's optimizer, some 10 MB: a worker stays below 1.5 GB
+RUNS_A_WORKER = 12  # TensorFlow keeps a graph of each run's optimizer, some 10 MB
 POLL_SECONDS = 0.5
 EVALUATED_ON = ("train_images", "train_labels", "test_images", "test_labels")
 VERSIONED = ("tensorflow", "keras", "numpy", "h5py")  # what the bytes of a run depend on
@@ -113,24 +114,40 @@ def evaluate_task(params: Params, run: Run, trained: dict[Path, bytes], **arrays
 
 @dataclass
 class Progress:
-    """How far all runs are: epochs reached by run, and the seconds that an epoch took."""
+    """How far all runs are: by run the epochs that its training has reached, and which runs need nothing more."""
 
     epochs: int
     slots: Callable[[], int]
     reached: dict[str, int]
-    seconds: list[float] = field(default_factory=list)
+    finished: set[str] = field(default_factory=set)
+    epoch_seconds: list[float] = field(default_factory=list)
+    evaluation_seconds: list[float] = field(default_factory=list)
 
-    def show(self, event: dict) -> None:
-        """Shows one finished epoch with the share of all epochs that are done and the time left."""
+    def trained(self, event: dict) -> None:
+        """Shows one finished epoch."""
         history, timing = event["history"], event["timing"]
         self.reached[event["run"]] = history["epoch"]
-        self.seconds.append(timing["train_seconds"] + timing["validation_seconds"])
-        done, total = sum(self.reached.values()), self.epochs * len(self.reached)
-        unfinished = sum(epoch < self.epochs for epoch in self.reached.values())
-        left_seconds = (total - done) * statistics.mean(self.seconds) / min(self.slots(), max(unfinished, 1))
-        finished = f"{len(self.reached) - unfinished}/{len(self.reached)} runs"
-        line = f"{finished}  {epoch_line(event['run'], history, timing, self.epochs)}"
-        show(line, done=done / total, left_seconds=left_seconds)
+        self.epoch_seconds.append(timing["train_seconds"] + timing["validation_seconds"])
+        self._show(epoch_line(event["run"], history, timing, self.epochs))
+
+    def evaluated(self, run: str, seconds: float) -> None:
+        """Shows a run whose evaluation, the last that it needs, took `seconds`."""
+        self.finished.add(run)
+        self.evaluation_seconds.append(seconds)
+        self._show(f"{run:<16} evaluated  {seconds:.1f} s")
+
+    def _show(self, line: str) -> None:
+        """With the share of the work that is done, and the time left; what an evaluation takes, the first one tells."""
+        unfinished = len(self.reached.keys() - self.finished)
+        epochs = sum(self.epochs - reached for reached in self.reached.values())
+        left = epochs * _mean(self.epoch_seconds) + unfinished * _mean(self.evaluation_seconds)
+        spent = sum(self.epoch_seconds) + sum(self.evaluation_seconds)
+        line = f"{len(self.reached) - unfinished}/{len(self.reached)} runs  {line}"
+        show(line, done=spent / (spent + left), left_seconds=left / min(self.slots(), max(unfinished, 1)))
+
+
+def _mean(values: Sequence[float]) -> float:
+    return statistics.mean(values) if values else 0.0
 
 
 class Driver:
@@ -144,7 +161,8 @@ class Driver:
         self._failures: dict[str, str] = {}
         self._commit = git_commit()
         epochs = jobs[0].params.train.epochs
-        self._progress = Progress(epochs, self._capacity, {job.run.name: 0 for job in jobs if job.trains})
+        reached = {job.run.name: 0 if job.trains else epochs for job in jobs}
+        self._progress, self._started = Progress(epochs, self._capacity, reached), {}
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
         self._events = Events.options(scheduling_strategy=here).remote()  # not on a machine that may be lost
         # Made once: Ray counts the calls by what `remote` returned.
@@ -185,6 +203,7 @@ class Driver:
         try:
             self._ledger.hold(job)
             self._running[self._submit(job)] = job
+            self._started[job.run.name] = time.monotonic()
         except (DvcException, OSError, UserError) as error:
             self._fail(job, error)
 
@@ -230,7 +249,7 @@ class Driver:
             return
         mirror.send(event)
         if event["event"] == "epoch":
-            self._progress.show(event)
+            self._progress.trained(event)
         if event["note"]:
             print(f"\n{event['run']}: {event['note']}", flush=True)
 
@@ -249,6 +268,10 @@ class Driver:
             mirror.send({"event": "end", "run": job.run.name})
         if following:
             self._waiting.appendleft(following)
+        elif job.trains:
+            self._progress.finished.add(job.run.name)
+        else:
+            self._progress.evaluated(job.run.name, time.monotonic() - self._started[job.run.name])
 
 
 def gpus_of(job: Job) -> float:

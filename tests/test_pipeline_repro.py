@@ -19,7 +19,6 @@ from ray.exceptions import RayTaskError, WorkerCrashedError
 
 from digit_vae.errors import UserError
 from digit_vae.files import sha256
-from digit_vae.params import load_params
 from pipeline import repro, smoke
 
 DRIVER = ("pipeline.repro", "--jobs", "2")
@@ -359,12 +358,16 @@ def test_only_a_driver_that_is_to_outlive_its_parent_does_so(run_stage, monkeypa
     assert tied == ([] if outlives else [True])
 
 
-def test_progress_counts_all_epochs_of_all_runs(project, capsys):
-    epochs = load_params(project / "params.yaml").train.epochs
-    progress = repro.Progress(epochs, lambda: 2, {"a-full": 0, "b-full": 0, "c-full": 0})
+def test_progress_counts_epochs_and_evaluations_of_all_runs(capsys):
+    """One run needs its evaluation alone; ten epochs of a minute, and evaluations of half a minute, two at a time."""
+    progress = repro.Progress(10, lambda: 2, {"a-full": 0, "b-full": 0, "c-full": 10})
     losses = {"loss": 1.0, "reconstruction_loss": 1.0, "kl_loss": 0.0, "val_loss": 1.0}
     timing = {"train_seconds": 50.0, "validation_seconds": 10.0}
-    progress.show({"event": "epoch", "run": "a-full", "history": {"epoch": 10} | losses, "timing": timing})
-    out = capsys.readouterr().out
-    assert out.startswith("1/3 runs  a-full")
-    assert out.endswith("left 10:00\n")  # 20 epochs of a minute, two at a time
+    progress.trained({"run": "a-full", "history": {"epoch": 10} | losses, "timing": timing})
+    progress.evaluated("c-full", 30.0)
+    progress.evaluated("a-full", 30.0)
+    trained, first, second = capsys.readouterr().out.splitlines()
+    assert trained.startswith("0/3 runs  a-full")
+    assert trained.endswith("left 5:00")
+    assert first == "1/3 runs  c-full           evaluated  30.0 s  left 5:30"
+    assert second == "2/3 runs  a-full           evaluated  30.0 s  left 10:30"  # one run is left, on one core
