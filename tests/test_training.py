@@ -262,3 +262,13 @@ def test_reading_from_a_mapped_file_leaves_its_pages_out_of_memory(tmp_path):
     before = mapped_mebibytes()
     np.testing.assert_array_equal(training._read(mapped, rows), images[rows])
     assert mapped_mebibytes() < before + 16
+
+
+def test_a_file_that_was_cut_off_is_an_error_that_names_it(tmp_path, digits):
+    path = tmp_path / "images.npy"
+    np.save(path, digits)
+    mapped = read_npy(path, made_by="preprocess")
+    with path.open("r+b") as file:
+        file.truncate(path.stat().st_size - 100)
+    with pytest.raises(UserError, match=r"images.npy ends before image 399: expected 400 images"):
+        training._read(mapped, np.array([0, 399]))

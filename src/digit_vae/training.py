@@ -8,6 +8,7 @@ import math
 import mmap
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import keras
@@ -152,13 +153,15 @@ def _compiled(
 
 
 def _read(images: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """`images[rows]`. The pages that are read of a mapped file would stay in memory: they are given back on the way."""
+    """`images[rows]`; of a mapped file from the file itself: pages read through the map would count as memory."""
+    if not isinstance(images.base, mmap.mmap):
+        return images[rows]
     read = np.empty((len(rows), *images.shape[1:]), images.dtype)
-    for start in range(0, len(rows), 1024):
-        block = slice(start, start + 1024)
-        read[block] = images[rows[block]]
-        if isinstance(images.base, mmap.mmap) and not images.flags.writeable:
-            images.base.madvise(mmap.MADV_DONTNEED)
+    with Path(images.filename).open("rb", buffering=0) as file:
+        for image, row in zip(read, rows.tolist(), strict=True):
+            file.seek(images.offset + row * image.nbytes)
+            if file.readinto(image) < image.nbytes:
+                raise UserError(f"{images.filename} ends before image {row}: expected {len(images)} images")
     return read
 
 
