@@ -14,13 +14,13 @@ import keras
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from digit_vae.classifier import frechet_distance, judge, train_classifier
-from digit_vae.errors import UserError, exit_status
-from digit_vae.files import read_listed_npy, replacing, write_json
-from digit_vae.machine import select_device
-from digit_vae.orphans import die_with_parent
-from digit_vae.params import ClassifierParams, load_params
-from digit_vae.progress import show
+from digit_vae.evaluation.classifier import frechet_distance, judge, train_classifier
+from digit_vae.base.errors import UserError, exit_status
+from digit_vae.base.files import read_listed_npy, replacing, write_json
+from digit_vae.model.device import select_device
+from digit_vae.base.orphans import die_with_parent
+from digit_vae.config.params import ClassifierParams, load_params
+from digit_vae.base.progress import show
 
 PROCESSED = Path("data/processed")
 WEIGHTS = Path("models/classifier/model.weights.h5")

@@ -2,7 +2,7 @@
 
 Reads the metrics of the runs that params.yaml declares and writes one JSON a variant that was trained on folds. In it
 each number of the metrics is a mean and a standard deviation over folds and, for all but the baseline, its difference
-with what digit_vae.statistics says of it. The p-values of variants that ask the same question are adjusted together.
+with what digit_vae.analysis.statistics says of it. The p-values of variants that ask the same question are adjusted together.
 
     python -m pipeline.compare
 """
@@ -12,12 +12,12 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from digit_vae.errors import exit_status
-from digit_vae.files import json_bytes, read_json, write_folder
-from digit_vae.params import BASELINE, load_params, runs
-from digit_vae.results import question
-from digit_vae.statistics import add_holm, by_fold, summary
-from pipeline.publish import EVALUATED, METRICS, reported
+from digit_vae.base.errors import exit_status
+from digit_vae.base.files import json_bytes, read_json, write_folder
+from digit_vae.config.params import BASELINE, load_params, runs
+from digit_vae.analysis.results import question
+from digit_vae.analysis.statistics import add_holm, by_fold, summary
+from digit_vae.analysis.publish import EVALUATED, METRICS, reported
 
 VARIANTS = Path("reports/metrics/variants")
 

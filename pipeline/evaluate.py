@@ -15,10 +15,12 @@ import keras
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from digit_vae import latent, likelihood, quality
-from digit_vae.checkpoint import CHECKPOINTS
-from digit_vae.errors import exit_status
-from digit_vae.evaluation import (
+from digit_vae.evaluation.elbo import latent
+from digit_vae.evaluation.elbo import likelihood
+from digit_vae.evaluation.elbo import quality
+from digit_vae.training.checkpoint import CHECKPOINTS
+from digit_vae.base.errors import exit_status
+from digit_vae.evaluation.elbo import (
     Encoded,
     decode,
     encode,
@@ -29,12 +31,12 @@ from digit_vae.evaluation import (
     posterior,
     reconstruct,
 )
-from digit_vae.files import json_bytes, npz_bytes, read_listed_npy, remove, write_bytes
-from digit_vae.machine import select_device
-from digit_vae.model import VAE
-from digit_vae.params import EvaluateParams, Params, Run, find_run, load_params, run_params
-from digit_vae.splits import learnt_and_validated
-from digit_vae.trained import read_trained
+from digit_vae.base.files import json_bytes, npz_bytes, read_listed_npy, remove, write_bytes
+from digit_vae.model.device import select_device
+from digit_vae.model.vae import VAE
+from digit_vae.config.params import EvaluateParams, Params, Run, find_run, load_params, run_params
+from digit_vae.data.splits import learnt_and_validated
+from digit_vae.serving.trained import read_trained
 
 PROCESSED = Path("data/processed")
 CLASSIFIER = Path("models/classifier/model.weights.h5")

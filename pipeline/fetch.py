@@ -8,9 +8,9 @@ import functools
 import sys
 from pathlib import Path
 
-from digit_vae import mnist
-from digit_vae.errors import exit_status
-from digit_vae.params import load_params
+from digit_vae.data import sources as mnist
+from digit_vae.base.errors import exit_status
+from digit_vae.config.params import load_params
 
 RAW = Path("data/raw")
 

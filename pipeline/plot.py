@@ -10,18 +10,20 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_vae import figures, report_recipes, report_runs
-from digit_vae.benchmark import machine_name, read_benchmarks, read_comparisons
-from digit_vae.errors import UserError, exit_status
-from digit_vae.files import read_json, read_listed_npy, read_npz, write_folder, write_text
-from digit_vae.health import UNITS
-from digit_vae.paper import TABLE_1
-from digit_vae.params import BASELINE, Params, Run, load_params, runs
-from digit_vae.report import all_tables, report
-from digit_vae.results import FEWEST_SEEDS, IMPROVED, Results
-from digit_vae.statistics import Difference, by_fold, placed
-from digit_vae.wording import difference
-from pipeline.publish import DIGITS, EVALUATED, reported, reported_file, shown_beside
+from digit_vae.report.report import figures
+from digit_vae.report.report import report_recipes
+from digit_vae.report.report import report_runs
+from digit_vae.speed.records import machine_name, read_benchmarks, read_comparisons
+from digit_vae.base.errors import UserError, exit_status
+from digit_vae.base.files import read_json, read_listed_npy, read_npz, write_folder, write_text
+from digit_vae.training.health import UNITS
+from digit_vae.report.paper import TABLE_1
+from digit_vae.config.params import BASELINE, Params, Run, load_params, runs
+from digit_vae.report.report import all_tables, report
+from digit_vae.analysis.results import FEWEST_SEEDS, IMPROVED, Results
+from digit_vae.analysis.statistics import Difference, by_fold, placed
+from digit_vae.report.wording import difference
+from digit_vae.analysis.publish import DIGITS, EVALUATED, reported, reported_file, shown_beside
 
 PROCESSED = Path("data/processed")
 MODELS = Path("models")

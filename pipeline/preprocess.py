@@ -14,10 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_vae import mnist, splits
-from digit_vae.errors import UserError, exit_status
-from digit_vae.files import npy_bytes, sha256, write_folder, write_json, write_npy
-from digit_vae.params import load_params
+from digit_vae.data import sources as mnist
+from digit_vae.data import splits
+from digit_vae.base.errors import UserError, exit_status
+from digit_vae.base.files import npy_bytes, sha256, write_folder, write_json, write_npy
+from digit_vae.config.params import load_params
 
 RAW = Path("data/raw")
 PROCESSED = Path("data/processed")

@@ -17,17 +17,24 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_vae import examination, health, layers, losses, machine, model, splits, training
-from digit_vae.checkpoint import CHECKPOINTS, Checkpoint, pack, unpack
-from digit_vae.commit import git_commit
-from digit_vae.errors import UserError, exit_status
-from digit_vae.files import json_bytes, read_bytes_if_any, read_listed_npy, sha256, sha256_of, write_bytes
-from digit_vae.machine import select_device
-from digit_vae.mirror import Mirror
-from digit_vae.orphans import die_with_parent
-from digit_vae.params import Params, Run, find_run, load_params, run_params, runs
-from digit_vae.progress import epoch_line, show
-from digit_vae.splits import learnt_and_validated
+from digit_vae.training.loop import examination
+from digit_vae.training.loop import health
+from digit_vae.model.vae import layers
+from digit_vae.model.vae import losses
+from digit_vae.model.vae import device as machine
+from digit_vae.model.vae import vae as model
+from digit_vae.data import splits
+from digit_vae.training.loop import loop as training
+from digit_vae.training.checkpoint import CHECKPOINTS, Checkpoint, pack, unpack
+from digit_vae.base.provenance import git_commit
+from digit_vae.base.errors import UserError, exit_status
+from digit_vae.base.files import json_bytes, read_bytes_if_any, read_listed_npy, sha256, sha256_of, write_bytes
+from digit_vae.model.device import select_device
+from digit_vae.tracking.mirror import Mirror
+from digit_vae.base.orphans import die_with_parent
+from digit_vae.config.params import Params, Run, find_run, load_params, run_params, runs
+from digit_vae.base.progress import epoch_line, show
+from digit_vae.data.splits import learnt_and_validated
 
 PROCESSED = Path("data/processed")
 # What the bytes of a run depend on, beside its params.

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from synthetic import write_small_project
 
-from digit_vae.errors import exit_status
+from digit_vae.base.errors import exit_status
 
 ROOT = Path(__file__).parent.parent
 
@@ -98,7 +98,7 @@ def digits() -> np.ndarray:
 @pytest.fixture(scope="session")
 def cpu() -> dict:
     """TensorFlow as the stages set it up, before any test uses it; the machine's fingerprint."""
-    from digit_vae.machine import select_device
+    from digit_vae.model.device import select_device
 
     return select_device("cpu")
 
@@ -106,7 +106,7 @@ def cpu() -> dict:
 @pytest.fixture
 def make_params() -> Callable:
     """The paper's base model on small data, with what a test changes."""
-    from digit_vae.params import RunParams
+    from digit_vae.config.params import RunParams
 
     base = {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "latent_dim": 2, "seed": 0, "resident_bytes": 2**26}
     return lambda **changes: RunParams(**(base | {"device": "cpu", "precision": "float32"} | changes))

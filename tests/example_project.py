@@ -11,11 +11,11 @@ import yaml
 from example_metrics import health, latent, likelihood, quality
 from synthetic import plane_map, write_manifest
 
-from digit_vae.files import npz_bytes, write_bytes, write_json, write_npy
-from digit_vae.params import Params, Run, RunParams, load_params, run_params, runs
-from digit_vae.results import Results
+from digit_vae.base.files import npz_bytes, write_bytes, write_json, write_npy
+from digit_vae.config.params import Params, Run, RunParams, load_params, run_params, runs
+from digit_vae.analysis.results import Results
 from pipeline import compare, plot
-from pipeline.publish import CLASSIFIER, DIGITS, EVALUATION, METRICS, evaluation, reported_file, shown_beside
+from digit_vae.analysis.publish import CLASSIFIER, DIGITS, EVALUATION, METRICS, evaluation, reported_file, shown_beside
 
 ROOT = Path(__file__).resolve().parent.parent
 TEST_IMAGES = 200

@@ -12,8 +12,9 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from digit_vae import model, training
-from digit_vae.errors import exit_status
+from digit_vae.model.vae import vae as model
+from digit_vae.training.loop import loop as training
+from digit_vae.base.errors import exit_status
 from pipeline import train
 
 

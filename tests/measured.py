@@ -1,6 +1,6 @@
 """Benchmarks and comparisons that nobody measured, for tests of what reads such files."""
 
-from digit_vae.benchmark import comparison_summary, summary
+from digit_vae.speed.records import comparison_summary, summary
 
 STARTED = 1_700_000_000.5
 CPU = {"cpu": "Some(R) CPU @ 2GHz", "cores": 2, "gpu": None, "device": "cpu", "platform": "Linux x86_64", "threads": 1}

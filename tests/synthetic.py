@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_vae.files import sha256_of, write_bytes, write_json, write_npy
-from digit_vae.params import RunParams
+from digit_vae.base.files import sha256_of, write_bytes, write_json, write_npy
+from digit_vae.config.params import RunParams
 
 ROOT = Path(__file__).parent.parent
 STARTED = 1_700_000_000.25

@@ -37,7 +37,7 @@ SMALL = {
     "classifier": smoke.SMALL["classifier"],
     "evaluate": smoke.SMALL["evaluate"],
 }
-DRIVER = ("pipeline.repro", "--jobs", "2")
+DRIVER = ("digit_vae.driver.scheduler", "--jobs", "2")
 
 
 def set_epochs(folder):
@@ -157,7 +157,7 @@ def test_a_killed_dvc_leaves_no_trainer_and_loses_no_epoch(reproduced, tmp_path,
     out = output(tmp_path, ("dvc", "repro"))
     assert "baseline-full: goes on after epoch 2" in out
     assert smoke.hashes(tmp_path) == smoke.hashes(reproduced)
-    output(tmp_path, ("pipeline.track",))
+    output(tmp_path, ("digit_vae.tracking.track",))
     assert attempts(tmp_path) == [(run, "FINISHED", EPOCHS) for run in ("baseline-0", "baseline-1", "baseline-full")]
 
 

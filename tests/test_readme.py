@@ -4,8 +4,8 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from digit_vae.benchmark import read_comparisons
-from digit_vae.params import VariantParams, load_params, runs
+from digit_vae.speed.records import read_comparisons
+from digit_vae.config.params import VariantParams, load_params, runs
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()

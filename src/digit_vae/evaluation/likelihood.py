@@ -1,0 +1,286 @@
+"""How likely a trained model finds images it has not seen: log p(x) and the bounds on it, in nats per image.
+
+log p(x) = log of the integral of p(x|z) N(z; 0, I) over z. With a latent plane it is integrated; with any latent space
+the ELBO and the importance-weighted bounds lie below it. An image becomes x by one of two protocols, whose numbers are
+of different kinds and belong in no common column:
+
+grey       the pixels as they are, in [0, 1], put into the binary cross-entropy: the paper's loss. It is no likelihood,
+           since grey pixels are no outcomes of a Bernoulli variable, and no model gets below the entropy floor.
+binarised  pixels of at least 0.5 are 1, the others 0: a true likelihood of binary images, with an entropy floor of 0.
+"""
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+from scipy.special import entr
+
+from digit_vae.model.vae import losses
+from digit_vae.evaluation.elbo import Encoded, encode, posterior
+from digit_vae.model.vae import VAE
+from digit_vae.config.params import EvaluateParams
+
+PROTOCOLS = ("grey", "binarised")
+BOUNDS = (1, 10, 100, 1000)  # the K of the importance-weighted bounds
+BATCH = 128  # what the decoder is fastest with
+RADIUS = 6.0  # of the disc that is integrated over at least; 1.5e-8 of the prior lie beyond
+TILE = 1.0
+SIDE = 8  # points along a tile's side to begin with
+NEGLIGIBLE = math.log(1e-4)  # a tile that holds less of an image's p(x) than this is not refined for it
+# Turned by the angle whose tangent is the golden ratio, no row of points runs along an axis, as a posterior does where
+# a latent dimension has collapsed: rows that all miss its ridge would agree on a wrong integral.
+ROTATION = np.array([[1, (1 + 5**0.5) / 2], [-(1 + 5**0.5) / 2, 1]]) / math.hypot(1, (1 + 5**0.5) / 2)
+
+# log p(x|z): indices (n,) of images and points z (P, 2) to nats (n, P).
+LogLikelihood = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+class Integral(NamedTuple):
+    """log p(x) of N images, and its error, in nats, (N,) float64.
+
+    error: by how much each was changed by one of the last two doublings of the points, the larger of both: together
+    they halve the spacing in every direction, while a single one may leave a ridge as poorly resolved as it was.
+    """
+
+    log_likelihood: np.ndarray
+    error: np.ndarray
+
+
+class Sampled(NamedTuple):
+    """What S draws z from q(z|x) for each of N images tell, in nats, float64, (N, S).
+
+    log_likelihood: log p(x|z); log_ratio: log p(z) - log q(z|x).
+    """
+
+    log_likelihood: np.ndarray
+    log_ratio: np.ndarray
+
+
+def measure(vae: VAE, images: np.ndarray, grey: Encoded, params: EvaluateParams) -> dict:
+    """Everything of this module by protocol, as means over the images in nats. images: (N, 28, 28, 1) uint8, N > 1;
+    grey: these as `encode` has them.
+
+    elbo: E_q[log p(x|z)] over the draws of `encode`, less the KL in closed form. elbo_error: its standard error, which
+        comes from the draws alone: the images are what they are.
+    iw_bound: of K = 1 it is the ELBO. What it rises above that with K is measured on `bound_images` images, spread
+        evenly, with 1000 draws each, and added to it. iw_bound_error: its standard error, which comes from the choice
+        of these images and from all draws.
+    log_likelihood: by quadrature, with a latent plane only. log_likelihood_error and ..._error_maximum: mean and
+        maximum of `Integral.error` over the images. inference_gap: log_likelihood - elbo.
+    """
+    seen = {protocol: prepared(images, protocol) for protocol in PROTOCOLS}
+    encoded = {"grey": grey, "binarised": encode(vae, seen["binarised"], params)}
+    integrals = _integrals(vae, seen, [each.z_mean for each in encoded.values()], params)
+    measured = {}
+    for protocol, its_images in seen.items():
+        integral, elbos = integrals.get(protocol), draws_of_elbo(encoded[protocol])
+        bounds = _bounds(vae, its_images, elbos, integral, params)
+        measured[protocol] = {"entropy_floor": entropy_floor(its_images)} | bounds
+        if integral:
+            log_likelihood, error = integral
+            measured[protocol] |= {
+                "log_likelihood": float(log_likelihood.mean()),
+                "log_likelihood_error": float(error.mean()),
+                "log_likelihood_error_maximum": float(error.max()),
+                "inference_gap": float(log_likelihood.mean()) - measured[protocol]["elbo"],
+            }
+    return {"images": len(images)} | measured
+
+
+def prepared(images: np.ndarray, protocol: str) -> np.ndarray:
+    """The images as the protocol sees them. images: uint8 of any shape, 255 for 1. Returns: the same shape, uint8."""
+    return {"grey": images, "binarised": np.where(images >= 127.5, np.uint8(255), np.uint8(0))}[protocol]
+
+
+def entropy_floor(images: np.ndarray) -> float:
+    """The least binary cross-entropy that any model can have: the pixels' own entropy -x ln x - (1 - x) ln(1 - x).
+
+    images: (N, ...) uint8. Returns: nats per image, their mean.
+    """
+    values = np.arange(256) / 255
+    return float((np.bincount(images.ravel(), minlength=256) * (entr(values) + entr(1 - values))).sum() / len(images))
+
+
+def integrate(
+    log_likelihood: LogLikelihood, count: int, *, radius: float, tolerance: float, refinements: int
+) -> Integral:
+    """log p(x) of `count` images by the trapezoidal rule over the disc |z| <= radius of the latent plane.
+
+    The points are doubled until log p(x) changes by no more than `tolerance` in the mean over the images, at most
+    `refinements` times. They are shared by the images; each image is asked only at the points of those tiles that can
+    hold a share of its integral. On smooth functions that vanish at the edges the rule converges exponentially
+    (Trefethen and Weideman 2014).
+    """
+    corners = _tiles(radius)
+    log_means = np.full((len(corners), count), -np.inf)
+    ceilings = np.full_like(log_means, -np.inf)
+    live = np.ones(log_means.shape, dtype=bool)
+    log_p, change = np.full(count, -np.inf), np.full(count, np.inf)
+    points = 0
+    for offsets in islice(_offsets(), refinements + 1):
+        points += len(offsets)
+        for tile in np.flatnonzero(live.any(axis=1)):
+            images, z = np.flatnonzero(live[tile]), (corners[tile] + offsets) @ ROTATION
+            log_joint = log_likelihood(images, z)
+            log_joint += (-0.5 * (z**2).sum(axis=1) - math.log(2 * math.pi)).astype(log_joint.dtype)
+            highest, log_mean = log_joint.max(axis=1), _log_mean_exp(log_joint)
+            first = points == len(offsets)
+            log_means[tile, images] = log_mean if first else _log_mean(log_means[tile, images], log_mean)
+            # Between two points the density may be higher than at both, by the slope that the tile has shown.
+            ceilings[tile, images] = highest + 2 * (highest - log_joint.min(axis=1)) / points**0.5
+        before, log_p = log_p, np.logaddexp.reduce(log_means, axis=0) + 2 * math.log(TILE)
+        last, change = change, np.abs(log_p - before)
+        error = np.maximum(last, change)
+        live &= ceilings + 2 * math.log(TILE) > log_p + NEGLIGIBLE
+        if error.mean() <= tolerance:
+            break
+    return Integral(log_p, error)
+
+
+def importance_bound(log_weights: np.ndarray, k: int) -> np.ndarray:
+    """log of the mean of K weights p(x, z) / q(z|x), expected over draws from q (Burda et al. 2016, eq. 8).
+
+    log_weights: (N, S), whose S draws make S / K groups of K. Returns: (N,) nats. Groups of the same draws are nested,
+    so that the bounds rise with K for each image, as they do in expectation (their theorem 1).
+    """
+    groups = log_weights.reshape(len(log_weights), -1, k)
+    return _log_mean_exp(groups).mean(axis=1)
+
+
+def draws_of_elbo(encoded: Encoded) -> np.ndarray:
+    """log p(x|z) - KL(q(z|x) || p(z)) of each image and draw, whose mean is the ELBO: (N, S) float64 in nats."""
+    return -(encoded.reconstruction_loss + encoded.kl.sum(axis=1, keepdims=True)).astype(np.float64)
+
+
+def sample(vae: VAE, images: np.ndarray, samples: int, seed: Sequence[int]) -> Sampled:
+    """Draws `samples` z from q(z|x) for each image. images: (N, 28, 28, 1) uint8."""
+    z_mean, z_log_var = posterior(vae, images)
+    epsilon = np.random.default_rng(seed).standard_normal((len(images), samples, z_mean.shape[1]), dtype=np.float32)
+    z = z_mean[:, np.newaxis] + np.exp(0.5 * z_log_var)[:, np.newaxis] * epsilon
+    # The normalising constants of p(z) and q(z|x) cancel but for the standard deviations.
+    log_ratio = 0.5 * (epsilon.astype(np.float64) ** 2 - z.astype(np.float64) ** 2 + z_log_var[:, np.newaxis])
+
+    @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:])), tf.TensorSpec((None, z.shape[2]))])
+    def log_likelihood(pixels: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
+        return -losses.reconstruction_loss(pixels, vae.decoder(z, training=False))
+
+    whose = _batches(np.repeat(np.arange(len(images)), samples))
+    parts = [
+        log_likelihood(images[of].astype(np.float32) / 255.0, drawn)
+        for of, drawn in zip(whose, _batches(z.reshape(-1, z.shape[2])), strict=True)
+    ]
+    return Sampled(np.concatenate(parts).reshape(z.shape[:2]).astype(np.float64), log_ratio.sum(axis=2))
+
+
+def shared_log_likelihood(vae: VAE, images: np.ndarray) -> LogLikelihood:
+    """log p(x|z) of any of the images at points that they share. images: (N, 28, 28, 1) uint8.
+
+    With pixels x and log-odds l it is x . l - sum(log(1 + exp(l))): linear in x, and so one matrix product.
+    """
+    pixels = tf.constant(images.reshape(len(images), -1), tf.float32) / 255.0
+
+    @tf.function(input_signature=[tf.TensorSpec((None, 2))])
+    def decode(z: tf.Tensor) -> tf.Tensor:
+        return tf.reshape(vae.decoder(z, training=False), (-1, pixels.shape[1]))
+
+    def log_likelihood(indices: np.ndarray, z: np.ndarray) -> np.ndarray:
+        logits = tf.concat([decode(part.astype(np.float32)) for part in _batches(z)], axis=0)
+        chosen = pixels if len(indices) == len(images) else tf.gather(pixels, indices)  # all of them: without a copy
+        return (tf.matmul(chosen, logits, transpose_b=True) - tf.reduce_sum(tf.nn.softplus(logits), axis=1)).numpy()
+
+    return log_likelihood
+
+
+def _integrals(
+    vae: VAE, seen: Mapping[str, np.ndarray], z_means: Sequence[np.ndarray], params: EvaluateParams
+) -> dict[str, Integral]:
+    """By protocol, as the images are given; empty without a latent plane. The protocols share the decoded points."""
+    images, z_mean = (np.concatenate(list(each)) for each in (seen.values(), z_means))
+    if z_mean.shape[1] != 2:
+        return {}
+    integral = integrate(
+        shared_log_likelihood(vae, images),
+        len(images),
+        radius=max(RADIUS, 1 + math.ceil(np.hypot(*z_mean.T).max())),
+        tolerance=params.plane_tolerance,
+        refinements=params.plane_refinements,
+    )
+    parts = zip(*(np.split(part, len(seen)) for part in integral), strict=True)
+    return {protocol: Integral(*part) for protocol, part in zip(seen, parts, strict=True)}
+
+
+def _bounds(vae: VAE, images: np.ndarray, elbos: np.ndarray, integral: Integral | None, params: EvaluateParams) -> dict:
+    """elbos: (N, S), those of each image's draws."""
+    elbo = float(elbos.mean())
+    variance = float(elbos.var(axis=1, ddof=1).sum()) / elbos.shape[1] / len(images) ** 2
+    subset = np.unique(np.linspace(0, len(images) - 1, params.bound_images).astype(int))
+    drawn = sample(vae, images[subset], max(BOUNDS), seed=(params.seed, 1))  # of other draws than the ELBO's
+    log_weights = drawn.log_likelihood + drawn.log_ratio
+    gaps, mean_gap = None, 0.0
+    if integral:  # an image whose ELBO is far below its integral rises most
+        gaps = integral.log_likelihood[subset] - importance_bound(log_weights, 1)
+        mean_gap = float((integral.log_likelihood - elbos.mean(axis=1)).mean())
+    rises = {k: importance_bound(log_weights, k) - importance_bound(log_weights, 1) for k in BOUNDS}
+    estimates = {f"k{k}": mean_over_all(rise, gaps, mean_gap) for k, rise in rises.items()}
+    return {
+        "elbo": elbo,
+        "elbo_error": math.sqrt(variance),
+        "iw_bound": {k: elbo + rise for k, (rise, _) in estimates.items()},
+        "iw_bound_error": {k: math.sqrt(variance + of_rise) for k, (_, of_rise) in estimates.items()},
+    }
+
+
+def mean_over_all(values: np.ndarray, known: np.ndarray | None = None, mean_known: float = 0.0) -> tuple[float, float]:
+    """The mean over all images of `values`, which n of them have, and the variance of this estimate.
+
+    values: (n,). known: (n,) what goes with the values and has the mean `mean_known` over all images: then it is the
+    linear regression estimate (Cochran 1977, chapter 7); without, or with n < 3, the values' own mean.
+    """
+    count = len(values)
+    if known is None or count < 3:
+        return float(values.mean()), float(values.var(ddof=1)) / count
+    slope, level = np.polyfit(known, values, 1)
+    residuals = values - (level + slope * known)
+    leverage = 1 / count + (mean_known - known.mean()) ** 2 / ((known - known.mean()) ** 2).sum()
+    return float(level + slope * mean_known), float((residuals**2).sum()) / (count - 2) * leverage
+
+
+def _tiles(radius: float) -> np.ndarray:
+    """The lower left corners (T, 2) of the tiles whose centres lie within the radius."""
+    count = math.ceil(radius / TILE)
+    centres = TILE * (np.stack(np.mgrid[-count:count, -count:count], axis=-1).reshape(-1, 2) + 0.5)
+    return centres[np.hypot(*centres.T) <= radius] - TILE / 2
+
+
+def _offsets() -> Iterator[np.ndarray]:
+    """Points (P, 2) from a tile's corner: a square lattice, then as many again to double its density, without end.
+
+    The first doubling puts a point into the centre of each square, the second one between neighbours.
+    """
+    spacing = TILE / SIDE
+    points = spacing * (np.stack(np.mgrid[:SIDE, :SIDE], axis=-1).reshape(-1, 2) + 0.25)
+    yield points
+    while True:
+        for shift in ((spacing / 2, spacing / 2), (spacing / 2, 0)):
+            added = (points + shift) % TILE
+            yield added
+            points = np.concatenate([points, added])
+        spacing /= 2
+
+
+def _batches(values: np.ndarray) -> list[np.ndarray]:
+    return np.split(values, range(BATCH, len(values), BATCH))
+
+
+def _log_mean_exp(values: np.ndarray) -> np.ndarray:
+    """log(mean(exp(values))) over the last axis, safe where exp would not be; summed in float64."""
+    highest = values.max(axis=-1)
+    return highest + np.log(np.exp(values - highest[..., np.newaxis]).mean(axis=-1, dtype=np.float64))
+
+
+def _log_mean(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """log((exp(first) + exp(second)) / 2), element by element."""
+    return np.logaddexp(first, second) - math.log(2)

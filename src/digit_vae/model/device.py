@@ -1,0 +1,92 @@
+"""The machine under a run: its device made deterministic, and the fingerprint within which bits repeat."""
+
+import os
+import platform
+import re
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+from digit_vae.base.errors import UserError
+
+THREADS = 1
+# Those that change how oneDNN and Eigen order their sums, and so the last bits.
+INSTRUCTION_SETS = (
+    *("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16"),
+    *("asimd", "sve"),
+)
+# Environment variables with which one chooses among oneDNN's, XLA's and TensorFlow's kernels, and so the last bits.
+SWITCHES = re.compile("ONEDNN_|DNNL_|XLA_FLAGS$|TF_XLA_|TF_ENABLE_ONEDNN_|TF_DISABLE_MKL$")
+
+
+def select_device(device: str) -> dict:
+    """Makes TensorFlow deterministic, single-threaded and bound to `device` ("cpu" or "gpu").
+
+    Returns: the fingerprint of what the runs of this process run on. To be called before anything else uses
+    TensorFlow; calling it again with the same device changes nothing.
+    Raises: UserError when `device` is "gpu" and TensorFlow sees none.
+    """
+    # What a user's keras.json may have otherwise; the backend was chosen in __init__.py, before Keras was imported.
+    keras.config.set_image_data_format("channels_last")
+    keras.config.set_floatx("float32")
+    keras.config.set_epsilon(1e-7)
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise UserError(
+            "train.device: expected a GPU that TensorFlow can see, received none: install the GPU build with "
+            "`make setup GPU=1` and check the driver with `nvidia-smi` (TF_CPP_MIN_LOG_LEVEL=0 shows TensorFlow's own "
+            "reasons), or set train.device to cpu"
+        )
+    if device == "cpu" and gpus:
+        tf.config.set_visible_devices([], "GPU")
+    for gpu in gpus if device == "gpu" else ():
+        tf.config.experimental.set_memory_growth(gpu, True)  # several runs may share it
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    tf.config.experimental.enable_op_determinism()
+    build = tf.sysconfig.get_build_info()
+    return fingerprint() | {
+        "device": device,
+        "gpu": tf.config.experimental.get_device_details(gpus[0]).get("device_name") if device == "gpu" else None,
+        "threads": THREADS,
+        "tensorflow_build": f"{tf.version.GIT_VERSION}, CUDA {build.get('cuda_version', 'none')}",
+    }
+
+
+def matrix_gflops(device: str, precision: str, *, size: int, repetitions: int = 7) -> float:
+    """The rate of a square matrix product of `size` rows on the selected device, in 10^9 operations a second.
+
+    2 size^3 operations over the seconds of the fastest repetition, in bfloat16 where `precision` computes in it.
+    """
+    dtype = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32
+    product = tf.function(lambda left, right: tf.matmul(left, right)[0, 0])
+    with tf.device(f"/{device}:0"):
+        matrix = tf.cast(tf.random.stateless_uniform((size, size), (0, 1)), dtype)
+        product(matrix, matrix).numpy()  # traced, and the device awake
+        seconds = []
+        for _ in range(repetitions):
+            started = time.perf_counter()
+            product(matrix, matrix).numpy()
+            seconds.append(time.perf_counter() - started)
+    return 2 * size**3 / min(seconds) / 1e9
+
+
+def fingerprint() -> dict:
+    """Processor, cores, instruction sets, operating system and versions, as plain values for JSON."""
+    cpuinfo = Path("/proc/cpuinfo")
+    described = cpuinfo.read_text() if cpuinfo.is_file() else ""
+    model = re.search(r"^model name\s*:\s*(.+)$", described, re.MULTILINE)
+    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", described, re.MULTILINE)
+    flags = flags.group(1).split() if flags else []
+    return {
+        "cpu": model.group(1).strip() if model else platform.processor() or platform.machine(),
+        "cores": os.cpu_count(),
+        "instruction_sets": [name for name in INSTRUCTION_SETS if name in flags],
+        "platform": f"{platform.system()} {platform.machine()}",
+        "python": platform.python_version(),
+        **{package: version(package) for package in ("tensorflow", "keras", "numpy", "h5py")},
+        "switches": {name: value for name, value in sorted(os.environ.items()) if SWITCHES.match(name)},
+    }

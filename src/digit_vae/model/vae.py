@@ -1,0 +1,200 @@
+"""The paper's convolutional variational autoencoder, as Keras models of Keras layers.
+
+Encoder q(z|x): 28x28x1 -> Conv 32 -> Conv 64 -> Dense 16 -> z_mean, z_log_var. Decoder p(x|z): z -> Dense 7*7*64 ->
+ConvTranspose 64 -> 32 -> 1, the pixels' log-odds ("logits"): the sigmoid is the loss's, where it is safe at 0 and 1.
+"""
+
+from typing import NamedTuple
+
+import keras
+import tensorflow as tf
+from keras import layers, ops
+
+from digit_vae.model.vae import losses
+from digit_vae.model.layers import FusedBatchNormalization, OnePixelConv2DTranspose, ReluConv2DTranspose
+from digit_vae.config.params import RunParams
+
+IMAGE_SHAPE = (28, 28, 1)
+HIDDEN_LAYER = "hidden"
+
+
+class Outputs(NamedTuple):
+    """What the VAE computes of a batch: z_* (B, latent_dim), logits (B, 28, 28, 1)."""
+
+    z_mean: tf.Tensor
+    z_log_var: tf.Tensor
+    z: tf.Tensor
+    logits: tf.Tensor
+
+
+class Losses(NamedTuple):
+    """Means over a batch in nats per image; loss = reconstruction_loss + beta * kl_loss + penalty."""
+
+    loss: tf.Tensor
+    reconstruction_loss: tf.Tensor
+    kl_loss: tf.Tensor
+    penalty: tf.Tensor
+
+
+@keras.saving.register_keras_serializable(package="digit_vae")
+class Sampling(layers.Layer):
+    """z = z_mean + sigma * epsilon, epsilon ~ N(0, I): the reparametrisation trick (Kingma & Welling 2014, 2.4)."""
+
+    def __init__(self, seed: int = 0, **kwargs: object) -> None:
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, z_mean: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
+        epsilon = keras.random.normal(ops.shape(z_mean), dtype=self.compute_dtype, seed=self.seed_generator)
+        return z_mean + ops.exp(0.5 * z_log_var) * epsilon
+
+    def get_config(self) -> dict:
+        return super().get_config() | {"seed": self.seed}
+
+
+@keras.saving.register_keras_serializable(package="digit_vae")
+class VAE(keras.Model):
+    """Encoder, sampling layer and decoder, trained on the beta-ELBO; `compile` and `fit` work as ever in Keras."""
+
+    def __init__(
+        self,
+        encoder: keras.Model,
+        decoder: keras.Model,
+        beta: float = 1.0,
+        seed: int = 0,
+        kl_warmup_steps: int = 0,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.encoder = encoder
+        self.sampling = Sampling(seed, dtype="float32", name="sampling")
+        self.decoder = decoder
+        self.beta = beta
+        self.kl_warmup_steps = kl_warmup_steps
+        # In float64, since a sum over an epoch has more digits than float32 holds.
+        self.trackers = [keras.metrics.Mean(name=name, dtype="float64") for name in Losses._fields]
+        self.build(encoder.input_shape)
+
+    def build(self, _: tuple) -> None:
+        """Encoder and decoder come built; the sampling layer has no weights."""
+        self.built = True
+
+    def call(self, images: tf.Tensor, training: bool = False) -> Outputs:
+        z_mean, z_log_var = self.encoder(images, training=training)
+        z = self.sampling(z_mean, z_log_var)
+        return Outputs(z_mean, z_log_var, z, self.decoder(z, training=training))
+
+    def compute_losses(self, images: tf.Tensor, training: bool = False) -> Losses:
+        """images: (B, 28, 28, 1) in [0, 1]."""
+        outputs = self(images, training=training)
+        reconstruction_loss = ops.mean(losses.reconstruction_loss(images, outputs.logits))
+        kl_loss = ops.mean(losses.kl_loss(outputs.z_mean, outputs.z_log_var))
+        penalty = ops.cast(sum(self.losses), "float32")
+        beta = self._warmed_up_beta() if training and self.kl_warmup_steps else self.beta
+        return Losses(reconstruction_loss + beta * kl_loss + penalty, reconstruction_loss, kl_loss, penalty)
+
+    def _warmed_up_beta(self) -> tf.Tensor:
+        """beta times min(1, steps done / kl_warmup_steps): the KL's warm-up (Bowman et al. 2016, section 3.1)."""
+        steps = ops.cast(self.optimizer.iterations, "float32")
+        return self.beta * ops.minimum(1.0, steps / self.kl_warmup_steps)
+
+    def train_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        with tf.GradientTape() as tape:
+            batch = self.compute_losses(images, training=True)
+        gradients = tape.gradient(batch.loss, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        return self._track(batch, images)
+
+    def test_step(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return self._track(self.compute_losses(images), images)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        return self.trackers
+
+    def _track(self, batch: Losses, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Means over the images seen so far: the last batch of an epoch is smaller and counts for less."""
+        for tracker, value in zip(self.trackers, batch, strict=True):
+            tracker.update_state(value, sample_weight=ops.cast(ops.shape(images)[0], "float32"))
+        return {tracker.name: tracker.result() for tracker in self.trackers}
+
+    def get_config(self) -> dict:
+        return super().get_config() | {
+            "encoder": keras.saving.serialize_keras_object(self.encoder),
+            "decoder": keras.saving.serialize_keras_object(self.decoder),
+            "beta": self.beta,
+            "seed": self.sampling.seed,
+            "kl_warmup_steps": self.kl_warmup_steps,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict) -> "VAE":
+        parts = {key: keras.saving.deserialize_keras_object(config.pop(key)) for key in ("encoder", "decoder")}
+        return cls(**parts, **config)
+
+
+def build_encoder(params: RunParams) -> keras.Model:
+    """Images (B, 28, 28, 1) to z_mean and z_log_var, each (B, latent_dim)."""
+    settings, relu = _layer_settings(params), _relu_settings(params)
+    images = keras.Input(IMAGE_SHAPE, name="images")
+    hidden = images
+    for number, filters in enumerate((32, 64), start=1):
+        hidden = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"conv_{number}", **relu)(hidden)
+        hidden = _normalised(hidden, params, f"conv_{number}_norm")
+    hidden = layers.Flatten(name="flatten", dtype=settings["dtype"])(hidden)
+    if params.dropout > 0:
+        hidden = layers.Dropout(params.dropout, name="dropout", dtype=settings["dtype"])(hidden)
+    bias = keras.initializers.Constant(params.hidden_bias)
+    hidden = layers.Dense(16, name=HIDDEN_LAYER, bias_initializer=bias, **relu)(hidden)
+    z_mean = layers.Dense(params.latent_dim, name="z_mean", **settings)(hidden)
+    z_log_var = layers.Dense(params.latent_dim, name="z_log_var", **settings)(hidden)
+    return keras.Model(images, [z_mean, z_log_var], name="encoder")
+
+
+def build_decoder(params: RunParams) -> keras.Model:
+    """Latent vectors (B, latent_dim) to the pixels' log-odds (B, 28, 28, 1)."""
+    settings, relu = _layer_settings(params), _relu_settings(params)
+    z = keras.Input((params.latent_dim,), name="z")
+    hidden = layers.Dense(7 * 7 * 64, name="dense", **relu)(z)
+    hidden = layers.Reshape((7, 7, 64), name="reshape", dtype=settings["dtype"])(hidden)
+    relu_layer, logits_layer = _transposed_convolutions(params)
+    for number, filters in enumerate((64, 32), start=1):
+        name = f"conv_transpose_{number}"
+        hidden = relu_layer(filters, 3, strides=2, padding="same", name=name, **relu)(hidden)
+        hidden = _normalised(hidden, params, f"{name}_norm")
+    logits = logits_layer(1, 3, padding="same", name="logits", **settings)(hidden)
+    return keras.Model(z, logits, name="decoder")
+
+
+def build_vae(params: RunParams) -> VAE:
+    """The model of one run with new weights. They, and the dropout, follow Keras' seed: set it for the same again."""
+    settings = {"beta": params.beta, "seed": params.seed, "kl_warmup_steps": params.kl_warmup_steps}
+    return VAE(build_encoder(params), build_decoder(params), **settings, name="vae")
+
+
+def _layer_settings(params: RunParams) -> dict:
+    """What every convolution and dense layer of the run has in common."""
+    penalised = params.kernel_l1 > 0 or params.kernel_l2 > 0
+    regularizer = keras.regularizers.L1L2(params.kernel_l1, params.kernel_l2) if penalised else None
+    return {"kernel_regularizer": regularizer, "dtype": keras.DTypePolicy(params.precision)}
+
+
+def _relu_settings(params: RunParams) -> dict:
+    """What those have in common that end in a ReLU."""
+    return _layer_settings(params) | {"activation": "relu", "kernel_initializer": params.initializer}
+
+
+def _transposed_convolutions(params: RunParams) -> tuple[type[layers.Layer], type[layers.Layer]]:
+    """The layers for those with a ReLU and for the last one: what is fastest on the run's device in its precision."""
+    if params.device != "cpu":
+        return layers.Conv2DTranspose, layers.Conv2DTranspose
+    if params.precision == "float32":
+        return layers.Conv2DTranspose, OnePixelConv2DTranspose
+    return ReluConv2DTranspose, layers.Conv2DTranspose
+
+
+def _normalised(hidden: tf.Tensor, params: RunParams, name: str) -> tf.Tensor:
+    if not params.batch_norm:
+        return hidden
+    return FusedBatchNormalization(name=name, dtype=keras.DTypePolicy(params.precision))(hidden)

@@ -1,0 +1,58 @@
+"""The trainer's end of the pipe to a process that mirrors its runs into MLflow while they train.
+
+Nothing that happens at the other end reaches a training: it may be slow, fail or die. When the trainer dies, the pipe
+closes by itself and the other end closes the run.
+"""
+
+import json
+import queue
+import subprocess
+import sys
+import threading
+from collections.abc import Sequence
+from types import TracebackType
+
+FOLLOWER = (sys.executable, "-m", "digit_vae.tracking.track", "--follow")
+
+
+class Mirror:
+    """Sends events to a `command` of its own, one JSON object a line: see pipeline/track.py for what it understands."""
+
+    def __init__(self, command: Sequence[str] = FOLLOWER, *, patience_seconds: float = 30) -> None:
+        self._patience_seconds = patience_seconds
+        self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        # A session of its own: Ctrl-C is for the trainer, and the mirror still has to log how that ended.
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        threading.Thread(target=self._forward, daemon=True).start()
+
+    def send(self, event: dict) -> None:
+        """Returns at once, whatever the other end does."""
+        self._lines.put(json.dumps(event).encode() + b"\n")
+
+    def close(self) -> None:
+        """Waits for the other end to finish, but not beyond the patience; a failure is one warning."""
+        self._lines.put(None)
+        try:
+            if self._process.wait(self._patience_seconds) == 0:
+                return
+            reason = f"its process ended with exit status {self._process.returncode}"
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            reason = f"it was not done {self._patience_seconds:g} s after the training"
+        print(f"warning: not all of this is in MLflow ({reason}); `make track` brings it in", file=sys.stderr)
+
+    def _forward(self) -> None:
+        try:
+            with self._process.stdin as pipe:
+                for line in iter(self._lines.get, None):
+                    pipe.write(line)
+                    pipe.flush()
+        except BrokenPipeError:
+            return  # it died: close() says so
+
+    def __enter__(self) -> "Mirror":
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()

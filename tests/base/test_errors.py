@@ -1,0 +1,53 @@
+"""How a command ends, and what it never shows."""
+
+import pytest
+
+from digit_vae.base.errors import UserError, exit_status, masked
+
+
+def failing(error: BaseException):
+    def command():
+        raise error
+
+    return command
+
+
+@pytest.mark.parametrize(
+    ("command", "status", "shown"),
+    [
+        (lambda: None, 0, ""),
+        (failing(UserError("x: expected 1; received 2")), 1, "error: x: expected 1; received 2\n"),
+        (failing(UserError("no http://me:secret@host")), 1, "error: no http://me:***@host\n"),
+        (failing(KeyboardInterrupt()), 130, "interrupted\n"),
+    ],
+)
+def test_a_command_ends_with_a_status_and_at_most_one_line(capsys, command, status, shown):
+    assert exit_status(command) == status
+    assert capsys.readouterr().err == shown
+
+
+def test_another_exception_is_a_fault_of_ours_and_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError):
+        exit_status(failing(ZeroDivisionError()))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("https://me:secret@host:5000/x", "https://me:***@host:5000/x"),
+        ("at postgresql://me:s%40cret@db/runs?sslmode=on", "at postgresql://me:***@db/runs?sslmode=on"),
+        ("postgresql://me:s@cr/et@db/runs and more", "postgresql://me:***@db/runs and more"),
+        ("https://ghp_secret@host/x", "https://***@host/x"),
+        ("https://:secret@host", "https://:***@host"),
+        ("mysql://db/runs?user=me&password=secret&ssl=1", "mysql://db/runs?user=me&password=***&ssl=1"),
+        ("mysql://db/runs?passwd=secret&ssl=1", "mysql://db/runs?passwd=***&ssl=1"),
+        ("mssql://?odbc_connect=UID%3Dme%3BPWD%3Dsecret", "mssql://?odbc_connect=UID%3Dme%3BPWD%3D***"),
+        ("http://host/x?api_key=secret and more", "http://host/x?api_key=*** and more"),
+        ("https://me:se cret@host/x", "https://me:***@host/x"),
+        ("at http://host:5000/a, said me@host", "at http://host:5000/a, said me@host"),
+        ("sqlite:////home/me/mlflow.db", "sqlite:////home/me/mlflow.db"),
+        ("http://host:5000/a", "http://host:5000/a"),
+    ],
+)
+def test_passwords_and_tokens_are_masked(text, expected):
+    assert masked(text) == expected

@@ -1,0 +1,199 @@
+"""Writing that is whole or not at all and always gives the same bytes; reading that says what is wrong."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from digit_vae.base import files
+from digit_vae.base.errors import UserError
+
+
+def test_what_the_block_wrote_replaces_the_file_and_its_folder_is_made(tmp_path):
+    path = tmp_path / "new" / "folder" / "model.weights.h5"
+    with files.replacing(path) as temporary:
+        assert temporary.parent == path.parent
+        assert temporary.suffixes == path.suffixes or temporary.name.endswith(path.name)
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert path.stat().st_mode & 0o777 == 0o644
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mistake", [RuntimeError, KeyboardInterrupt, UserError])
+def test_an_exception_leaves_the_old_file_and_nothing_beside_it(tmp_path, mistake):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fail_half_way():
+        with files.replacing(path) as temporary:
+            temporary.write_text("ne")
+            raise mistake
+
+    with pytest.raises(mistake):
+        fail_half_way()
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_an_error_for_the_user_and_leaves_the_old_file(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+
+    def fill_the_disk():
+        with files.replacing(path):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(UserError, match="file could not be written: No space left on device"):
+        fill_the_disk()
+    assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
+
+
+def test_a_disk_that_fills_up_leaves_the_last_good_file(tmp_path, full_disk):
+    path = tmp_path / "file"
+    files.write_bytes(path, b"good")
+    with full_disk(1000), pytest.raises(UserError, match="file could not be written: File too large"):
+        files.write_bytes(path, bytes(2000))
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"file": b"good"}
+    files.write_bytes(path, bytes(2000))
+    assert path.read_bytes() == bytes(2000)
+
+
+WRITE = """
+import os, sys
+from pathlib import Path
+from digit_vae.base import files
+from digit_vae.base.errors import exit_status
+if os.getuid() == 0:
+    os.setuid(65534)  # root may write anywhere
+sys.exit(exit_status(lambda: files.write_bytes(Path(sys.argv[1]), b"new")))
+"""
+
+
+def test_a_read_only_folder_is_one_line_and_leaves_the_last_good_file():
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        path = Path(name) / "file"
+        path.write_bytes(b"good")
+        path.parent.chmod(0o555)
+        done = subprocess.run([sys.executable, "-c", WRITE, path], capture_output=True, text=True, check=False)
+        path.parent.chmod(0o755)
+        assert (done.returncode, done.stderr) == (1, f"error: {path} could not be written: Permission denied\n")
+        assert {each.name: each.read_bytes() for each in path.parent.iterdir()} == {"file": b"good"}
+
+
+def test_a_place_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    with pytest.raises(UserError, match="file/below could not be written"):
+        files.write_text(tmp_path / "file" / "below", "x")
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(UserError, match="folder could not be written"):
+        files.write_text(tmp_path / "folder", "x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_the_same_content_gives_the_same_bytes(tmp_path):
+    for name in "ab":
+        folder = tmp_path / name
+        files.write_json(folder / "j", {"b": 1, "a": 0.1} if name == "a" else {"a": 0.1, "b": 1})
+        files.write_npy(folder / "n.npy", np.arange(3))
+        files.write_bytes(folder / "z.npz", files.npz_bytes({"x": np.arange(3), "y": np.ones(2)}))
+        files.write_csv(folder / "c", ["x", "y"], [[1, "a,b"], [0.1, None]])
+    assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == {
+        path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()
+    }
+    assert (tmp_path / "a/j").read_bytes() == b'{\n  "a": 0.1,\n  "b": 1\n}\n'
+    assert (tmp_path / "a/c").read_bytes() == b'x,y\n1,"a,b"\n0.1,\n'
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_json_without_a_number_for_it_is_refused(tmp_path, value):
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        files.write_json(tmp_path / "j", {"loss": value})
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_written_folder_holds_what_it_was_given_and_nothing_else(tmp_path):
+    files.write_folder(tmp_path / "folds", {"0": b"a", "1": b"b", "2": b"c"})
+    files.write_folder(tmp_path / "folds", {"1": b"B", "0": b"a"})
+    assert {path.name: path.read_bytes() for path in (tmp_path / "folds").iterdir()} == {"0": b"a", "1": b"B"}
+
+
+def test_a_folder_that_cannot_be_cleared_is_named(tmp_path):
+    (tmp_path / "folds" / "inner").mkdir(parents=True)
+    with pytest.raises(UserError, match="folds could not be cleared"):
+        files.write_folder(tmp_path / "folds", {})
+
+
+def test_what_was_written_is_read_back(tmp_path):
+    array = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    files.write_npy(tmp_path / "n.npy", array)
+    files.write_bytes(tmp_path / "z.npz", files.npz_bytes({"x": array}))
+    files.write_json(tmp_path / "j", {"a": [1, 2.5]})
+    mapped = files.read_npy(tmp_path / "n.npy", made_by="preprocess")
+    assert isinstance(mapped, np.memmap)
+    assert not mapped.flags.writeable
+    np.testing.assert_array_equal(mapped, array)
+    np.testing.assert_array_equal(files.read_npz(tmp_path / "z.npz", made_by="evaluate")["x"], array)
+    assert files.read_json(tmp_path / "j", made_by="evaluate") == {"a": [1, 2.5]}
+
+
+READERS = [files.read_json, files.read_npy, files.read_npz]
+
+
+@pytest.mark.parametrize("read", READERS)
+def test_a_missing_file_names_the_stage_that_makes_it(tmp_path, read):
+    with pytest.raises(UserError, match=r"file is missing: `dvc repro train@baseline-full` makes it$"):
+        read(tmp_path / "file", made_by="train@baseline-full")
+
+
+def test_an_array_is_held_against_the_hash_that_is_listed_for_it(tmp_path):
+    path = tmp_path / "folds/0.npy"
+    files.write_npy(path, np.arange(8))
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    files.write_json(tmp_path / "manifest.json", {"sha256": {"folds/0.npy": digest}})
+    array, listed = files.read_listed_npy(tmp_path, "folds/0.npy", made_by="preprocess")
+    np.testing.assert_array_equal(array, np.arange(8))
+    assert listed == digest
+    files.write_npy(path, np.arange(8) + 1)  # a good file, but not that one
+    files.write_npy(tmp_path / "1.npy", np.arange(8))  # and one that nobody listed
+    for name in ("folds/0.npy", "1.npy"):
+        with pytest.raises(UserError, match=rf"{name} is damaged \(its SHA-256 .* `dvc repro preprocess`"):
+            files.read_listed_npy(tmp_path, name, made_by="preprocess")
+
+
+NPY = files.npy_bytes(np.arange(8.0))
+UNCLOSED = NPY.replace(b"(8,)", b"(8, ")
+
+
+@pytest.mark.parametrize("read", READERS)
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"\x80garbage", b"PK\x03\x04", b"[1, 2]", b"{", b"[" * 50_000, NPY[:40], NPY[:-1], UNCLOSED],
+    ids=["empty", "garbage", "zip", "list", "cut json", "deep", "cut header", "cut npy", "unclosed header"],
+)
+def test_a_damaged_file_names_the_stage_that_makes_it_again(tmp_path, read, content):
+    (tmp_path / "file").write_bytes(content)
+    with pytest.raises(UserError, match=r"(?s)file is damaged \(.+\): delete it and run `dvc repro plot` to make"):
+        read(tmp_path / "file", made_by="plot")
+
+
+def test_an_array_of_objects_is_never_unpickled(tmp_path):
+    np.save(tmp_path / "o.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(UserError, match=r"o\.npy is damaged"):
+        files.read_npy(tmp_path / "o.npy", made_by="preprocess")
+    with pytest.raises(UserError, match=r"o\.npy is damaged"):
+        files.read_npz(tmp_path / "o.npy", made_by="evaluate")
+
+
+def test_hashes_are_those_of_the_bytes(tmp_path):
+    (tmp_path / "file").write_bytes(b"abc")
+    # FIPS 180-2, appendix B.1
+    assert files.sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+    canonical = (json.dumps({"a": 1, "b": [2]}, indent=2, sort_keys=True) + "\n").encode()
+    assert files.sha256_of({"b": [2], "a": 1}) == hashlib.sha256(canonical).hexdigest()

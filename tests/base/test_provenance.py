@@ -1,0 +1,60 @@
+"""The commit of the checkout, against git itself."""
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from digit_vae.base.provenance import git_commit
+
+
+@pytest.fixture
+def checkout(tmp_path, monkeypatch):
+    """An empty folder that no git settings or repository around it reach, and `git` in it."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    for name in ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE"):
+        monkeypatch.delenv(name, raising=False)
+    identity = ("-c", "user.name=Someone", "-c", "user.email=someone@example.org")
+
+    def git(*arguments):
+        done = subprocess.run(["git", *identity, *arguments], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    return git
+
+
+def test_git_commit_says_which_and_whether_it_was_changed(checkout):
+    assert git_commit() is None
+    checkout("init")
+    assert git_commit() is None
+    Path("file").write_text("one")
+    checkout("add", "file")
+    checkout("commit", "-m", "one")
+    commit = checkout("rev-parse", "HEAD")
+    checkout("tag", "v1")
+    Path("untracked").write_text("")
+    assert git_commit() == commit
+    Path("file").write_text("two")
+    assert git_commit() == f"{commit}-dirty"
+
+
+def test_new_code_is_a_change_and_new_results_or_another_certificate_are_none(checkout):
+    checkout("init")
+    for name in ("reports/certificate.md", ".gitignore"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_text("*.pyc")
+        checkout("add", name)
+    checkout("commit", "-m", "one")
+    commit = checkout("rev-parse", "HEAD")
+    Path("reports/certificate.md").write_text("another")
+    Path("reports/new.json").write_text("")
+    Path("src").mkdir()
+    Path("src/new.pyc").write_text("")
+    assert git_commit() == commit
+    Path("reports/certificate.md").unlink()
+    assert git_commit() == commit
+    Path("src/new.py").write_text("")
+    assert git_commit() == f"{commit}-dirty"

@@ -1,0 +1,69 @@
+"""The folds of labels with MNIST's imbalance, and the checks on folds that were spoilt by hand."""
+
+import numpy as np
+import pytest
+
+from digit_vae.base.errors import UserError
+from digit_vae.data.splits import check_folds, stratified_folds
+
+COUNTS = [59, 67, 60, 61, 58, 54, 59, 63, 58, 61]  # a hundredth of MNIST's training images of each digit
+LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(10, dtype=np.uint8), COUNTS))
+
+
+@pytest.mark.parametrize("folds", [2, 5, 7])
+def test_each_image_is_in_one_fold_and_each_class_is_spread_evenly(folds):
+    made = stratified_folds(LABELS, folds=folds, seed=0)
+    assert len(made) == folds
+    assert sorted(np.concatenate(made).tolist()) == list(range(600))
+    for fold in made:
+        assert fold.dtype == np.int64
+        assert (np.diff(fold) > 0).all()
+        for label, count in enumerate(COUNTS):
+            assert (LABELS[fold] == label).sum() in (count // folds, -(-count // folds))
+    check_folds(made, LABELS)
+
+
+def test_the_seed_decides_the_folds_and_they_are_shuffled():
+    first, again, other = (stratified_folds(LABELS, folds=5, seed=seed) for seed in (1, 1, 2))
+    for fold, same, different in zip(first, again, other, strict=True):
+        np.testing.assert_array_equal(fold, same)
+        assert not np.array_equal(fold, different)
+        assert np.ptp(fold) > 300  # an unshuffled fold would be a block of about 120 neighbours
+
+
+def test_a_class_with_fewer_images_than_folds_is_refused():
+    labels = np.repeat(np.arange(10, dtype=np.uint8), [20] * 8 + [3, 20])
+    with pytest.raises(UserError, match=r"preprocess\.folds: .*\(class 8 has 3\); received 5"):
+        stratified_folds(labels, folds=5, seed=0)
+
+
+def spoilt(change):
+    folds = stratified_folds(LABELS, folds=3, seed=0)
+    change(folds)
+    return folds
+
+
+def swap_classes(folds):
+    """The images of class 2 in fold 0 change places with as many of class 7 in fold 1."""
+    ours, theirs = np.flatnonzero(LABELS[folds[0]] == 2)[:10], np.flatnonzero(LABELS[folds[1]] == 7)[:10]
+    folds[0][ours], folds[1][theirs] = folds[1][theirs], folds[0][ours]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (
+            lambda folds: folds[1].__setitem__(-1, 600),
+            "fold 1: expected indices of the 600 training images; received 600",
+        ),
+        (lambda folds: folds[2].__setitem__(0, -1), "fold 2: .*; received -1"),
+        (lambda folds: folds.append(folds[0][:1]), "in exactly one; received image .* in 2"),
+        (lambda folds: folds.__setitem__(1, folds[1][1:]), "in exactly one; received image .* in 0"),
+        (lambda folds: folds.pop(), "in exactly one; received image .* in 0"),
+        (swap_classes, r"equally many images of class [27] in each, give or take one; received \["),
+    ],
+    ids=["beyond the end", "negative", "twice", "an image is missing", "a fold is missing", "unequal classes"],
+)
+def test_spoilt_folds_are_refused(change, reason):
+    with pytest.raises(UserError, match=reason):
+        check_folds(spoilt(change), LABELS)

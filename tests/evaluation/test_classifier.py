@@ -1,0 +1,84 @@
+import keras
+import numpy as np
+import pytest
+from scipy.linalg import sqrtm
+
+from digit_vae.evaluation.classifier import Judged, build_classifier, frechet_distance, judge, train_classifier
+from digit_vae.config.params import ClassifierParams
+
+pytestmark = pytest.mark.usefixtures("cpu")
+PARAMS = ClassifierParams(epochs=2, batch_size=32, learning_rate=3e-3, seed=0, minimum_accuracy=0.99)
+
+
+def exactly(mean, covariance, count=200):
+    """Features whose sample mean and covariance are these to the last digits."""
+    raw = np.random.default_rng(0).normal(size=(count, len(mean)))
+    raw -= raw.mean(axis=0)
+    white = raw @ np.linalg.inv(np.linalg.cholesky(np.cov(raw, rowvar=False))).T
+    return white @ np.linalg.cholesky(covariance).T + mean
+
+
+def judged(classes):
+    return Judged(np.eye(10)[classes] * 0.8 + 0.02, np.zeros((len(classes), 64)))
+
+
+def test_frechet_distance_of_covariances_that_commute():
+    """|m1 - m2|^2 + sum (s1 - s2)^2 over the deviations along the axes that both share."""
+    axes = np.linalg.qr(np.random.default_rng(1).normal(size=(3, 3)))[0]
+    first, second = np.array([1.0, 2.0, 0.5]), np.array([0.1, 2.0, 3.0])
+    moved = np.array([1.0, -2.0, 0.5])
+    measured = frechet_distance(
+        exactly(np.zeros(3), (axes * first**2) @ axes.T), exactly(moved, (axes * second**2) @ axes.T)
+    )
+    assert measured == pytest.approx((moved**2).sum() + ((first - second) ** 2).sum())
+
+
+def test_frechet_distance_of_any_covariances_is_the_papers_formula():
+    random = np.random.default_rng(2)
+    first, second = random.normal(size=(500, 6)), random.normal(size=(300, 6)) @ random.normal(size=(6, 6)) + 1
+    covariances = [np.cov(each, rowvar=False) for each in (first, second)]
+    between = sqrtm(covariances[0] @ covariances[1]).real
+    expected = ((first.mean(axis=0) - second.mean(axis=0)) ** 2).sum() + np.trace(sum(covariances) - 2 * between)
+    assert frechet_distance(first, second) == pytest.approx(expected)
+    assert frechet_distance(second, first) == pytest.approx(expected)
+
+
+def test_equal_sets_are_at_no_distance_even_where_features_never_move():
+    features = np.random.default_rng(3).normal(size=(100, 5))
+    features[:, 2:4] = 0
+    assert frechet_distance(features, features[::-1]) == pytest.approx(0, abs=1e-6)
+
+
+def test_confidence_and_balance_of_hand_made_judgements():
+    assert judged(np.arange(50) % 10).class_balance == pytest.approx(1)
+    assert judged(np.full(50, 3)).class_balance == 0
+    assert judged(np.array([0, 0, 1, 1])).class_balance == pytest.approx(np.log(2) / np.log(10))
+    assert judged(np.arange(50) % 10).confidence == pytest.approx(0.82)
+    np.testing.assert_array_equal(judged(np.array([4, 2])).classes, [4, 2])
+
+
+def test_judge_gives_probabilities_and_the_last_layer_before_the_logits(digits):
+    keras.utils.set_random_seed(0)
+    classifier = build_classifier()
+    found = judge(classifier, digits[:30])
+    kernel, bias = classifier.get_layer("logits").get_weights()
+    exponentials = np.exp(found.features @ kernel + bias)
+    assert found.features.shape == (30, 64)
+    np.testing.assert_allclose(found.probabilities, exponentials / exponentials.sum(axis=1, keepdims=True), rtol=1e-4)
+    np.testing.assert_array_equal(judge(classifier, digits[:30, ..., 0]).features, found.features)
+
+
+def test_training_learns_the_digits_and_gives_the_same_bits_again(digits):
+    from sklearn.datasets import load_digits
+
+    labels = load_digits().target[: len(digits)]
+    reports = []
+    first, again = (
+        train_classifier(PARAMS, digits, labels, lambda epoch, logs: reports.append((epoch, logs["loss"])))
+        for _ in range(2)
+    )
+    assert [epoch for epoch, _ in reports] == [1, 2, 1, 2]
+    assert reports[:2] == reports[2:]
+    for one, same in zip(first.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, same)
+    assert (judge(first, digits).classes == labels).mean() > 0.5

@@ -1,0 +1,176 @@
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import h5py
+import keras
+import numpy as np
+import pytest
+from scipy.special import expit, log_expit
+from scipy.stats import norm
+
+from digit_vae.evaluation.elbo import elbo as evaluation
+from digit_vae.base.errors import UserError
+from digit_vae.model.vae import HIDDEN_LAYER, build_vae
+from digit_vae.config.params import load_params
+
+pytestmark = pytest.mark.usefixtures("cpu")
+PARAMS = replace(
+    load_params(Path(__file__).parents[1] / "params.yaml").evaluate, seed=5, samples=3, batch_size=100, grid=4
+)
+
+
+@pytest.fixture
+def plain_decoder():
+    """A VAE's stand-in whose decoder shows z: the log-odds of the first two pixels are z0 and z1, of all others 0."""
+    dense = keras.layers.Dense(784, use_bias=False)
+    decoder = keras.Sequential([keras.Input((2,)), dense, keras.layers.Reshape((28, 28, 1))])
+    dense.set_weights([np.eye(2, 784)])
+    return SimpleNamespace(decoder=decoder)
+
+
+def grey(logits):
+    return np.rint(255 * expit(logits))
+
+
+def test_encode_gives_the_terms_of_each_image(make_params, digits):
+    keras.utils.set_random_seed(0)
+    vae = build_vae(make_params(latent_dim=3, dropout=0.5))
+    encoded = evaluation.encode(vae, digits[:60], PARAMS)
+
+    images = digits[:60] / 255
+    z_mean, z_log_var = (part.numpy().astype(np.float64) for part in vae.encoder(images, training=False))
+    epsilon = np.random.default_rng(PARAMS.seed).standard_normal((3, 60, 3), dtype=np.float32)
+    reconstruction = []
+    for noise in epsilon:
+        logits = vae.decoder(z_mean + np.exp(z_log_var / 2) * noise, training=False).numpy().astype(np.float64)
+        pixels = images * log_expit(logits) + (1 - images) * log_expit(-logits)
+        reconstruction.append(-pixels.sum(axis=(1, 2, 3)))
+    np.testing.assert_allclose(encoded.z_mean, z_mean, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(encoded.z_log_var, z_log_var, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(encoded.reconstruction_loss, np.stack(reconstruction, axis=1), rtol=1e-5)
+    np.testing.assert_allclose(encoded.kl, 0.5 * (z_mean**2 + np.exp(z_log_var) - 1 - z_log_var), rtol=1e-4, atol=1e-6)
+
+
+def test_encode_is_repeatable_and_takes_every_image_once(make_params, digits):
+    vae = build_vae(make_params())
+    first, second = (evaluation.encode(vae, digits[:230], PARAMS) for _ in range(2))
+    for one, same in zip(first, second, strict=True):
+        np.testing.assert_array_equal(one, same)
+    z_mean, _ = vae.encoder(digits[:230] / 255, training=False)
+    np.testing.assert_allclose(first.z_mean, z_mean, rtol=1e-4, atol=1e-6)
+
+
+def test_measure_takes_means_over_the_images():
+    rng = np.random.default_rng(0)
+    encoded = evaluation.Encoded(
+        z_mean=rng.normal(scale=[1.0, 0.2, 0.05], size=(1000, 3)),
+        z_log_var=np.zeros((1000, 3)),
+        reconstruction_loss=rng.uniform(100, 200, (1000, 2)),
+        kl=rng.uniform(0, [4, 1, 0.1], (1000, 3)),
+        hidden_maximum=np.array([0.0, 1e-9, 3.0, 0.0]),
+    )
+    measured = evaluation.measure(encoded, 0.01)
+    kl_loss = encoded.kl.sum(axis=1).mean()
+    assert measured["images"] == 1000
+    assert measured["reconstruction_loss"] == pytest.approx(encoded.reconstruction_loss.mean())
+    assert measured["kl_loss"] == pytest.approx(kl_loss)
+    assert measured["elbo"] == pytest.approx(-encoded.reconstruction_loss.mean() - kl_loss)
+    assert measured["kl_per_dimension"] == pytest.approx({f"z{each}": encoded.kl[:, each].mean() for each in range(3)})
+    assert measured["active_units"] == 2
+    assert measured["dead_units"] == 2
+
+
+def test_units_of_a_hand_made_encoder(make_params, digits):
+    """Eleven hidden units that nothing can wake; z0 hears a living one, z1 is the same for every image."""
+    keras.utils.set_random_seed(0)
+    vae = build_vae(make_params())
+    hidden, z_mean, z_log_var = (vae.encoder.get_layer(name) for name in (HIDDEN_LAYER, "z_mean", "z_log_var"))
+    kernel = np.abs(hidden.get_weights()[0])
+    kernel[:, :11] = 0
+    hidden.set_weights([kernel, np.r_[np.full(11, -1.0), np.ones(5)]])
+    heads = np.zeros((16, 2))
+    heads[15, 0] = 1
+    z_mean.set_weights([heads, np.array([0, 0.5])])
+    z_log_var.set_weights([np.zeros((16, 2)), np.array([0, -1])])
+    measured = evaluation.measure(evaluation.encode(vae, digits[:100], PARAMS), 0.01)
+    assert measured["dead_units"] == 11
+    assert measured["active_units"] == 1
+    assert measured["kl_per_dimension"]["z1"] == pytest.approx(0.5 * (0.25 + np.exp(-1) - 1 + 1))
+
+
+def test_latent_plane_has_the_highest_z1_in_its_first_row(plain_decoder):
+    plane = evaluation.latent_plane(plain_decoder, 4)
+    assert plane.shape == (4, 4, 28, 28)
+    assert plane.dtype == np.uint8
+    quantiles = norm.ppf([0.125, 0.375, 0.625, 0.875])
+    for row in range(4):
+        np.testing.assert_array_equal(plane[row, :, 0, 0], grey(quantiles))
+        np.testing.assert_array_equal(plane[:, row, 0, 1], grey(quantiles)[::-1])
+
+
+def test_generate_decodes_draws_of_the_prior(plain_decoder):
+    generated = evaluation.generate(plain_decoder, 2500, seed=1)
+    assert generated.shape == (2500, 28, 28)
+    assert generated.dtype == np.uint8
+    np.testing.assert_array_equal(generated, evaluation.generate(plain_decoder, 2500, seed=1))
+    assert not np.array_equal(generated, evaluation.generate(plain_decoder, 2500, seed=2))
+    for pixel in (generated[:, 0, 0], generated[:, 0, 1]):  # the share below each quarter of the prior
+        np.testing.assert_allclose(
+            [(pixel < grey(norm.ppf(q))).mean() for q in (0.25, 0.5, 0.75)], [0.25, 0.5, 0.75], atol=0.05
+        )
+    assert set(np.unique(generated[:, 1:])) == {128}
+
+
+def test_reconstruct_decodes_z_mean(make_params, digits):
+    vae = build_vae(make_params())
+    z_mean, _ = vae.encoder(digits[:7] / 255, training=False)
+    expected = 255 * expit(vae.decoder(z_mean).numpy()[..., 0])
+    reconstructed = evaluation.reconstruct(vae, digits[:7])
+    assert reconstructed.dtype == np.uint8
+    np.testing.assert_allclose(reconstructed, expected, atol=0.51)
+
+
+def test_batches_hold_every_image_scaled():
+    images = np.random.default_rng(0).integers(0, 256, (2500, 28, 28, 1)).astype(np.uint8)
+    batches = list(evaluation.scaled_batches(images))
+    assert [len(batch) for batch in batches] == [1000, 1000, 500]
+    assert {batch.dtype.name for batch in batches} == {"float32"}
+    np.testing.assert_allclose(np.concatenate(batches), images / 255, rtol=1e-6)
+
+
+def test_a_run_in_mixed_precision_is_loaded_in_float32(make_params, tmp_path):
+    params = make_params(precision="mixed_bfloat16", batch_norm=True)
+    trained = build_vae(params)
+    trained.save_weights(tmp_path / "model.weights.h5")
+    vae = evaluation.load_vae(params, tmp_path / "model.weights.h5", made_by="train@baseline-full")
+    assert {layer.compute_dtype for layer in vae.encoder.layers + vae.decoder.layers} == {"float32"}
+    np.testing.assert_array_equal(vae.get_weights()[0], trained.get_weights()[0])
+
+
+@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "other model"])
+def test_weights_that_cannot_be_loaded_name_the_stage(make_params, tmp_path, damage):
+    path: Path = tmp_path / "model.weights.h5"
+    build_vae(make_params(latent_dim=3 if damage == "other model" else 2)).save_weights(path)
+    if damage == "missing":
+        path.unlink()
+    elif damage == "empty":
+        path.write_bytes(b"")
+    elif damage == "cut":
+        path.write_bytes(path.read_bytes()[:300_000])
+    with pytest.raises(UserError, match=r"model.weights.h5 is (missing|damaged).* `dvc repro train@baseline-full`"):
+        evaluation.load_vae(make_params(), path, made_by="train@baseline-full")
+
+
+@pytest.mark.parametrize("error", [TypeError, MemoryError, OverflowError])
+def test_whatever_is_raised_for_weights_is_damage(make_params, tmp_path, monkeypatch, error):
+    def read(*_):
+        raise error("unreadable")
+
+    path = tmp_path / "model.weights.h5"
+    build_vae(make_params()).save_weights(path)
+    monkeypatch.setattr(h5py.Group, "__getitem__", read)
+    with pytest.raises(
+        UserError, match=r"model.weights.h5 is damaged \(unreadable\): .* `dvc repro train@baseline-full`"
+    ):
+        evaluation.load_vae(make_params(), path, made_by="train@baseline-full")

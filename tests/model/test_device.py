@@ -1,0 +1,95 @@
+import json
+import os
+import platform
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from digit_vae.model.vae import device as machine
+from digit_vae.base.errors import UserError
+
+X86 = """processor\t: 0
+model name\t: Some CPU @ 2.00GHz
+flags\t\t: fpu sse4_2 avx avx2 fma avx512f amx_tile unknown
+
+processor\t: 1
+model name\t: Some CPU @ 2.00GHz
+"""
+ARM = "processor\t: 0\nFeatures\t: fp asimd evtstrm sve\n"
+
+
+def test_the_device_is_deterministic_and_has_one_thread(cpu):
+    assert tf.config.threading.get_intra_op_parallelism_threads() == 1
+    assert tf.config.threading.get_inter_op_parallelism_threads() == 1
+    assert tf.config.get_visible_devices("GPU") == []
+    with pytest.raises(RuntimeError, match="determinism is enabled"):
+        tf.random.get_global_generator()
+    assert (cpu["device"], cpu["gpu"], cpu["threads"]) == ("cpu", None, 1)
+
+
+def test_selecting_the_device_again_changes_nothing(cpu):
+    tf.ones((2,)) + 1  # TensorFlow is in use by now
+    assert machine.select_device("cpu") == cpu
+
+
+def test_a_users_settings_of_keras_are_not_taken_over(tmp_path):
+    settings = {"backend": "jax", "image_data_format": "channels_first", "floatx": "float64", "epsilon": 0.1}
+    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    code = """
+from digit_vae.model.device import select_device
+import keras
+select_device("cpu")
+found = keras.config.backend(), keras.config.image_data_format(), keras.config.floatx(), keras.config.epsilon()
+assert found == ("tensorflow", "channels_last", "float32", 1e-7), found
+"""
+    environment = os.environ | {"KERAS_HOME": str(tmp_path), "KERAS_BACKEND": "jax"}
+    assert subprocess.run([sys.executable, "-c", code], env=environment, check=False).returncode == 0
+
+
+@pytest.mark.usefixtures("cpu")
+def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
+    monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
+    with pytest.raises(UserError, match=r"train.device: expected a GPU .* or set train.device to cpu"):
+        machine.select_device("gpu")
+
+
+def test_the_fingerprint_is_plain_and_names_the_versions(cpu):
+    assert json.loads(json.dumps(cpu)) == cpu
+    versions = {"tensorflow": tf.__version__, "keras": keras.__version__, "numpy": np.__version__}
+    assert {name: cpu[name] for name in versions} == versions
+    assert cpu["python"] == platform.python_version()
+    assert cpu["cores"] >= 1
+    assert cpu["tensorflow_build"].startswith(tf.version.GIT_VERSION)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "cpu", "instruction_sets"),
+    [
+        (X86, "Some CPU @ 2.00GHz", ["sse4_2", "avx", "avx2", "fma", "avx512f", "amx_tile"]),
+        (ARM, platform.processor() or platform.machine(), ["asimd", "sve"]),
+        (None, platform.processor() or platform.machine(), []),
+    ],
+)
+def test_the_processor_is_read_from_cpuinfo(tmp_path, monkeypatch, cpuinfo, cpu, instruction_sets):
+    path = tmp_path / "cpuinfo"
+    if cpuinfo:
+        path.write_text(cpuinfo)
+    monkeypatch.setattr(machine, "Path", {"/proc/cpuinfo": path}.__getitem__)
+    found = machine.fingerprint()
+    assert (found["cpu"], found["instruction_sets"]) == (cpu, instruction_sets)
+
+
+@pytest.mark.usefixtures("cpu")
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", tf.float32), ("mixed_bfloat16", tf.bfloat16)])
+def test_the_rate_is_two_operations_for_each_product_in_the_fastest_time(monkeypatch, precision, dtype):
+    multiplied, matmul = [], tf.matmul
+    monkeypatch.setattr(machine.tf, "matmul", lambda *factors: multiplied.append(factors) or matmul(*factors))
+    clock = iter([0.0, 4.0, 10.0, 12.0, 20.0, 23.0])  # repetitions of 4, 2 and 3 seconds
+    monkeypatch.setattr(machine.time, "perf_counter", lambda: next(clock))
+    assert machine.matrix_gflops("cpu", precision, size=100, repetitions=3) == pytest.approx(2 * 100**3 / 2 / 1e9)
+    assert all((factor.dtype, factor.shape) == (dtype, (100, 100)) for factors in multiplied for factor in factors)
+    assert multiplied

@@ -1,0 +1,81 @@
+"""The stage with a local folder as its source; the pinned files are replaced by small ones."""
+
+import hashlib
+
+import pytest
+
+from digit_vae.data import sources as mnist
+from pipeline import fetch
+
+CONTENTS = {"train-images-idx3-ubyte": b"some images", "train-labels-idx1-ubyte": b"some labels"}
+
+
+@pytest.fixture
+def small_files(monkeypatch):
+    files = tuple(
+        mnist.IdxFile(name, len(content), hashlib.sha256(content).hexdigest()) for name, content in CONTENTS.items()
+    )
+    monkeypatch.setattr(mnist, "FILES", files)
+
+
+def use_folder_only(project):
+    """Leaves a local folder as the only source in params.yaml."""
+    text = (project / "params.yaml").read_text()
+    head, _, rest = text.partition("  folder: null")
+    mirrors = rest.index("  mirrors:")
+    seconds = rest.index("  timeout_seconds:")
+    assert 0 < mirrors < seconds
+    sources = f"  folder: {project / 'mine'}\n  mirrors: []\n  npm_package: null\n"
+    (project / "params.yaml").write_text(head + sources + rest[seconds:])
+
+
+@pytest.fixture
+def my_folder(project):
+    """A local folder with the files, the only source."""
+    use_folder_only(project)
+    (project / "mine").mkdir()
+    for name, content in CONTENTS.items():
+        (project / "mine" / name).write_bytes(content)
+
+
+@pytest.mark.usefixtures("small_files", "my_folder")
+def test_the_stage_fetches_once_and_says_what_came_from_where(project, run_stage, capsys):
+    assert run_stage(fetch.main) == 0
+    assert capsys.readouterr().out.splitlines() == [f"{name}: 0.00 MB from folder {project}/mine" for name in CONTENTS]
+    assert {path.name: path.read_bytes() for path in (project / "data/raw").iterdir()} == CONTENTS
+
+    assert run_stage(fetch.main) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("small_files")
+def test_the_stage_fails_in_one_line_without_a_traceback(project, run_stage, capsys):
+    use_folder_only(project)
+    assert run_stage(fetch.main) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("error: train-images-idx3-ubyte, train-labels-idx1-ubyte could not be fetched (folder ")
+
+
+@pytest.mark.usefixtures("small_files", "my_folder")
+def test_a_full_disk_is_one_line_and_the_next_call_goes_on(project, run_stage, full_disk, capsys):
+    with full_disk(5):
+        assert run_stage(fetch.main) == 1
+    expected = "error: data/raw/train-images-idx3-ubyte could not be written: File too large\n"
+    assert capsys.readouterr().err == expected
+    assert list((project / "data/raw").iterdir()) == []
+    assert run_stage(fetch.main) == 0
+    assert {path.name: path.read_bytes() for path in (project / "data/raw").iterdir()} == CONTENTS
+
+
+@pytest.mark.usefixtures("small_files", "my_folder")
+def test_a_folder_that_cannot_be_made_is_one_line(project, run_stage, capsys):
+    (project / "data").write_text("in the way")
+    assert run_stage(fetch.main) == 1
+    assert "error: data/raw/train-images-idx3-ubyte could not be written: " in capsys.readouterr().err
+
+
+def test_help_shows_the_command(run_stage, capsys):
+    with pytest.raises(SystemExit) as leaving:
+        run_stage(fetch.main, "--help")
+    assert leaving.value.code == 0
+    assert "python -m pipeline.fetch" in capsys.readouterr().out
