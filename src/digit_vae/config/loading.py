@@ -7,7 +7,7 @@ import reprlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import TypeAdapter, ValidationError
@@ -18,6 +18,7 @@ from digit_vae.config.runs import check_references
 from digit_vae.config.schema import LARGEST_FLOAT, Params, RunParams, TrainParams
 
 JsonSchema = Mapping[str, Any]
+T = TypeVar("T")
 
 
 def load_params(path: Path = PARAMS) -> Params:
@@ -34,7 +35,7 @@ def read_run_params(content: object, where: str) -> RunParams:
     return parsed(RunParams, content, where)
 
 
-def parsed[T](section: type[T], content: object, where: str) -> T:
+def parsed(section: type[T], content: object, where: str) -> T:
     """`content`, as JSON or YAML have it, as a section of params.yaml. Raises: UserError that names `where` and the key."""
     try:
         return _adapter(section).validate_json(json.dumps(content, default=str))
@@ -145,7 +146,7 @@ def _described(found: JsonSchema, schema: JsonSchema) -> str:
 
 def _described_number(found: JsonSchema) -> str:
     above, below = found.get("exclusiveMinimum"), found.get("exclusiveMaximum")
-    lower = f"a finite number {f'above {above:g}' if above is not None else f'of at least {found["minimum"]:g}'}"
+    lower = f"a finite number {f'above {above:g}' if above is not None else 'of at least {:g}'.format(found['minimum'])}"
     if below is not None:
         return f"{lower} and below {below:g}"
     return lower if found["maximum"] == LARGEST_FLOAT else f"{lower} and at most {found['maximum']:g}"
