@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras import layers, ops
 
 from digit_vae.model.vae import losses
-from digit_vae.model.layers import FusedBatchNormalization, OnePixelConv2DTranspose, ReluConv2DTranspose
+from digit_vae.model.layers import BatchNormalization, OnePixelConv2DTranspose, ReluConv2DTranspose
 from digit_vae.config.params import RunParams
 
 IMAGE_SHAPE = (28, 28, 1)
@@ -158,12 +158,12 @@ def build_decoder(params: RunParams) -> keras.Model:
     z = keras.Input((params.latent_dim,), name="z")
     hidden = layers.Dense(7 * 7 * 64, name="dense", **relu)(z)
     hidden = layers.Reshape((7, 7, 64), name="reshape", dtype=settings["dtype"])(hidden)
-    relu_layer, logits_layer = _transposed_convolutions(params)
+    transposed = Conv2DTranspose if params.device == "cpu" else layers.Conv2DTranspose
     for number, filters in enumerate((64, 32), start=1):
         name = f"conv_transpose_{number}"
-        hidden = relu_layer(filters, 3, strides=2, padding="same", name=name, **relu)(hidden)
+        hidden = transposed(filters, 3, strides=2, padding="same", name=name, **relu)(hidden)
         hidden = _normalised(hidden, params, f"{name}_norm")
-    logits = logits_layer(1, 3, padding="same", name="logits", **settings)(hidden)
+    logits = transposed(1, 3, padding="same", name="logits", **settings)(hidden)
     return keras.Model(z, logits, name="decoder")
 
 
@@ -185,16 +185,7 @@ def _relu_settings(params: RunParams) -> dict:
     return _layer_settings(params) | {"activation": "relu", "kernel_initializer": params.initializer}
 
 
-def _transposed_convolutions(params: RunParams) -> tuple[type[layers.Layer], type[layers.Layer]]:
-    """The layers for those with a ReLU and for the last one: what is fastest on the run's device in its precision."""
-    if params.device != "cpu":
-        return layers.Conv2DTranspose, layers.Conv2DTranspose
-    if params.precision == "float32":
-        return layers.Conv2DTranspose, OnePixelConv2DTranspose
-    return ReluConv2DTranspose, layers.Conv2DTranspose
-
-
 def _normalised(hidden: tf.Tensor, params: RunParams, name: str) -> tf.Tensor:
     if not params.batch_norm:
         return hidden
-    return FusedBatchNormalization(name=name, dtype=keras.DTypePolicy(params.precision))(hidden)
+    return BatchNormalization(name=name, dtype=keras.DTypePolicy(params.precision))(hidden)

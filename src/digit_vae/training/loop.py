@@ -9,24 +9,24 @@ import mmap
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from digit_vae.base.errors import UserError
-from digit_vae.training.examination import examination
+from digit_vae.config.schema import RunParams
 from digit_vae.model.device import select_device
 from digit_vae.model.vae import VAE, build_vae
-from digit_vae.config.params import RunParams
+from digit_vae.training.health import examination
 
 
 class Epoch(NamedTuple):
     """One finished epoch: `history` is reproducible (nats per image), `timing` is the machine's (seconds)."""
 
-    history: dict
-    timing: dict
+    history: dict[str, Any]
+    timing: dict[str, Any]
 
 
 class State(NamedTuple):
@@ -118,7 +118,7 @@ def _optimizer(params: RunParams, images: int) -> keras.optimizers.Optimizer:
 
 
 def _compiled(
-    step: Callable, images: np.ndarray, vae: VAE, params: RunParams
+    step: Callable[[tf.Tensor], object], images: np.ndarray, vae: VAE, params: RunParams
 ) -> Callable[[np.ndarray], dict[str, float]]:
     """A whole epoch of `step` as one call: batches are gathered and scaled on the device, Python is not in the loop.
 
@@ -204,7 +204,7 @@ def _assert_device(vae: VAE, device: str) -> None:
         raise UserError(f"train.device: expected every variable on {device}, received {', '.join(elsewhere)}")
 
 
-def _assert_finite(history: dict) -> None:
+def _assert_finite(history: dict[str, Any]) -> None:
     for name, value in history.items():
         if not np.isfinite(value):
             raise UserError(
