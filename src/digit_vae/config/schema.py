@@ -42,9 +42,7 @@ Unique = Field(json_schema_extra={"uniqueItems": True}, min_length=1)
 Text = Annotated[str, AfterValidator(_printable), Field(description="a printable text")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", description="a name of the characters a-z, 0-9 and _")]
 Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9]\d*))$", description="full, or fold0, fold1, ...")]
-HttpsFolder = Annotated[
-    str, Field(pattern=r"^https://[!-?A-~]+/$", description="an https:// address that ends in /")
-]
+HttpsFolder = Annotated[str, Field(pattern=r"^https://[!-?A-~]+/$", description="an https:// address that ends in /")]
 NpmPackage = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*@\d+\.\d+\.\d+$", description="name@version of an npm package")
 ]
@@ -56,7 +54,9 @@ Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
 
 section = dataclass(
-    frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, regex_engine="python-re")
+    frozen=True,
+    kw_only=True,
+    config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, regex_engine="python-re"),
 )
 
 
