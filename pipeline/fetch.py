@@ -8,9 +8,10 @@ import functools
 import sys
 from pathlib import Path
 
-from digit_vae.data import sources as mnist
-from digit_vae.base.errors import exit_status
 from digit_vae.config.params import load_params
+
+from digit_vae.base.errors import exit_status
+from digit_vae.data import sources as mnist
 
 RAW = Path("data/raw")
 

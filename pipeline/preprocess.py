@@ -13,14 +13,13 @@ import sys
 
 import numpy as np
 
-from digit_vae.base.errors import exit_status
+from digit_vae.base.errors import UserError, exit_status
 from digit_vae.base.files import npy_bytes, sha256, write_folder, write_json, write_npy
 from digit_vae.base.paths import MANIFEST, PROCESSED, RAW, split_file
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import splits
 from digit_vae.data import sources as mnist
 from digit_vae.data.splits import draw_splits
-from digit_vae.base.errors import UserError
 
 
 def load_set(

@@ -17,7 +17,7 @@ from digit_vae.base.progress import show_event
 from digit_vae.base.provenance import git_commit
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run, run_params
-from digit_vae.data.arrays import read_held_out, read_listed
+from digit_vae.data.arrays import data_hashes, read_held_out, read_listed
 from digit_vae.tracking.mirror import Mirror
 from digit_vae.training.run import train_run
 
@@ -29,10 +29,8 @@ def main() -> None:
     params = load_params()
     run = find_run(params, parser.parse_args().run)
     files, epochs = RunFiles(run.graph, run.name), run_params(params, run).epochs
-    images, images_sha256 = read_listed("train_images.npy")
-    test_images, test_sha256 = read_listed("test_images.npy")
-    held_out, held_out_sha256 = read_held_out(run)
-    data = {"train_images": images_sha256, "validation": held_out_sha256 if len(held_out) else test_sha256}
+    (images, _), (test_images, _) = read_listed("train_images.npy"), read_listed("test_images.npy")
+    held_out, _ = read_held_out(run)
 
     with Mirror() as mirror:
 
@@ -44,7 +42,7 @@ def main() -> None:
             show_event(event, epochs)
 
         saved = read_bytes_if_any(files.checkpoint)
-        made = train_run(params, run, images, held_out, test_images, data, report, saved, git_commit())
+        made = train_run(params, run, images, held_out, test_images, data_hashes(run), report, saved, git_commit())
         for path, content in made.items():
             write_bytes(path, content)
         mirror.send({"event": "end", "run": run.name})

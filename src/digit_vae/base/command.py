@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 import digit_vae
-from digit_vae.base.errors import UserError, masked
+from digit_vae.base.errors import UserError, exit_status
 
 PACKAGE = Path("src/digit_vae")
 
@@ -40,19 +40,6 @@ def check_code(folder: Path) -> None:
             f"the code in use is not that of this folder: expected {expected}, received {used}; run `make setup` in "
             f"{folder} and use its own .venv, or begin the command with PYTHONPATH=src"
         )
-
-
-def exit_status(command: Callable[[], None]) -> int:
-    """Runs `command` and returns its exit status; a `UserError` becomes one line on standard error, no traceback."""
-    try:
-        command()
-    except UserError as error:
-        print(f"error: {masked(str(error))}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
-        return 130
-    return 0
 
 
 def print_all_characters() -> None:

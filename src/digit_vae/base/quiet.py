@@ -21,7 +21,7 @@ class QuietStart(MetaPathFinder):
             return None
         sys.meta_path.remove(self)
         spec = find_spec(name)
-        if spec and spec.loader and "TF_CPP_MIN_LOG_LEVEL" in os.environ:
+        if spec and spec.loader and os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "0":
             load = spec.loader.exec_module
 
             def load_quietly(module: ModuleType) -> None:
@@ -36,18 +36,20 @@ class QuietStart(MetaPathFinder):
 def _filtered(pattern: str) -> Iterator[None]:
     """Within the block, lines that match `pattern` do not reach standard error, whoever writes them.
 
-    A process of its own reads them: should this one crash, what it said last is still shown.
+    A process of its own reads them: should this one crash, what it said last is shown all the same.
     """
     try:
         shown = os.dup(2)
     except OSError:  # it is closed
         yield
         return
-    with subprocess.Popen(["grep", "-a", "-v", "-E", pattern], stdin=subprocess.PIPE, stdout=shown) as grep:
-        os.dup2(grep.stdin.fileno(), 2)
-        grep.stdin.close()
+    read, write = os.pipe()
+    with subprocess.Popen(["grep", "-a", "-v", "-E", pattern], stdin=read, stdout=shown):
+        os.close(read)
+        os.dup2(write, 2)
+        os.close(write)
         try:
             yield
         finally:
             os.dup2(shown, 2)
-    os.close(shown)
+            os.close(shown)

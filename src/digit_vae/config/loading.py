@@ -77,7 +77,9 @@ def _explained(error: ValidationError, schema: JsonSchema, content: object, wher
     name = ".".join([*([where] if where else []), *map(str, path)])
     parent = ".".join([*([where] if where else []), *map(str, path[:-1])]) or str(PARAMS)
     if kind == "missing":
-        return f"{parent}: the key {path[-1]!r} is missing; received only {', '.join(map(str, _at(content, path[:-1])))}"
+        return (
+            f"{parent}: the key {path[-1]!r} is missing; received only {', '.join(map(str, _at(content, path[:-1])))}"
+        )
     if kind in ("unexpected_keyword_argument", "extra_forbidden"):
         known = _resolved(schema, path[:-1])["properties"]
         return f"{parent}: unknown key {path[-1]!r}; expected one of {', '.join(known)}"
@@ -87,7 +89,9 @@ def _explained(error: ValidationError, schema: JsonSchema, content: object, wher
 
 def _is_key(content: object, loc: Sequence[int | str], part: int | str) -> bool:
     """Whether a part of pydantic's location is a key of the content, and not the name of a type that it tried."""
-    return part != "[key]" and not (isinstance(part, str) and re.search(r"[\[(]|^(int|float|str|bool|none|literal)$", part))
+    return part != "[key]" and not (
+        isinstance(part, str) and re.search(r"[\[(]|^(int|float|str|bool|none|literal)$", part)
+    )
 
 
 def _at(content: Any, path: Sequence[int | str]) -> Any:
@@ -146,7 +150,9 @@ def _described(found: JsonSchema, schema: JsonSchema) -> str:
 
 def _described_number(found: JsonSchema) -> str:
     above, below = found.get("exclusiveMinimum"), found.get("exclusiveMaximum")
-    lower = f"a finite number {f'above {above:g}' if above is not None else 'of at least {:g}'.format(found['minimum'])}"
+    lower = (
+        f"a finite number {f'above {above:g}' if above is not None else 'of at least {:g}'.format(found['minimum'])}"
+    )
     if below is not None:
         return f"{lower} and below {below:g}"
     return lower if found["maximum"] == LARGEST_FLOAT else f"{lower} and at most {found['maximum']:g}"

@@ -45,7 +45,10 @@ def study_runs(params: Params, study: str) -> tuple[Run, ...]:
     its = params.studies[study]
     graph: Graph = "beyond" if its.beyond else "paper"
     return tuple(
-        Run(variant, split, seed, study, graph) for variant in its.variants for split in its.splits for seed in its.seeds
+        Run(variant, split, seed, study, graph)
+        for variant in its.variants
+        for split in its.splits
+        for seed in its.seeds
     )
 
 

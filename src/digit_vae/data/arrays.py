@@ -27,7 +27,7 @@ def read_arrays() -> Arrays:
 
 
 def read_held_out(run: Run) -> tuple[np.ndarray, str]:
-    """The training images that `run` is validated on, as sorted int64 indices (none for "full"), and the file's SHA-256.
+    """Which training images `run` holds out, as sorted int64 indices (none for "full"), and the file's SHA-256.
 
     Raises: UserError when the file is missing or not the one that the manifest lists.
     """

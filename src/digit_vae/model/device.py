@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -19,8 +20,8 @@ INSTRUCTION_SETS = (
     *("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16"),
     *("asimd", "sve"),
 )
-# Environment variables that choose among the kernels of oneDNN, XLA, TensorFlow, CUDA, NumPy, OpenBLAS, MKL and libm, and
-# so the last bits. Not those that set threads: these are set here.
+# Environment variables that choose among the kernels of oneDNN, XLA, TensorFlow, CUDA, NumPy, OpenBLAS, MKL and libm,
+# and so the last bits. Not those that set threads: these are set here.
 SWITCHES = re.compile(
     "ONEDNN_|DNNL_|XLA_FLAGS$|TF_XLA_|TF_ENABLE_|TF_DISABLE_MKL$|TF_CUDNN_|TF_USE_|TF_DETERMINISTIC_OPS$|TF_OVERRIDE_|"
     "NVIDIA_TF32_OVERRIDE$|CUBLAS_|CUDNN_|NPY_|OPENBLAS_(?!NUM_THREADS)|MKL_(?!NUM_THREADS|DYNAMIC)|BLIS_(?!NUM_THREADS)|"
@@ -28,7 +29,7 @@ SWITCHES = re.compile(
 )
 
 
-def select_device(device: str) -> dict:
+def select_device(device: str) -> dict[str, Any]:
     """Makes TensorFlow deterministic, single-threaded and bound to `device` ("cpu" or "gpu").
 
     Returns: the fingerprint of what the runs of this process run on. To be called before anything else uses
@@ -80,7 +81,7 @@ def matrix_gflops(device: str, precision: str, *, size: int, repetitions: int = 
     return 2 * size**3 / min(seconds) / 1e9
 
 
-def fingerprint() -> dict:
+def fingerprint() -> dict[str, Any]:
     """Processor, cores, instruction sets, operating system and versions, as plain values for JSON."""
     cpuinfo = Path("/proc/cpuinfo")
     described = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""

@@ -4,15 +4,15 @@ Encoder q(z|x): 28x28x1 -> Conv 32 -> Conv 64 -> Dense 16 -> z_mean, z_log_var. 
 ConvTranspose 64 -> 32 -> 1, the pixels' log-odds ("logits"): the sigmoid is the loss's, where it is safe at 0 and 1.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from digit_vae.model.vae import losses
-from digit_vae.model.layers import BatchNormalization, OnePixelConv2DTranspose, ReluConv2DTranspose
-from digit_vae.config.params import RunParams
+from digit_vae.config.schema import RunParams
+from digit_vae.model import losses
+from digit_vae.model.layers import BatchNormalization, Conv2DTranspose
 
 IMAGE_SHAPE = (28, 28, 1)
 HIDDEN_LAYER = "hidden"
@@ -49,7 +49,7 @@ class Sampling(layers.Layer):
         epsilon = keras.random.normal(ops.shape(z_mean), dtype=self.compute_dtype, seed=self.seed_generator)
         return z_mean + ops.exp(0.5 * z_log_var) * epsilon
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"seed": self.seed}
 
 
@@ -76,7 +76,7 @@ class VAE(keras.Model):
         self.trackers = [keras.metrics.Mean(name=name, dtype="float64") for name in Losses._fields]
         self.build(encoder.input_shape)
 
-    def build(self, _: tuple) -> None:
+    def build(self, _: object) -> None:
         """Encoder and decoder come built; the sampling layer has no weights."""
         self.built = True
 
@@ -119,7 +119,7 @@ class VAE(keras.Model):
             tracker.update_state(value, sample_weight=ops.cast(ops.shape(images)[0], "float32"))
         return {tracker.name: tracker.result() for tracker in self.trackers}
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "decoder": keras.saving.serialize_keras_object(self.decoder),
@@ -129,7 +129,7 @@ class VAE(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config: dict) -> "VAE":
+    def from_config(cls, config: dict[str, Any]) -> "VAE":
         parts = {key: keras.saving.deserialize_keras_object(config.pop(key)) for key in ("encoder", "decoder")}
         return cls(**parts, **config)
 
@@ -173,14 +173,14 @@ def build_vae(params: RunParams) -> VAE:
     return VAE(build_encoder(params), build_decoder(params), **settings, name="vae")
 
 
-def _layer_settings(params: RunParams) -> dict:
+def _layer_settings(params: RunParams) -> dict[str, Any]:
     """What every convolution and dense layer of the run has in common."""
     penalised = params.kernel_l1 > 0 or params.kernel_l2 > 0
     regularizer = keras.regularizers.L1L2(params.kernel_l1, params.kernel_l2) if penalised else None
     return {"kernel_regularizer": regularizer, "dtype": keras.DTypePolicy(params.precision)}
 
 
-def _relu_settings(params: RunParams) -> dict:
+def _relu_settings(params: RunParams) -> dict[str, Any]:
     """What those have in common that end in a ReLU."""
     return _layer_settings(params) | {"activation": "relu", "kernel_initializer": params.initializer}
 

@@ -8,6 +8,7 @@ import math
 import mmap
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -80,12 +81,18 @@ def train(
             _assign(vae, start.variables)
         for number in range(len(epochs) + 1, params.epochs + 1):
             order = np.random.default_rng((params.seed, number)).permutation(learn)
-            losses, train_seconds = _timed(lambda order=order: train_epoch(order))
-            val_losses, validation_seconds = _timed(lambda: validate(in_order))
-            history = {"epoch": number} | losses | {f"val_{name}": value for name, value in val_losses.items()}
+            losses, train_seconds = _timed(partial(train_epoch, order))
+            val_losses, validation_seconds = _timed(partial(validate, in_order))
+            history: dict[str, Any] = (
+                {"epoch": number} | losses | {f"val_{name}": value for name, value in val_losses.items()}
+            )
             _assert_finite(history)
             history["health"] = examine()
-            timing = {"epoch": number, "train_seconds": train_seconds, "validation_seconds": validation_seconds}
+            timing: dict[str, Any] = {
+                "epoch": number,
+                "train_seconds": train_seconds,
+                "validation_seconds": validation_seconds,
+            }
             epochs.append(Epoch(history, timing | {"finished_at": time.time()}))
             on_epoch(State(tuple(epochs), _values(vae)))
     return Trained(VAE(vae.encoder, vae.decoder, beta=params.beta, seed=params.seed), epochs, setup_seconds)

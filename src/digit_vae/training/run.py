@@ -4,17 +4,14 @@ A training that is killed goes on after its last finished epoch, from its checkp
 """
 
 import hashlib
-import tempfile
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 
-from digit_vae.base.errors import UserError
 from digit_vae.base.files import json_bytes, sha256_of
 from digit_vae.base.paths import RunFiles
 from digit_vae.base.provenance import code_hashes
@@ -22,6 +19,7 @@ from digit_vae.config.runs import Run, run_params
 from digit_vae.config.schema import Params
 from digit_vae.data.splits import learnt_and_validated
 from digit_vae.model.device import select_device
+from digit_vae.model.weights import weights_bytes
 from digit_vae.training import loop
 from digit_vae.training.checkpoint import Checkpoint, pack, unpack
 from digit_vae.training.health import complaints
@@ -75,17 +73,6 @@ def _files(run: Run, end: Checkpoint, trained: loop.Trained) -> dict[Path, bytes
         files.history: json_bytes(end.history | {"weights_sha256": hashes}),
         files.timings: json_bytes(timings),
     }
-
-
-def weights_bytes(part: keras.Model) -> bytes:
-    """The content of a `.weights.h5` file of an encoder or decoder. Raises: UserError when there is no room for it."""
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / "part.weights.h5"
-            part.save_weights(path)
-            return path.read_bytes()
-    except (OSError, RuntimeError) as error:  # h5py has the latter for a disk that is full when it closes a file
-        raise UserError(f"the weights could not be written to a temporary file: {error}") from error
 
 
 def _described(params: Params, run: Run, data: Mapping[str, str], commit: str | None) -> Checkpoint:
