@@ -204,8 +204,8 @@ def tensors(weights: Path) -> dict[str, Tensor]:
 
 def _tensor(run: str, what: str, expected: Tensor | None, received: Tensor | None) -> Iterator[Deviation]:
     if expected is None or received is None or expected.shape != received.shape or expected.dtype != received.dtype:
-        kinds = ["nothing" if array is None else f"{array.dtype} {array.shape}" for array in (expected, received)]
-        yield Deviation(run, what, *kinds)
+        old, new = ("nothing" if each is None else f"{each.dtype} {each.shape}" for each in (expected, received))
+        yield Deviation(run, what, old, new)
         return
     with np.errstate(invalid="ignore"):  # of infinities the difference is NaN, which argmax takes for the largest
         same = (expected == received) | (np.isnan(expected) & np.isnan(received))

@@ -1,4 +1,4 @@
-"""What there is of a run: as published (locks and committed files), as made anew, or as recorded of the smoke-size graph.
+"""What there is of a run: as published (locks and committed files), as made anew, or as recorded at smoke size.
 
 MD5 is what DVC records: it finds accidents, not forgers.
 """
@@ -32,9 +32,9 @@ LOCKS = {graph: GRAPH_FILES[graph].with_suffix(".lock") for graph in GRAPHS}
 class Evidence(NamedTuple):
     """What there is of one run.
 
-    params, data, epochs: those of history.json. machine: the fingerprint of the one that trained it. evaluated_on,
-    classifier_sha256: that of the one that evaluated it, and the classifier that judged; None where nobody wrote it down.
-    md5: of each file by its name, of those that a lock vouches for. weights: the files of them that are at hand.
+    params, data, epochs: those of history.json. machine: the fingerprint of the one that trained it. evaluated_on: that
+    of the one that evaluated it, with the classifier of classifier_sha256; None where nobody wrote it down. md5: of each
+    file by its name, of those that a lock vouches for. weights: the files of them that are at hand.
     """
 
     params: dict[str, Any]

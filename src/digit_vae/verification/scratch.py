@@ -102,7 +102,7 @@ def _few(splits: Sequence[str]) -> tuple[str, ...]:
 
 
 def start(folder: Path, module: Sequence[str]) -> "subprocess.Popen[bytes]":
-    """Starts `python -m module...` in a copy of the project: its own code, and none of the user's stores or settings."""
+    """Starts `python -m module...` in a copy of the project: with its own code, and with none of the user's stores."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MLFLOW_", "DVC_", "GIT_"))}
     own = {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}",
@@ -115,7 +115,10 @@ def start(folder: Path, module: Sequence[str]) -> "subprocess.Popen[bytes]":
 
 
 def reproduce(folder: Path, module: Sequence[str]) -> None:
-    """Runs the graph in `folder` with `python -m module...`; does not outlast this call. Raises: UserError when it fails."""
+    """Runs the graph in `folder` with `python -m module...`, which ends with this call in any case.
+
+    Raises: UserError when it fails.
+    """
     process = start(folder, module)
     try:
         status = process.wait()

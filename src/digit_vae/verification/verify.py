@@ -134,13 +134,13 @@ def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: boo
     few, weights = small(params), committed_weights(params, locks)
     if not recording and read_record().runs.keys() != {run.name for run in runs(few)}:
         raise UserError(f"{SMOKE} has other runs than params.yaml: {MAKE_RECORD}")
-    tolerance = Tolerance(*[params.verify.smoke_nats] * 3, params.verify.share)
+    nats, share = params.verify.smoke_nats, params.verify.share
     with scratch_copy("digit-vae-verify-", few) as folder:
         reproduce(folder, DRIVER)
         if recording:
             write_json(SMOKE, record_json(smoke_record(folder, few)))
             print(f"recorded {len(runs(few))} runs in {SMOKE}")
-        anew = compare_runs(few, folder, read_record(), tolerance)
+        anew = compare_runs(few, folder, read_record(), Tolerance(nats, nats, nats, share))
         return [*anew, *measure_weights(params, weights, folder)]
 
 
