@@ -41,7 +41,7 @@ def _whole_above_one(value: float) -> float:
 # A description says what is expected, where the bounds alone do not.
 Text = Annotated[str, Field(pattern=r"\S", description="a printable text")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", description="a name of the characters a-z, 0-9 and _")]
-Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9][0-9]*))$", description="full, or fold0, fold1, ...")]
+Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9][0-9]?))$", description="full, or fold0, fold1, ...")]
 HttpsFolder = Annotated[str, Field(pattern=r"^https://[!-?A-~]+/$", description="an https:// address that ends in /")]
 NpmPackage = Annotated[
     str,
