@@ -54,6 +54,9 @@ STYLE = {
 }
 
 
+Differences = tuple[Sequence[float], tuple[float, float, float], tuple[float, float]]  # as `ablation` takes them
+
+
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """The figure is drawn in the one style, whatever matplotlib is set to outside."""
 
@@ -192,10 +195,10 @@ def latent_plane(plane: np.ndarray, *, title: str) -> Figure:
 
 @styled
 def ablation(
-    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float], tuple[float, float]]]],
+    panels: Mapping[str, Mapping[str, Differences]],
 ) -> Figure:
     """Differences from the baseline, one panel a metric: variant -> (one difference a fold, their mean and the ends of
-    its 95 % interval, the ends of the bootstrap's).
+    its 95 % interval, the ends of the bootstrap's interval).
     """
     variants = list(next(iter(panels.values())))
     figure = Figure(figsize=(WIDTH, 1.45 + 0.42 * len(variants)), layout="constrained")
