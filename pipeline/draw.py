@@ -1,6 +1,6 @@
 """Stage `draw`: the figures of a graph that need more than the committed JSON files: arrays of its trained runs.
 
-    python -m pipeline.draw paper
+python -m pipeline.draw paper
 """
 
 import argparse

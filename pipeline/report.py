@@ -1,6 +1,6 @@
 """Stage `report`: the pages of a graph with their tables and figures, made of the committed JSON files alone.
 
-    python -m pipeline.report paper
+python -m pipeline.report paper
 """
 
 import argparse

@@ -1,7 +1,7 @@
 """What the variants of a study are worth over its folds, and how far they are from the one they are compared with.
 
-A comparison pairs runs on the same fold of the same seed. Stage `compare` writes one for each study that names a variant
-under `against` and has splits that are folds.
+A comparison pairs runs on the same fold of the same seed. Stage `compare` writes one for each study that names a
+variant under `against` and has splits that are folds.
 """
 
 from collections.abc import Mapping
@@ -83,4 +83,3 @@ def fold_study(results: Results, name: str) -> FoldStudy | None:
 def fold_studies(results: Results, graph: Graph) -> list[FoldStudy]:
     """The reported studies of a graph that compare variants on folds."""
     return [study for name in results.studies(graph) if (study := fold_study(results, name)) is not None]
-

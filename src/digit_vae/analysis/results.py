@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
-from digit_vae.base.paths import CLASSIFIER_METRICS, CLASSIFIER_WEIGHTS, MODELS, REPORTS, RunFiles
+from digit_vae.base.paths import CLASSIFIER_METRICS, CLASSIFIER_WEIGHTS, GRAPH_FILES, MODELS, REPORTS, RunFiles
 from digit_vae.config.loading import read_run_params
 from digit_vae.config.runs import GRAPHS, Graph, Run, read_together, run_params, runs, study_runs
 from digit_vae.config.schema import FULL, Params
@@ -28,6 +28,11 @@ EVALUATED = ("validation", "test", "likelihood", "latent", "quality")  # the sec
 def at(metrics: Json, path: Iterable[str]) -> Any:  # noqa: ANN401 - whatever JSON holds
     """What the keys of `path` lead to, one after the other."""
     return functools.reduce(operator.getitem, path, metrics)
+
+
+def addressed(stage: str, graph: Graph) -> str:
+    """What DVC calls a stage of a graph in the project's root."""
+    return stage if graph == "paper" else f"{GRAPH_FILES[graph]}:{stage}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,9 +150,7 @@ def read_results(params: Params, graph: Graph) -> Results:
 
 
 def undeclared_runs(params: Params) -> list[Path]:
-    """The folders of runs, below reports/ and models/, that params.yaml does not declare; the classifier's is one of its
-    own.
-    """
+    """The folders of runs, below reports/ and models/, that params.yaml does not declare. The classifier's is none."""
     files = [RunFiles(run.graph, run.name) for run in runs(params)]
     known = {CLASSIFIER_WEIGHTS.parent, *(each.reports for each in files), *(each.models for each in files)}
     folders = [path for graph in GRAPHS for path in (REPORTS / graph / "runs").glob("*")] + list(MODELS.glob("*"))
@@ -168,7 +171,8 @@ def _graph(params: Params, study: str) -> Graph:
 
 def _read(run: Run, *, required: bool) -> RunResult | None:
     """required: whether a missing file is an error."""
-    files, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
+    files = RunFiles(run.graph, run.name)
+    train, evaluate = (addressed(stage, run.graph) for stage in run.stages)
     if not required and not all(path.is_file() for path in (files.history, files.timings, files.metrics)):
         return None
     return RunResult(

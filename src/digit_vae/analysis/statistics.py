@@ -129,7 +129,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
-    return adjusted.tolist()
+    return [float(each) for each in adjusted]
 
 
 def welch(values: Sequence[float], others: Sequence[float]) -> Tested:

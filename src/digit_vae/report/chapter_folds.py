@@ -67,7 +67,7 @@ def section(compared: Compared, question: str) -> FoldSection:
 
 def tables(compared: Iterable[Compared]) -> dict[str, Table]:
     """By file name: each study's losses, and the same fold by fold."""
-    made = {}
+    made: dict[str, Table] = {}
     for each in compared:
         made |= {each.name: losses(each), f"{each.name}_by_fold": fold_by_fold(each)}
     return made
@@ -106,7 +106,7 @@ def fold_by_fold(compared: Compared) -> Table:
 
 
 def fold_titles(pairs: Iterable[Pair]) -> list[str]:
-    """"Fold 2"; of several seeds "Fold 2, seed 1"."""
+    """ "Fold 2"; of several seeds "Fold 2, seed 1"."""
     found = list(pairs)
     several = len({seed for _, seed in found}) > 1
     return [f"{split.replace('fold', 'Fold ')}{f', seed {seed}' if several else ''}" for split, seed in found]

@@ -95,7 +95,7 @@ def over_runs(values: Sequence[float]) -> Spread:
 
 
 def _ordered(results: Results, study: str) -> dict[str, list[RunResult]]:
-    """The runs on all training images by variant: first what is compared with, then the study's own, then the others."""
+    """The runs on all training images by variant: the one that is compared with, the study's own, then the others."""
     full, its = results.on_full(study), results.params.studies[study]
     names = dict.fromkeys(name for name in (its.against, *its.variants, *full) if name in full)
     return {str(name): full[str(name)] for name in names}

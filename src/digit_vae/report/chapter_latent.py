@@ -22,8 +22,8 @@ TITLED = {  # the keys of the metrics that are no words
 
 @dataclass(frozen=True)
 class StudySection:
-    """What the template says of a study: by section of the metrics, the numbers in which a variant differs, with what is
-    said of each variant, and the titles of those in which none does.
+    """What the template says of a study, by section of the metrics. apart: the numbers in which a variant differs, with
+    what is said of each variant; same: the titles of those in which none does.
     """
 
     name: str
@@ -44,7 +44,7 @@ def page(results: Results, graph: Graph, compared: Sequence[Compared]) -> Page:
 
 def tables(compared: Iterable[Compared]) -> dict[str, Table]:
     """By file name, for each study and section: every number over the folds, and the differences with their tests."""
-    made = {}
+    made: dict[str, Table] = {}
     for each in compared:
         made |= {f"{each.name}_latent": latent(each), f"{each.name}_quality": _spreads(each, "quality", {}, ())}
         for section in SECTIONS:
@@ -77,9 +77,7 @@ def study_section(compared: Compared) -> StudySection:
     apart: dict[str, dict[str, list[Verdict]]] = {}
     same: dict[str, list[str]] = {}
     for section in SECTIONS:
-        verdicts = {
-            title: compared.verdicts((section, *path)) for title, path in titled(compared, section).items()
-        }
+        verdicts = {title: compared.verdicts((section, *path)) for title, path in titled(compared, section).items()}
         differ = {title: any(each.outcome != "same" for each in its) for title, its in verdicts.items()}
         apart[section] = {title: its for title, its in verdicts.items() if differ[title]}
         same[section] = [title for title in verdicts if not differ[title]]
@@ -92,9 +90,7 @@ def titled(compared: Compared, section: str) -> dict[str, tuple[str, ...]]:
     return {": ".join(TITLED.get(key, key).replace("_", " ") for key in path): path for path in paths}
 
 
-def _spreads(
-    compared: Compared, section: str, further: Mapping[str, Sequence[Cell]], titles: Sequence[str]
-) -> Table:
+def _spreads(compared: Compared, section: str, further: Mapping[str, Sequence[Cell]], titles: Sequence[str]) -> Table:
     """Everything of one section of the metrics, over the folds of each variant, and what stands `further` to it."""
     columns = titled(compared, section)
     rows = [

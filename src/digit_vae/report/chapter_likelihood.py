@@ -36,8 +36,8 @@ class Estimates:
 
 @dataclass(frozen=True)
 class StudySection:
-    """What the template says of a study by one protocol. gap, bound: how far the ELBO of `against` is below the integral,
-    and the bound with K = 1000 from it; None where there is no integral.
+    """What the template says of a study by one protocol. gap: how far the ELBO of `against` is below the integral;
+    bound: how far its bound with K = 1000 is from it; None where there is no integral.
     """
 
     name: str
@@ -79,7 +79,7 @@ def page(results: Results, compared: Sequence[Compared]) -> Page:
 
 def tables(runs: Sequence[RunResult], compared: Iterable[Compared]) -> dict[str, Table]:
     """By file name, for each protocol: each study's variants and their differences, and the runs on all images."""
-    made = {}
+    made: dict[str, Table] = {}
     full = on_full(runs)
     for protocol in PROTOCOLS:
         columns = known(likelihood(runs[0], protocol), protocol)
@@ -135,9 +135,9 @@ def title_of(protocol: str, path: Path) -> str:
 
 def unsettled(params: Params, runs: Iterable[RunResult]) -> dict[str, float]:
     """The runs whose integral still changed by more than the tolerance, and by how much; mean over the protocols."""
+    key = "log_likelihood_error"
     errors = {
-        each.name: float(np.mean([likelihood(each, protocol).get("log_likelihood_error", 0.0) for protocol in PROTOCOLS]))
-        for each in runs
+        each.name: float(np.mean([likelihood(each, protocol).get(key, 0.0) for protocol in PROTOCOLS])) for each in runs
     }
     return {name: error for name, error in errors.items() if error > params.evaluate.plane_tolerance}
 

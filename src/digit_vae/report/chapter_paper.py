@@ -85,15 +85,17 @@ def sources(runs: Iterable[RunResult], benchmarks: Benchmarks) -> list[Source]:
     return [*map(_run, ours), *(_benchmark(each, here) for each in benchmarks.values()), *paper]
 
 
-def table_1(known: Iterable[Source]) -> Table:
+def table_1(known: Sequence[Source]) -> Table:
     """The paper's Table I, epoch by epoch. Seconds are those of the training steps alone, losses nats per image."""
+    epochs = max(len(source.epochs) for source in known)
     rows = [
-        (number, source.run, source.device, source.precision, *epoch)
+        (number, source.run, source.device, source.precision, *source.epochs[number - 1])
+        for number in range(1, epochs + 1)
         for source in known
-        for number, epoch in enumerate(source.epochs, start=1)
+        if number <= len(source.epochs)
     ]
     header = ("Epoch", "Run", "Device", "Precision", "Time (s)", "Loss", "Recon. loss", "Val loss")
-    return Table(header, tuple(sorted(rows, key=lambda row: row[0])))
+    return Table(header, tuple(rows))
 
 
 def last_epochs(known: Sequence[Source]) -> Table:

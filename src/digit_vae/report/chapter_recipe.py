@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from digit_vae.analysis.results import FEWEST_SEEDS, Results, RunResult, at
-from digit_vae.analysis.statistics import LEVEL, Tested, corrected_t_test, placed, spread, welch
+from digit_vae.analysis.statistics import LEVEL, Difference, Spread, Tested, corrected_t_test, placed, spread, welch
 from digit_vae.report import chapter_folds, figures
 from digit_vae.report.chapter_full import FullSection, beside_seeds, full_section
 from digit_vae.report.pages import Page
@@ -30,8 +31,8 @@ MEASURES = {  # of the test images, where folds and seeds can be told beside eac
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the template says of the recipe's seeds. options: what it changes; chosen: whether it is the one whose choice
-    is told; test: against the seeds of the baseline, where there are enough of both.
+    """What the template says of the recipe's seeds. options: what it changes, from what to what; chosen: whether it is
+    the one whose choice is told; test: against the seeds of the baseline, where there are enough of both.
     """
 
     name: str
@@ -44,6 +45,19 @@ class Recipe:
     worst: float
     others: int
     test: Tested | None
+
+
+class Measured(NamedTuple):
+    """One number of the baseline's seeds and of the recipe's, and the tests of it over seeds and over folds."""
+
+    old: Spread
+    new: Spread
+    over_seeds: Tested
+    over_folds: Tested
+
+    @property
+    def p_values(self) -> tuple[float, float]:
+        return self.over_seeds.p, self.over_folds.p
 
 
 @dataclass(frozen=True)
@@ -76,7 +90,7 @@ def page(results: Results, compared: Mapping[str, Compared]) -> Page:
         drawn |= chapter_folds.pictures([folds])
     if folds and STUDY in reported and min(map(len, _both(results))) >= FEWEST_SEEDS:
         tables["improved_measures"] = measures(results, folds)
-        values["agreement"] = agreement(tables["improved_measures"])
+        values["agreement"] = agreement({title: each.p_values for title, each in measured(results, folds).items()})
     fixed = {"target": TARGET, "units": UNITS["hidden"], "left_out": results.left_out, "fewest": FEWEST_SEEDS}
     return Page(values | fixed | {"chosen_on": CHOSEN_ON}, tables, drawn)
 
@@ -110,28 +124,42 @@ def improved(results: Results) -> Table:
     return Table(header, rows)
 
 
-def measures(results: Results, folds: Compared) -> Table:
-    """What the better recipe changes on the test images: over seeds on all training images, beside over folds."""
+def measured(results: Results, folds: Compared) -> dict[str, Measured]:
+    """What the better recipe changes on the test images, by title."""
     theirs, ours = _both(results)
-    of_folds = folds.others[_name(results)]
-    rows = []
+    found = {}
     for title, path in MEASURES.items():
         old, new = ([each.number(*path) for each in runs] for runs in (theirs, ours))
-        over_seeds, over_folds = welch(new, old), at(of_folds, path)
-        tests = (over_seeds.difference, Probability(over_seeds.p))
-        tests_of_folds = (difference_of(over_folds), Probability(over_folds["p"]))
-        rows.append((title, spread(old), spread(new), *tests, *tests_of_folds))
+        of_folds = at(folds.others[_name(results)], path)
+        over_folds = Tested(difference_of(of_folds), of_folds["p"])
+        found[title] = Measured(spread(old), spread(new), welch(new, old), over_folds)
+    return found
+
+
+def measures(results: Results, folds: Compared) -> Table:
+    """What the better recipe changes: over seeds on all training images, beside over folds."""
+    theirs, ours = _both(results)
+    rows = tuple(
+        (title, each.old, each.new, *_tested(each.over_seeds), *_tested(each.over_folds))
+        for title, each in measured(results, folds).items()
+    )
     names = (f"{runs[0].run.variant}, seeds" for runs in (theirs, ours))
     header = ("On the test images", *names, "Difference over seeds", "p", "Difference over folds", "p, folds")
-    return Table(header, tuple(rows), digits=3)
+    return Table(header, rows, digits=3)
 
 
-def agreement(table: Table) -> Agreement:
-    """Where seeds and folds say the same of the better recipe, and where they do not; p is not adjusted."""
+def _tested(test: Tested) -> tuple[Difference, Probability]:
+    return test.difference, Probability(test.p)
+
+
+def agreement(measured: Mapping[str, tuple[float, float]]) -> Agreement:
+    """Where seeds and folds say the same of the better recipe, and where they do not. measured: by title the p-values
+    over seeds and over folds, not adjusted.
+    """
     found: dict[tuple[bool, bool], list[str]] = {}
-    for title, _, _, _, over_seeds, _, over_folds in table.rows:
-        assert isinstance(over_seeds, float) and isinstance(over_folds, float)
-        found.setdefault((over_seeds < LEVEL, over_folds < LEVEL), []).append(str(title))
+    for title, p_values in measured.items():
+        over_seeds, over_folds = (p < LEVEL for p in p_values)
+        found.setdefault((over_seeds, over_folds), []).append(title)
     both, neither, folds, seeds = (True, True), (False, False), (False, True), (True, False)
     return Agreement(*(found.get(which, []) for which in (both, neither, folds, seeds)))
 
@@ -163,4 +191,5 @@ def _figure(results: Results, section: FullSection) -> figures.Figure:
     runs = {name: [(each.loss, each.dead_units) for each in its] for name, its in full.items()}
     order = [section.against, *results.params.studies[CURES].variants, *runs]
     place = placed(0.0, [each.loss for each in full[section.against]])
-    return figures.recipes({name: runs[name] for name in dict.fromkeys(order)}, (place.low, place.high), TARGET, UNITS["hidden"])
+    shown = {name: runs[name] for name in dict.fromkeys(order)}
+    return figures.recipes(shown, (place.low, place.high), TARGET, UNITS["hidden"])

@@ -11,7 +11,7 @@ from digit_vae.report import figures
 from digit_vae.report.origins import Origins, letter, machines, machines_table, origins
 from digit_vae.report.pages import Page
 from digit_vae.report.paper import TABLE_1
-from digit_vae.report.tables import Table
+from digit_vae.report.tables import Cell, Table
 from digit_vae.speed.records import Range
 from digit_vae.training.health import COLLAPSED_NATS, UNITS
 
@@ -85,7 +85,7 @@ def all_runs(runs: Sequence[RunResult]) -> Table:
     keys = ("reconstruction_loss", "kl_loss", "elbo", "active_units", "dead_units")
     titles = ("recon. loss", "KL", "ELBO", "active units", "dead units")
     known = machines(runs)
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for each in runs:
         numbers = (each.metrics[images][key] for images in ("validation", "test") for key in keys)
         evaluated = "" if each.evaluation is None else letter(each.evaluation["machine"], known)
@@ -103,7 +103,7 @@ def seconds(result: RunResult) -> float:
 
 def health(results: Results, runs: Iterable[RunResult]) -> Table:
     """Dead units after the last epoch, median [least, greatest] over the runs of a variant."""
-    rows = []
+    rows: list[tuple[Cell, ...]] = []
     for variant, its in by_variant(runs).items():
         dead = {layer: [each.health["dead_units"][layer] for each in its] for layer in UNITS}
         ranges = (Range(median_low(dead[layer]), min(dead[layer]), max(dead[layer])) for layer in UNITS)

@@ -13,7 +13,7 @@ from digit_vae.report.chapter_speed import loss_ends
 from digit_vae.report.origins import origins
 from digit_vae.report.pages import Page
 from digit_vae.report.paper import TABLE_1
-from digit_vae.report.tables import Cell, Table
+from digit_vae.report.tables import Table
 from digit_vae.speed.records import read_benchmarks, value_range
 from digit_vae.training.health import UNITS
 
@@ -45,7 +45,7 @@ class PaperRun:
 
 @dataclass(frozen=True)
 class TrainingKl:
-    """KL in the last training loss: of runs that use all latent dimensions, and by name of those with a collapsed one."""
+    """KL in the last training loss: of runs that use all latent dimensions, and by name of the others."""
 
     awake: list[float]
     asleep: dict[str, float]
@@ -113,16 +113,18 @@ def points(runs: Iterable[RunResult]) -> list[Point]:
 def seeds(runs: Sequence[RunResult]) -> Table:
     """The baseline's seeds and the paper's two runs, by rising loss on the test images after the last epoch."""
     losses = [each.loss for each in runs]
-    rows: list[tuple[float, tuple[Cell, ...]]] = [
-        (each.loss, (each.name, each.run.seed, each.loss, _deviations(each.loss, losses), each.dead_units, each.collapsed))
-        for each in runs
+    rows: list[tuple[float, str, int | None, tuple[int | None, int | None]]] = [
+        (each.loss, each.name, each.run.seed, (each.dead_units, each.collapsed)) for each in runs
     ]
-    rows += [
-        (loss, (f"paper, {label}", None, loss, _deviations(loss, losses), None, None))
-        for label, loss in paper_losses().items()
-    ]
+    rows += [(loss, f"paper, {label}", None, (None, None)) for label, loss in paper_losses().items()]
     header = ("Run", "Seed", "Test loss", "Deviations from our mean", "Dead hidden units", "Collapsed dimensions")
-    return Table(header, tuple(row for _, row in sorted(rows, key=lambda row: row[0])))
+    return Table(
+        header,
+        tuple(
+            (name, seed, loss, placed(loss, losses).deviations, *health)
+            for loss, name, seed, health in sorted(rows, key=lambda row: row[0])
+        ),
+    )
 
 
 def dead_units(found: Iterable[Point]) -> Table:
@@ -132,10 +134,6 @@ def dead_units(found: Iterable[Point]) -> Table:
         losses.setdefault(point.dead_units, []).append(point.loss)
     rows = tuple((dead, len(each), value_range(each)) for dead, each in losses.items())
     return Table(("Dead hidden units", "Runs", "-ELBO, test images: median [least, greatest]"), rows)
-
-
-def _deviations(loss: float, losses: Sequence[float]) -> float | None:
-    return placed(loss, losses).deviations
 
 
 def _figure(results: Results, runs: Sequence[RunResult]) -> figures.Figure:

@@ -8,7 +8,7 @@ from digit_vae.report import figures
 from digit_vae.report.chapter_paper import elsewhere
 from digit_vae.report.pages import Page
 from digit_vae.report.paper import TABLE_1
-from digit_vae.report.tables import Table
+from digit_vae.report.tables import Cell, Table
 from digit_vae.speed.records import Range, machine_name, read_benchmarks, read_comparisons
 
 PAPER_IMAGES = 60_000
@@ -67,7 +67,7 @@ def benchmarks_table(benchmarks: Mapping[str, Json], here: Json) -> Table:
 
 def side_by_side(comparisons: Mapping[str, Json]) -> Table:
     """A row for each contestant of each machine: a whole cross-validation, as measured and for all epochs."""
-    rows: list[tuple[object, ...]] = []
+    rows: list[tuple[Cell, ...]] = []
     for each in comparisons.values():
         for name, values in each["summary"].items():
             library, precision = name.rsplit("-", 1)

@@ -1,4 +1,4 @@
-"""Page `studies`: every question beyond the paper, where its answer stands, and the studies without a page of their own."""
+"""Page `studies`: every question beyond the paper, and the studies that have no other page."""
 
 from collections.abc import Mapping
 from typing import NamedTuple

@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from matplotlib.figure import Figure
 
 from digit_vae.analysis.statistics import LEVEL, Difference
+from digit_vae.report.figures import Figure
 from digit_vae.report.tables import Table, probability, signed, typeset
 
 TEMPLATES = Path(__file__).parent / "templates"

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from digit_vae.analysis.results import addressed
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_npz
 from digit_vae.base.paths import RunFiles
@@ -45,7 +46,8 @@ def shown_beside(params: Params, graph: Graph) -> list[Run]:
 def digits_beside(shown: Sequence[Run]) -> figures.Figure:
     """What each of these runs makes of the same test images and the same latent points."""
     files = {
-        run.name: read_npz(RunFiles(run.graph, run.name).digits, made_by=run.stages[1]) for run in shown
+        run.name: read_npz(RunFiles(run.graph, run.name).digits, made_by=addressed(run.stages[1], run.graph))
+        for run in shown
     }
     originals = next(iter(files.values()))["originals"]
     return figures.digits_beside(
@@ -54,7 +56,7 @@ def digits_beside(shown: Sequence[Run]) -> figures.Figure:
 
 
 def _samples(run: Run, images: int) -> dict[str, np.ndarray]:
-    path, stage = RunFiles(run.graph, run.name).samples, run.stages[1]
+    path, stage = RunFiles(run.graph, run.name).samples, addressed(run.stages[1], run.graph)
     samples = read_npz(path, made_by=stage)
     if len(samples["z_mean"]) != images:
         raise UserError(

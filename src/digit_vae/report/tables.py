@@ -28,6 +28,7 @@ class Probability(float):
     """A p-value, shown with three decimals."""
 
 
+SEVERAL = (Spread, Difference, Range, Nats, Interval)  # cells of several numbers
 Cell = str | int | float | Spread | Difference | Range | Nats | Interval | Probability | None
 
 
@@ -52,7 +53,7 @@ class Table:
     def csv(self) -> bytes:
         """Every number in full, for programs; an empty cell where there is none."""
         columns = zip(*self.rows, strict=True)
-        parts = [next((cell._fields for cell in column if isinstance(cell, tuple)), ()) for column in columns]
+        parts = [next((cell._fields for cell in column if isinstance(cell, SEVERAL)), ()) for column in columns]
         header = [
             f"{name} {part}".strip() for name, its in zip(self.header, parts, strict=True) for part in its or [""]
         ]
@@ -102,7 +103,7 @@ def _shown(cell: Cell, digits: int) -> str:
             return ""
         case Spread(value, None) | Nats(value, None):
             return _shown(value, digits)
-        case Spread(value, deviation) | Nats(value, deviation):
+        case Spread(value, float(deviation)) | Nats(value, float(deviation)):
             return f"{typeset(value, digits)} ± {typeset(deviation, digits)}"
         case Difference():
             return f"{signed(cell.mean, digits)} [{signed(cell.low, digits)}, {signed(cell.high, digits)}]"

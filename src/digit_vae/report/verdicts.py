@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from digit_vae.analysis.comparison import FoldStudy
-from digit_vae.analysis.results import Json, at
+from digit_vae.analysis.results import Json, addressed, at
 from digit_vae.analysis.statistics import LEVEL, Difference
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
@@ -27,7 +27,7 @@ class Verdict(NamedTuple):
 
 @dataclass(frozen=True)
 class Compared:
-    """A study on folds, and what stage `compare` wrote of it, by variant; the one they are compared with is the first."""
+    """A study on folds, and what stage `compare` wrote of it by variant, first of the one they are compared with."""
 
     study: FoldStudy
     variants: Mapping[str, Json]
@@ -59,7 +59,7 @@ def verdict(variant: str, metric: Mapping[str, Any]) -> Verdict:
 def read_compared(study: FoldStudy, graph: Graph) -> Compared:
     """Raises: UserError where stage `compare` compared other variants."""
     path = comparisons(graph) / f"{study.name}.json"
-    stage = "compare" if graph == "paper" else "beyond/dvc.yaml:compare"
+    stage = addressed("compare", graph)
     content = read_json(path, made_by=stage)
     expected = [study.against, *study.compared]
     if set(content) != set(expected):
