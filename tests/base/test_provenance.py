@@ -58,3 +58,16 @@ def test_new_code_is_a_change_and_new_results_or_another_certificate_are_none(ch
     assert git_commit() == commit
     Path("src/new.py").write_text("")
     assert git_commit() == f"{commit}-dirty"
+
+
+def test_a_folder_within_somebodys_repository_has_no_commit(checkout, monkeypatch):
+    checkout("init")
+    Path("file").write_text("one", encoding="utf-8")
+    checkout("add", "file")
+    checkout("commit", "-m", "one")
+    Path("ein Ärger").mkdir()
+    monkeypatch.chdir("ein Ärger")
+    assert git_commit() is None
+    checkout("init")
+    checkout("commit", "--allow-empty", "-m", "two")
+    assert git_commit() == checkout("rev-parse", "HEAD")

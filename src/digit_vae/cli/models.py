@@ -24,7 +24,7 @@ LARGEST_SEED = 2**31 - 1
 
 
 def model_parser(command: str, *, does: str, examples: str, output: str) -> argparse.ArgumentParser:
-    """A parser with what every command takes: the run, and where to write. It ends quietly in `digit-vae ... | head`."""
+    """A parser with what each command takes: a run, and where to write. All end quietly in `digit-vae ... | head`."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     parser = argparse.ArgumentParser(
         prog=f"digit-vae {command}",
