@@ -63,8 +63,8 @@ def encode(vae: VAE, images: np.ndarray, params: EvaluateParams) -> Encoded:
         terms(batch, noise.standard_normal((params.samples, len(batch), latent_dim), dtype=np.float32))
         for batch in scaled_batches(images, params.batch_size)
     ]
-    *each, hidden = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    return Encoded(*each, hidden.max(axis=0))
+    z_mean, z_log_var, reconstruction, kl, hidden = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return Encoded(z_mean, z_log_var, reconstruction, kl, hidden.max(axis=0))
 
 
 def measure(encoded: Encoded, active_unit_variance: float) -> dict[str, Any]:

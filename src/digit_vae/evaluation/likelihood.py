@@ -165,7 +165,7 @@ def sample(vae: VAE, images: np.ndarray, samples: int, seed: Sequence[int]) -> S
 
     @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:])), tf.TensorSpec((None, z.shape[2]))])
     def log_likelihood(pixels: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-        return -losses.reconstruction_loss(pixels, vae.decoder(z, training=False))
+        return tf.negative(losses.reconstruction_loss(pixels, vae.decoder(z, training=False)))
 
     whose = _batches(np.repeat(np.arange(len(images)), samples))
     parts = [

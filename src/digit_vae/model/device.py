@@ -86,8 +86,8 @@ def fingerprint() -> dict[str, Any]:
     cpuinfo = Path("/proc/cpuinfo")
     described = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
     model = re.search(r"^model name\s*:\s*(.+)$", described, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", described, re.MULTILINE)
-    flags = flags.group(1).split() if flags else []
+    listed = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", described, re.MULTILINE)
+    flags = listed.group(1).split() if listed else []
     return {
         "cpu": model.group(1).strip() if model else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),

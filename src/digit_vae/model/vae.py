@@ -169,8 +169,14 @@ def build_decoder(params: RunParams) -> keras.Model:
 
 def build_vae(params: RunParams) -> VAE:
     """The model of one run with new weights. They, and the dropout, follow Keras' seed: set it for the same again."""
-    settings = {"beta": params.beta, "seed": params.seed, "kl_warmup_steps": params.kl_warmup_steps}
-    return VAE(build_encoder(params), build_decoder(params), **settings, name="vae")
+    return VAE(
+        build_encoder(params),
+        build_decoder(params),
+        beta=params.beta,
+        seed=params.seed,
+        kl_warmup_steps=params.kl_warmup_steps,
+        name="vae",
+    )
 
 
 def _layer_settings(params: RunParams) -> dict[str, Any]:

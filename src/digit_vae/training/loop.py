@@ -83,17 +83,11 @@ def train(
             order = np.random.default_rng((params.seed, number)).permutation(learn)
             losses, train_seconds = _timed(partial(train_epoch, order))
             val_losses, validation_seconds = _timed(partial(validate, in_order))
-            history: dict[str, Any] = (
-                {"epoch": number} | losses | {f"val_{name}": value for name, value in val_losses.items()}
-            )
-            _assert_finite(history)
-            history["health"] = examine()
-            timing: dict[str, Any] = {
-                "epoch": number,
-                "train_seconds": train_seconds,
-                "validation_seconds": validation_seconds,
-            }
-            epochs.append(Epoch(history, timing | {"finished_at": time.time()}))
+            values = losses | {f"val_{name}": value for name, value in val_losses.items()}
+            _assert_finite(values, number)
+            seconds = {"train_seconds": train_seconds, "validation_seconds": validation_seconds}
+            history = {"epoch": number} | values | {"health": examine()}
+            epochs.append(Epoch(history, {"epoch": number} | seconds | {"finished_at": time.time()}))
             on_epoch(State(tuple(epochs), _values(vae)))
     return Trained(VAE(vae.encoder, vae.decoder, beta=params.beta, seed=params.seed), epochs, setup_seconds)
 
@@ -211,10 +205,10 @@ def _assert_device(vae: VAE, device: str) -> None:
         raise UserError(f"train.device: expected every variable on {device}, received {', '.join(elsewhere)}")
 
 
-def _assert_finite(history: dict[str, Any]) -> None:
-    for name, value in history.items():
+def _assert_finite(values: dict[str, float], epoch: int) -> None:
+    for name, value in values.items():
         if not np.isfinite(value):
             raise UserError(
-                f"training diverged: {name} is {value} after epoch {history['epoch']}; "
+                f"training diverged: {name} is {value} after epoch {epoch}; "
                 "expected a finite number: lower train.learning_rate or the variant's penalty"
             )
