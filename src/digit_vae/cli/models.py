@@ -79,7 +79,7 @@ def chosen_images(parsed: argparse.Namespace) -> tuple[Sequence[object], Images]
     return parsed.image, np.stack([picture.image for picture in prepared])
 
 
-def load_model(run: TrainedRun) -> "VAE":
+def trained_vae(run: TrainedRun) -> "VAE":
     """The run's model on the CPU."""
     from digit_vae.evaluation.elbo import load_vae
     from digit_vae.model.device import select_device
