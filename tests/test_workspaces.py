@@ -39,6 +39,9 @@ def command(tmp_path_factory, original_folder):
     [packages] = environment.glob("lib/python3*/site-packages")
     lines = [sysconfig.get_path("purelib"), str(original_folder / "src")]
     (packages / "found.pth").write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    script = environment / "bin/dvc"  # which the worker of DVC's queue starts
+    script.write_text('#!/bin/sh\nexec python -m dvc "$@"\n', encoding="utf-8")
+    script.chmod(0o755)
     foreign = ("PYTHON", "DVC_", "GIT_", "MLFLOW_")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     someone = {f"GIT_{who}_{what}": "a@b" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from digit_vae.base.files import csv_bytes
-from digit_vae.cli.models import add_images, chosen_images, trained_vae, model_parser, write
+from digit_vae.cli.models import add_images, chosen_images, model_parser, trained_vae, write
 from digit_vae.serving.trained import find_trained
 
 EXAMPLES = """\

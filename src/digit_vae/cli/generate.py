@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from digit_vae.base.files import write_bytes
-from digit_vae.cli.models import LARGEST_SEED, trained_vae, model_parser, whole, write
+from digit_vae.cli.models import LARGEST_SEED, model_parser, trained_vae, whole, write
 from digit_vae.serving.pictures import png, sheet
 from digit_vae.serving.trained import find_trained
 

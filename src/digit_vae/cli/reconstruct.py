@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from digit_vae.cli.models import add_images, chosen_images, trained_vae, model_parser, write
+from digit_vae.cli.models import add_images, chosen_images, model_parser, trained_vae, write
 from digit_vae.serving.pictures import over, sheet
 from digit_vae.serving.trained import find_trained
 
