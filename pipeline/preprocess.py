@@ -1,27 +1,25 @@
-"""Stage `preprocess`: the raw files as checked arrays, and the folds of the training images.
+"""Stage `preprocess`: the raw files as checked arrays, and the splits that the runs of params.yaml need.
 
     python -m pipeline.preprocess
 
-data/processed/{train,test}_images.npy   uint8 (N, 28, 28, 1), scaled to [0, 1] only on the way into the model
-data/processed/{train,test}_labels.npy   uint8 (N,)
-data/processed/folds/<k>.npy             int64, sorted: the training images that fold k is validated on
-data/processed/manifest.json             counts, label histograms, SHA-256 of every array
+data/processed/{train,test}_images.npy      uint8 (N, 28, 28, 1), scaled to [0, 1] only on the way into the model
+data/processed/{train,test}_labels.npy      uint8 (N,)
+data/processed/splits/<split>-<seed>.npy    int64, sorted: the training images held out of learning, none for `full`
+data/processed/manifest.json                counts, label histograms, SHA-256 of every array
 """
 
 import argparse
 import sys
-from pathlib import Path
 
 import numpy as np
 
-from digit_vae.data import sources as mnist
-from digit_vae.data import splits
 from digit_vae.base.errors import UserError, exit_status
 from digit_vae.base.files import npy_bytes, sha256, write_folder, write_json, write_npy
-from digit_vae.config.params import load_params
-
-RAW = Path("data/raw")
-PROCESSED = Path("data/processed")
+from digit_vae.base.paths import MANIFEST, PROCESSED, RAW, split_file
+from digit_vae.config.loading import load_params
+from digit_vae.config.runs import splits
+from digit_vae.data import sources as mnist
+from digit_vae.data.splits import draw_splits
 
 
 def load_set(
@@ -48,13 +46,12 @@ def summary(labels: np.ndarray) -> dict:
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    params = load_params().preprocess
-    train_images, train_labels = load_set("train", mnist.TRAIN_IMAGES, mnist.TRAIN_LABELS, params.train_images)
-    test_images, test_labels = load_set("test", mnist.TEST_IMAGES, mnist.TEST_LABELS, params.test_images)
+    params = load_params()
+    kept = params.preprocess
+    train_images, train_labels = load_set("train", mnist.TRAIN_IMAGES, mnist.TRAIN_LABELS, kept.train_images)
+    test_images, test_labels = load_set("test", mnist.TEST_IMAGES, mnist.TEST_LABELS, kept.test_images)
     mnist.check_apart(train_images, test_images)
-    folds = splits.stratified_folds(train_labels, folds=params.folds, seed=params.seed)
-    splits.check_folds(folds, train_labels)
-
+    drawn = draw_splits(train_labels, splits(params), folds=kept.folds)
     arrays = {
         "train_images.npy": train_images,
         "train_labels.npy": train_labels,
@@ -63,15 +60,14 @@ def main() -> None:
     }
     for name, array in arrays.items():
         write_npy(PROCESSED / name, array)
-    fold_files = {f"{number}.npy": npy_bytes(fold) for number, fold in enumerate(folds)}
-    write_folder(PROCESSED / "folds", fold_files)
+    write_folder(PROCESSED / "splits", {f"{name}.npy": npy_bytes(indices) for name, indices in drawn.items()})
     write_json(
-        PROCESSED / "manifest.json",
+        MANIFEST,
         {
             "train": summary(train_labels),
             "test": summary(test_labels),
-            "folds": {str(number): summary(train_labels[fold]) for number, fold in enumerate(folds)},
-            "sha256": {name: sha256(PROCESSED / name) for name in (*arrays, *(f"folds/{name}" for name in fold_files))},
+            "splits": {name: summary(train_labels[indices]) for name, indices in drawn.items()},
+            "sha256": {name: sha256(PROCESSED / name) for name in (*arrays, *map(split_file, drawn))},
         },
     )
 

@@ -6,21 +6,22 @@ import struct
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
 import pytest
-from synthetic import write_small_project
+from synthetic import SMALL_PARAMS, write_small_project
 
 from digit_vae.base.errors import exit_status
-
-ROOT = Path(__file__).parent.parent
+from digit_vae.config.loading import load_params
+from digit_vae.config.schema import Params, RunParams
 
 
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
-    """A folder with the project's params.yaml and nothing else; the working folder of the test."""
-    shutil.copy(ROOT / "params.yaml", tmp_path)
+    """A folder with the small params.yaml and nothing else; the working folder of the test."""
+    shutil.copy(SMALL_PARAMS, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -81,7 +82,8 @@ def mlflow_tables(tmp_path_factory) -> Path:
 @pytest.fixture
 def mlflow_project(project, mlflow_tables, monkeypatch) -> Path:
     """`project` with an empty MLflow store of its own."""
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
     shutil.copy(mlflow_tables, project)
     return project
 
@@ -103,17 +105,20 @@ def cpu() -> dict:
     return select_device("cpu")
 
 
-@pytest.fixture
-def make_params() -> Callable:
-    """The paper's base model on small data, with what a test changes."""
-    from digit_vae.config.params import RunParams
+@pytest.fixture(scope="session")
+def small_params() -> Params:
+    """What tests/small_params.yaml says."""
+    return load_params(SMALL_PARAMS)
 
-    base = {"epochs": 2, "batch_size": 64, "learning_rate": 1e-3, "latent_dim": 2, "seed": 0, "resident_bytes": 2**26}
-    return lambda **changes: RunParams(**(base | {"device": "cpu", "precision": "float32"} | changes))
+
+@pytest.fixture
+def make_params(small_params) -> Callable:
+    """The RunParams of the base model with seed 0, with what a test changes."""
+    return lambda **changes: RunParams(**(asdict(small_params.train) | {"seed": 0} | changes))
 
 
 @pytest.fixture
 def processed(project, digits) -> Path:
-    """`project` with what stage `preprocess` leaves of few images, and with evaluations that are short."""
+    """`project` with what stage `preprocess` leaves of few images."""
     write_small_project(project, digits)
     return project

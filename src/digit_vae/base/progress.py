@@ -2,6 +2,7 @@
 
 import shutil
 import sys
+from typing import Any
 
 BAR = 20
 
@@ -32,3 +33,14 @@ def show(line: str, *, done: float, left_seconds: float) -> None:
     line = f"[{'#' * filled}{'.' * (BAR - filled)}] {left}  {line}"
     width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be redrawn in place
     print(f"\r\033[K{line[:width]}", end="\n" if done >= 1 else "", flush=True)
+
+
+def show_event(event: dict[str, Any], epochs: int) -> None:
+    """What a training reports: a line for a finished epoch, and one for what there is to note of it or of the start."""
+    if event["event"] == "epoch":
+        history, timing = event["history"], event["timing"]
+        left = (epochs - history["epoch"]) * (timing["train_seconds"] + timing["validation_seconds"])
+        line = epoch_line(event["run"], history, timing, epochs)
+        show(line, done=history["epoch"] / epochs, left_seconds=left)
+    if event["note"]:
+        print(f"{event['run']}: {event['note']}", flush=True)

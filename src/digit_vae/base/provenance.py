@@ -1,6 +1,9 @@
 """Which code a result comes from."""
 
 import subprocess
+from pathlib import Path
+
+from digit_vae.base.files import sha256
 
 CODE = ("pipeline", "src")
 
@@ -24,3 +27,10 @@ def _git(*arguments: str) -> str:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
     except FileNotFoundError:
         return ""
+
+
+def code_hashes(*folders: str) -> dict[str, str]:
+    """SHA-256 of each module in these folders of the package that is in use, by its path in the package."""
+    package = Path(__file__).parent.parent
+    files = sorted(file for folder in folders for file in (package / folder).glob("*.py"))
+    return {file.relative_to(package).as_posix(): sha256(file) for file in files}

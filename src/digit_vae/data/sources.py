@@ -35,7 +35,7 @@ import numpy as np
 
 from digit_vae.base.errors import UserError, masked
 from digit_vae.base.files import damaged, existing, sha256, write_bytes
-from digit_vae.config.params import FetchParams
+from digit_vae.config.schema import FetchParams
 
 SIDE = 28
 CLASSES = 10

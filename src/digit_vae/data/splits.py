@@ -1,18 +1,40 @@
-"""Stratified folds of the training images, and what has to hold for them."""
+"""Which training images a run learns from, and which images it is validated on."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from digit_vae.base.errors import UserError
+from digit_vae.config.schema import FULL
+
+FOLD = "fold"
+
+
+def held_out(labels: np.ndarray, split: str, *, folds: int, seed: int) -> np.ndarray:
+    """The training images that `split` holds out of learning: sorted int64 indices into `labels` (N,).
+
+    There are none for "full"; for "fold2" they are the third of the stratified folds that `seed` draws.
+    Raises: UserError when a class has fewer images than there are folds.
+    """
+    if split == FULL:
+        return np.empty(0, np.int64)
+    return stratified_folds(labels, folds=folds, seed=seed)[int(split.removeprefix(FOLD))]
+
+
+def draw_splits(labels: np.ndarray, wanted: Iterable[tuple[str, int]], *, folds: int) -> dict[str, np.ndarray]:
+    """What each (split, seed) of `wanted` holds out, by the split's name ("fold2-0"). Raises: UserError."""
+    drawn = {f"{split}-{seed}": held_out(labels, split, folds=folds, seed=seed) for split, seed in wanted}
+    for seed in {seed for split, seed in wanted if split != FULL}:
+        check_folds(stratified_folds(labels, folds=folds, seed=seed), labels)
+    return drawn
 
 
 def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> list[np.ndarray]:
-    """For each fold the images it is validated on: sorted int64 indices into `labels` (N,).
+    """The images of each fold: sorted int64 indices into `labels` (N,).
 
     Raises: UserError when a class has fewer images than there are folds.
     """
-    # Here, since training needs this module and not scikit-learn, which takes seconds to import.
+    # Imported here: it takes seconds, and whoever only reads splits does not need it.
     from sklearn.model_selection import StratifiedKFold
 
     classes, counts = np.unique(labels, return_counts=True)
@@ -27,16 +49,14 @@ def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> list[np.nd
 
 
 def check_folds(folds: Sequence[np.ndarray], labels: np.ndarray) -> None:
-    """Every training image is in exactly one fold, nothing else is, and each class is spread evenly.
+    """Checks that every training image is in exactly one fold and that each class is spread evenly over them.
 
-    Raises: UserError that names the fold.
+    Raises: UserError that names the fold, the image or the class.
     """
     for number, fold in enumerate(folds):
         outside = fold[(fold < 0) | (fold >= len(labels))]
         if outside.size:
-            raise UserError(
-                f"fold {number}: expected indices of the {len(labels)} training images; received {outside[0]}"
-            )
+            raise UserError(f"fold {number}: expected indices below {len(labels)}; received {outside[0]}")
     uses = np.bincount(np.concatenate(folds), minlength=len(labels))
     if (uses != 1).any():
         image = int((uses != 1).argmax())
@@ -45,18 +65,18 @@ def check_folds(folds: Sequence[np.ndarray], labels: np.ndarray) -> None:
     spread = np.ptp(histograms, axis=0)
     if (spread > 1).any():
         label = int(spread.argmax())
-        raise UserError(
-            f"folds: expected equally many images of class {label} in each, give or take one; "
-            f"received {histograms[:, label].tolist()}"
-        )
+        counts = histograms[:, label].tolist()
+        raise UserError(f"folds: expected equally many images of class {label} in each, up to one; received {counts}")
 
 
-def learnt_and_validated(images: np.ndarray, validation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The indices that a run learns from, and the images that it is validated on.
+def learnt_and_validated(
+    images: np.ndarray, held_out: np.ndarray, test_images: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """The indices of the training images that a run learns from, and the images that it is validated on.
 
-    images: (N, 28, 28, 1) training images; validation: other images (M, 28, 28, 1), validated on after learning from
-    all of `images`; or (M,) indices of the training images that are held out of learning to be validated on.
+    images: (N, 28, 28, 1) training images; held_out: (M,) indices of those that are held out and validated on; where
+    there are none, the run learns from all and is validated on `test_images` (K, 28, 28, 1).
     """
-    if validation.ndim > 1:
-        return np.arange(len(images)), validation
-    return np.setdiff1d(np.arange(len(images)), validation), images[validation]
+    if not held_out.size:
+        return np.arange(len(images)), test_images
+    return np.setdiff1d(np.arange(len(images)), held_out), images[held_out]

@@ -1,19 +1,29 @@
-"""A small convolutional classifier of digits, which judges what the autoencoders make: class, confidence, and how far a
-set of images is from real ones.
+"""A small convolutional classifier of digits, and what it says of the images that the autoencoders make: their class,
+its confidence, and how far a set of images is from real ones.
 
 Images (B, 28, 28, 1) in 0..255 -> Conv 16 -> Conv 32, each with max-pooling -> Dense 64, the features -> 10 logits.
 """
 
+import time
 from collections.abc import Callable
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 from keras import layers
 from scipy.special import softmax
 from scipy.stats import entropy
+from threadpoolctl import threadpool_limits
 
-from digit_vae.config.params import ClassifierParams
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import json_bytes
+from digit_vae.config.schema import ClassifierParams
+from digit_vae.data.arrays import Arrays
+from digit_vae.evaluation.elbo import decode, generate, reconstruct
+from digit_vae.model.device import select_device
+from digit_vae.model.vae import VAE
+from digit_vae.model.weights import load_weights, weights_bytes
 
 CLASSES = 10
 FEATURES = "features"
@@ -42,6 +52,31 @@ class Judged(NamedTuple):
         return float(entropy(np.bincount(self.classes)) / np.log(CLASSES))
 
 
+def make_classifier(
+    params: ClassifierParams, arrays: Arrays, on_epoch: Callable[[int, dict[str, float], float], None]
+) -> tuple[bytes, bytes]:
+    """Trains the classifier and measures it on the test images. Returns: its weights file, its metrics as JSON.
+
+    on_epoch: is told the epoch's number, its loss and accuracy, and the seconds that are left.
+    Raises: UserError when it finds too few of the digits to judge by.
+    """
+    select_device("cpu")
+    started = time.perf_counter()
+
+    def timed(epoch: int, logs: dict[str, float]) -> None:
+        on_epoch(epoch, logs, (time.perf_counter() - started) / epoch * (params.epochs - epoch))
+
+    classifier = train_classifier(params, arrays.train_images, arrays.train_labels, timed)
+    with threadpool_limits(limits=1):  # the order of sums depends on the number of threads
+        metrics = measure_classifier(classifier, arrays)
+    if metrics["accuracy"] < params.minimum_accuracy:
+        raise UserError(
+            f"classifier.minimum_accuracy: expected an accuracy of {params.minimum_accuracy:g} on the test images, to "
+            f"judge others by; received {metrics['accuracy']:.4f}: raise classifier.epochs"
+        )
+    return weights_bytes(classifier), json_bytes(metrics)
+
+
 def build_classifier() -> keras.Model:
     """The classifier with new weights, which follow Keras' seed."""
     images = keras.Input((28, 28, 1), name="images")
@@ -56,7 +91,7 @@ def build_classifier() -> keras.Model:
 
 
 def train_classifier(
-    params: ClassifierParams, images: np.ndarray, labels: np.ndarray, on_epoch: Callable[[int, dict], None]
+    params: ClassifierParams, images: np.ndarray, labels: np.ndarray, on_epoch: Callable[[int, dict[str, float]], None]
 ) -> keras.Model:
     """Trains the classifier with Adam, whose learning rate falls to 0 along a cosine; the same bits on one machine.
 
@@ -100,3 +135,64 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     root = (vectors * np.sqrt(values.clip(0))) @ vectors.T
     shared = np.sqrt(np.linalg.eigvalsh(root @ covariances[1] @ root).clip(0)).sum()
     return float(((means[0] - means[1]) ** 2).sum() + sum(np.trace(each) for each in covariances) - 2 * shared)
+
+
+def load_classifier(weights: Path) -> keras.Model:
+    """The classifier with the weights that stage `classifier` wrote. Raises: UserError that names it."""
+    classifier = build_classifier()
+    load_weights(classifier, weights, made_by="classifier")
+    return classifier
+
+
+def measure_quality(
+    vae: VAE, classifier: keras.Model, images: np.ndarray, labels: np.ndarray, *, generated: int, seed: int
+) -> dict[str, Any]:
+    """samples: of digits decoded from so many draws of the prior. reconstructions: of the images, decoded from z_mean.
+
+    confidence: mean of max_y p(y|x), the probability of the likeliest digit. class_balance: H(y) / log 10, the entropy
+    of the digits' shares. Both are what the inception score rewards (Salimans et al. 2016). agreement: the share of
+    reconstructions whose likeliest digit is the label. frechet: Frechet distance to `images` in the classifier's
+    feature space; what it is between real images stands in reports/metrics/classifier.json.
+    images: (N, 28, 28, 1) uint8 test images; labels: (N,).
+    """
+    real = judge(classifier, images)
+    samples = judge(classifier, generate(vae, generated, seed))
+    reconstructions = judge(classifier, reconstruct(vae, images))
+    return {
+        "samples": {
+            "confidence": samples.confidence,
+            "class_balance": samples.class_balance,
+            "frechet": frechet_distance(samples.features, real.features),
+        },
+        "reconstructions": {
+            "agreement": float((reconstructions.classes == labels).mean()),
+            "confidence": reconstructions.confidence,
+            "frechet": frechet_distance(reconstructions.features, real.features),
+        },
+    }
+
+
+def judge_plane(vae: VAE, classifier: keras.Model, edges: np.ndarray) -> Judged:
+    """What the classifier sees at the middle of each cell of the latent plane, row by row, the highest z1 first.
+
+    edges: (cells + 1,), along both axes.
+    """
+    middles = (edges[1:] + edges[:-1]) / 2
+    z0, z1 = np.meshgrid(middles, middles[::-1])
+    return judge(classifier, decode(vae, np.stack([z0.ravel(), z1.ravel()], axis=1).astype(np.float32)))
+
+
+def measure_classifier(classifier: keras.Model, arrays: Arrays) -> dict[str, Any]:
+    """Its accuracy on the test images, and as a yardstick for generated ones what it says of these real ones.
+
+    frechet_train: the Frechet distance of the test images to as many training images, the least to hope for.
+    """
+    judged = judge(classifier, arrays.test_images)
+    learnt = judge(classifier, arrays.train_images[: len(arrays.test_images)])
+    return {
+        "images": len(arrays.test_images),
+        "accuracy": float((judged.classes == arrays.test_labels).mean()),
+        "confidence": judged.confidence,
+        "class_balance": judged.class_balance,
+        "frechet_train": frechet_distance(learnt.features, judged.features),
+    }

@@ -1,23 +1,19 @@
 """What a trained run is worth: the terms of the ELBO on held-out images, and which of its units are alive."""
 
-import warnings
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 from scipy.stats import norm
 
-from digit_vae.model.vae import losses
-from digit_vae.base.files import damaged, existing
+from digit_vae.config.schema import EvaluateParams, RunParams
+from digit_vae.model import losses
 from digit_vae.model.vae import HIDDEN_LAYER, VAE, build_vae
-from digit_vae.config.params import EvaluateParams, RunParams
-
-# What h5py and Keras raise for weights that they cannot read.
-UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError, OverflowError, UserWarning)
+from digit_vae.model.weights import load_weights
 
 
 class Encoded(NamedTuple):
@@ -34,26 +30,15 @@ class Encoded(NamedTuple):
     hidden_maximum: np.ndarray
 
 
-def load_vae(params: RunParams, weights: Path, *, made_by: str) -> VAE:
-    """The run's model in float32 with the weights of a `.weights.h5` file: the architecture comes from code alone.
+def load_vae(params: RunParams, encoder: Path, decoder: Path, *, made_by: str) -> VAE:
+    """The run's model in float32 on the CPU, with the weights of two files: the architecture comes from code alone.
 
-    Raises: UserError naming `made_by`, the stage that makes the file, when it is missing, damaged or another model's.
+    Raises: UserError naming `made_by`, the stage that makes the files, when one is missing, damaged or another model's.
     """
-    trained = build_vae(params)  # whose layers the file names; they depend on device and precision
-    load_weights(trained, weights, made_by=made_by)
     vae = build_vae(replace(params, device="cpu", precision="float32"))
-    vae.set_weights(trained.get_weights())
+    load_weights(vae.encoder, encoder, made_by=made_by)
+    load_weights(vae.decoder, decoder, made_by=made_by)
     return vae
-
-
-def load_weights(model: keras.Model, weights: Path, *, made_by: str) -> None:
-    """Gives `model` the weights of a `.weights.h5` file. Raises: UserError as `load_vae` does."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # Keras would go on without the layers that it does not find
-            model.load_weights(existing(weights, made_by=made_by))
-    except UNREADABLE as error:
-        raise damaged(weights, made_by, " ".join(str(error).split())) from error
 
 
 def encode(vae: VAE, images: np.ndarray, params: EvaluateParams) -> Encoded:
@@ -78,11 +63,11 @@ def encode(vae: VAE, images: np.ndarray, params: EvaluateParams) -> Encoded:
         terms(batch, noise.standard_normal((params.samples, len(batch), latent_dim), dtype=np.float32))
         for batch in scaled_batches(images, params.batch_size)
     ]
-    *each, hidden = (np.concatenate(parts) for parts in zip(*batches, strict=True))
-    return Encoded(*each, hidden.max(axis=0))
+    z_mean, z_log_var, reconstruction, kl, hidden = (np.concatenate(parts) for parts in zip(*batches, strict=True))
+    return Encoded(z_mean, z_log_var, reconstruction, kl, hidden.max(axis=0))
 
 
-def measure(encoded: Encoded, active_unit_variance: float) -> dict:
+def measure(encoded: Encoded, active_unit_variance: float) -> dict[str, Any]:
     """Means over the images in nats per image, sums in float64.
 
     elbo: -(reconstruction_loss + kl_loss), at beta 1 whatever the run was trained with.

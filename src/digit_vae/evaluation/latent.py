@@ -3,7 +3,7 @@
 Labels are used here alone, never in training. All sums are in float64.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import ndtr
@@ -16,7 +16,7 @@ from sklearn.preprocessing import StandardScaler
 
 NEIGHBOURS = 10
 CLUSTERS = 10  # as many as there are digits
-SILHOUETTE_IMAGES = 5000  # of whose distances, each to each, the memory can be had
+SILHOUETTE_IMAGES = 5000  # the distances of all pairs must fit in memory
 PLANE = 4.0  # the map of the plane reaches so many standard deviations of the prior to each side
 BLOCK = 20  # draws at a time: their densities under 10,000 posteriors stay in the processor's cache
 
@@ -30,7 +30,7 @@ class Posterior(NamedTuple):
 
 def measure(
     train_mean: np.ndarray, train_labels: np.ndarray, test: Posterior, test_labels: np.ndarray, *, draws: int, seed: int
-) -> dict:
+) -> dict[str, Any]:
     """The numbers of one run, all of the test images; shares are from 0 to 1, information is in nats.
 
     train_mean: (M, latent_dim), z_mean of the training images. draws: of z for each test image.

@@ -12,16 +12,16 @@ binarised  pixels of at least 0.5 are 1, the others 0: a true likelihood of bina
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 from scipy.special import entr
 
-from digit_vae.model.vae import losses
+from digit_vae.config.schema import EvaluateParams
 from digit_vae.evaluation.elbo import Encoded, encode, posterior
+from digit_vae.model import losses
 from digit_vae.model.vae import VAE
-from digit_vae.config.params import EvaluateParams
 
 PROTOCOLS = ("grey", "binarised")
 BOUNDS = (1, 10, 100, 1000)  # the K of the importance-weighted bounds
@@ -59,7 +59,7 @@ class Sampled(NamedTuple):
     log_ratio: np.ndarray
 
 
-def measure(vae: VAE, images: np.ndarray, grey: Encoded, params: EvaluateParams) -> dict:
+def measure(vae: VAE, images: np.ndarray, grey: Encoded, params: EvaluateParams) -> dict[str, Any]:
     """Everything of this module by protocol, as means over the images in nats. images: (N, 28, 28, 1) uint8, N > 1;
     grey: these as `encode` has them.
 
@@ -165,7 +165,7 @@ def sample(vae: VAE, images: np.ndarray, samples: int, seed: Sequence[int]) -> S
 
     @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:])), tf.TensorSpec((None, z.shape[2]))])
     def log_likelihood(pixels: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-        return -losses.reconstruction_loss(pixels, vae.decoder(z, training=False))
+        return tf.negative(losses.reconstruction_loss(pixels, vae.decoder(z, training=False)))
 
     whose = _batches(np.repeat(np.arange(len(images)), samples))
     parts = [
@@ -212,7 +212,9 @@ def _integrals(
     return {protocol: Integral(*part) for protocol, part in zip(seen, parts, strict=True)}
 
 
-def _bounds(vae: VAE, images: np.ndarray, elbos: np.ndarray, integral: Integral | None, params: EvaluateParams) -> dict:
+def _bounds(
+    vae: VAE, images: np.ndarray, elbos: np.ndarray, integral: Integral | None, params: EvaluateParams
+) -> dict[str, Any]:
     """elbos: (N, S), those of each image's draws."""
     elbo = float(elbos.mean())
     variance = float(elbos.var(axis=1, ddof=1).sum()) / elbos.shape[1] / len(images) ** 2
@@ -251,7 +253,7 @@ def mean_over_all(values: np.ndarray, known: np.ndarray | None = None, mean_know
 def _tiles(radius: float) -> np.ndarray:
     """The lower left corners (T, 2) of the tiles whose centres lie within the radius."""
     count = math.ceil(radius / TILE)
-    centres = TILE * (np.stack(np.mgrid[-count:count, -count:count], axis=-1).reshape(-1, 2) + 0.5)
+    centres = TILE * (np.stack([*np.mgrid[-count:count, -count:count]], axis=-1).reshape(-1, 2) + 0.5)
     return centres[np.hypot(*centres.T) <= radius] - TILE / 2
 
 
@@ -261,7 +263,7 @@ def _offsets() -> Iterator[np.ndarray]:
     The first doubling puts a point into the centre of each square, the second one between neighbours.
     """
     spacing = TILE / SIDE
-    points = spacing * (np.stack(np.mgrid[:SIDE, :SIDE], axis=-1).reshape(-1, 2) + 0.25)
+    points = spacing * (np.stack([*np.mgrid[:SIDE, :SIDE]], axis=-1).reshape(-1, 2) + 0.25)
     yield points
     while True:
         for shift in ((spacing / 2, spacing / 2), (spacing / 2, 0)):

@@ -4,8 +4,10 @@ import os
 import platform
 import re
 import time
+from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -18,11 +20,16 @@ INSTRUCTION_SETS = (
     *("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16"),
     *("asimd", "sve"),
 )
-# Environment variables with which one chooses among oneDNN's, XLA's and TensorFlow's kernels, and so the last bits.
-SWITCHES = re.compile("ONEDNN_|DNNL_|XLA_FLAGS$|TF_XLA_|TF_ENABLE_ONEDNN_|TF_DISABLE_MKL$")
+# Environment variables that choose among the kernels of oneDNN, XLA, TensorFlow, CUDA, NumPy, OpenBLAS, MKL and libm,
+# and so the last bits. Not those that set threads: these are set here.
+SWITCHES = re.compile(
+    "ONEDNN_|DNNL_|XLA_FLAGS$|TF_XLA_|TF_ENABLE_|TF_DISABLE_MKL$|TF_CUDNN_|TF_USE_|TF_DETERMINISTIC_OPS$|TF_OVERRIDE_|"
+    "NVIDIA_TF32_OVERRIDE$|CUBLAS_|CUDNN_|NPY_|OPENBLAS_(?!NUM_THREADS)|MKL_(?!NUM_THREADS|DYNAMIC)|BLIS_(?!NUM_THREADS)|"
+    "GOTO_(?!NUM_THREADS)|SCIPY_|SKLEARN_"
+)
 
 
-def select_device(device: str) -> dict:
+def select_device(device: str) -> dict[str, Any]:
     """Makes TensorFlow deterministic, single-threaded and bound to `device` ("cpu" or "gpu").
 
     Returns: the fingerprint of what the runs of this process run on. To be called before anything else uses
@@ -74,13 +81,13 @@ def matrix_gflops(device: str, precision: str, *, size: int, repetitions: int = 
     return 2 * size**3 / min(seconds) / 1e9
 
 
-def fingerprint() -> dict:
+def fingerprint() -> dict[str, Any]:
     """Processor, cores, instruction sets, operating system and versions, as plain values for JSON."""
     cpuinfo = Path("/proc/cpuinfo")
-    described = cpuinfo.read_text() if cpuinfo.is_file() else ""
+    described = cpuinfo.read_text(encoding="utf-8") if cpuinfo.is_file() else ""
     model = re.search(r"^model name\s*:\s*(.+)$", described, re.MULTILINE)
-    flags = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", described, re.MULTILINE)
-    flags = flags.group(1).split() if flags else []
+    listed = re.search(r"^(?:flags|Features)\s*:\s*(.+)$", described, re.MULTILINE)
+    flags = listed.group(1).split() if listed else []
     return {
         "cpu": model.group(1).strip() if model else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
@@ -88,5 +95,12 @@ def fingerprint() -> dict:
         "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
         **{package: version(package) for package in ("tensorflow", "keras", "numpy", "h5py")},
-        "switches": {name: value for name, value in sorted(os.environ.items()) if SWITCHES.match(name)},
+        "switches": _switches(os.environ),
     }
+
+
+def _switches(environment: Mapping[str, str]) -> dict[str, str]:
+    """Those that are set; of glibc's tunables the ones that choose its kernels."""
+    found = {name: value for name, value in sorted(environment.items()) if SWITCHES.match(name)}
+    tunables = [each for each in environment.get("GLIBC_TUNABLES", "").split(":") if each.startswith("glibc.cpu.")]
+    return found | ({"GLIBC_TUNABLES": ":".join(tunables)} if tunables else {})

@@ -1,7 +1,8 @@
-"""Three Keras layers again, with the same weights and the same mathematics in fewer passes over memory.
+"""Two Keras layers again, with the same weights and the same mathematics in fewer passes over memory.
 
 On a CPU a training step spends a third of its time in passes over the decoder's largest array, 28x28x32 an image: it
-pays to fuse them. On a GPU XLA fuses what it finds, and Keras' own layers do.
+pays to fuse them. On a GPU XLA fuses what it finds, and Keras' own layers do. The classes bear the names of Keras' own,
+by which weights files name layers: a file has the same names whichever layer wrote it.
 """
 
 from collections.abc import Callable
@@ -13,33 +14,27 @@ from keras import layers, ops
 
 
 @keras.saving.register_keras_serializable(package="digit_vae")
-class OnePixelConv2DTranspose(layers.Conv2DTranspose):
-    """A transposed convolution of stride 1 to one channel, as a matrix product: `taps` numbers for each input pixel.
+class Conv2DTranspose(layers.Conv2DTranspose):
+    """A transposed convolution on the CPU, in the kernels that are fastest for its output and precision.
 
-    oneDNN computes 16 output channels at least, and throws 15 of them away here: 6.2 ms of a step instead of 2.0.
+    To one channel in float32 it is a matrix product, of `taps` numbers for each input pixel: oneDNN computes 16 output
+    channels at least and throws 15 of them away, 6.2 ms of a step instead of 2.0. With a ReLU in bfloat16 its bias and
+    ReLU are one pass and their gradients two, compiled by XLA: 29 instead of 36 ms a step.
     """
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """inputs: (B, H, W, C). Returns: (B, H, W, 1)."""
-        kernel = tf.cast(self.kernel, inputs.dtype)
-        return _traced_once(_one_pixel_conv_transpose, inputs, kernel) + tf.cast(self.bias, inputs.dtype)
+        """inputs: (B, H, W, C). Returns: (B, H * stride, W * stride, filters)."""
+        kernel, bias = ops.cast(self.kernel, inputs.dtype), ops.cast(self.bias, inputs.dtype)
+        if self.filters == 1 and inputs.dtype == tf.float32:
+            return _traced_once(_one_pixel_conv_transpose, inputs, kernel) + bias
+        if self.activation is keras.activations.relu and inputs.dtype == tf.bfloat16:
+            convolved = ops.conv_transpose(inputs, kernel, strides=self.strides, padding=self.padding)
+            return _traced_once(_bias_relu, convolved, bias)
+        return super().call(inputs)
 
 
 @keras.saving.register_keras_serializable(package="digit_vae")
-class ReluConv2DTranspose(layers.Conv2DTranspose):
-    """A transposed convolution whose bias and ReLU are one pass, and their gradients two, compiled by XLA.
-
-    Pays in bfloat16 (29 instead of 36 ms a step), where TensorFlow's own kernels for them are slow; not in float32.
-    """
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        kernel = ops.cast(self.kernel, inputs.dtype)
-        convolved = ops.conv_transpose(inputs, kernel, strides=self.strides, padding=self.padding)
-        return _traced_once(_bias_relu, convolved, ops.cast(self.bias, inputs.dtype))
-
-
-@keras.saving.register_keras_serializable(package="digit_vae")
-class FusedBatchNormalization(layers.BatchNormalization):
+class BatchNormalization(layers.BatchNormalization):
     """Batch normalisation over (B, H, W) in TensorFlow's fused kernel: a step of 75 ms instead of 103 in float32."""
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -80,7 +75,7 @@ def _graph(function: Callable, images: tuple, weights: tuple, dtype: tf.DType) -
 
 
 @tf.custom_gradient
-def _one_pixel_conv_transpose(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, object]:
+def _one_pixel_conv_transpose(inputs: tf.Tensor, kernel: tf.Tensor) -> tuple[tf.Tensor, Callable[..., object]]:
     """inputs: (B, H, W, C); kernel: (3, 3, 1, C). Its gradients are those of the convolution, which oneDNN has fast."""
     taps = tf.reshape(kernel[::-1, ::-1], (9, -1))
     products = tf.matmul(tf.reshape(inputs, (-1, inputs.shape[-1])), taps, transpose_b=True)
@@ -109,7 +104,7 @@ def _sum_of_taps(products: tf.Tensor) -> tf.Tensor:
 
 
 @tf.custom_gradient
-def _bias_relu(inputs: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, object]:
+def _bias_relu(inputs: tf.Tensor, bias: tf.Tensor) -> tuple[tf.Tensor, Callable[..., object]]:
     """relu(inputs + bias). inputs: (B, H, W, C); bias: (C,)."""
     outputs = _relu_of_sum(inputs, bias)
 

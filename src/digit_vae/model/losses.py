@@ -3,10 +3,8 @@
 loss = reconstruction_loss + beta * kl_loss;  at beta = 1 it is the negative ELBO (Kingma & Welling 2014, eq. 3)
 """
 
-import keras
+from keras import KerasTensor as Tensor
 from keras import ops
-
-Tensor = keras.KerasTensor
 
 
 def reconstruction_loss(images: Tensor, logits: Tensor) -> Tensor:

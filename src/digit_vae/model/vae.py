@@ -4,15 +4,15 @@ Encoder q(z|x): 28x28x1 -> Conv 32 -> Conv 64 -> Dense 16 -> z_mean, z_log_var. 
 ConvTranspose 64 -> 32 -> 1, the pixels' log-odds ("logits"): the sigmoid is the loss's, where it is safe at 0 and 1.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
 from keras import layers, ops
 
-from digit_vae.model.vae import losses
-from digit_vae.model.layers import FusedBatchNormalization, OnePixelConv2DTranspose, ReluConv2DTranspose
-from digit_vae.config.params import RunParams
+from digit_vae.config.schema import RunParams
+from digit_vae.model import losses
+from digit_vae.model.layers import BatchNormalization, Conv2DTranspose
 
 IMAGE_SHAPE = (28, 28, 1)
 HIDDEN_LAYER = "hidden"
@@ -49,7 +49,7 @@ class Sampling(layers.Layer):
         epsilon = keras.random.normal(ops.shape(z_mean), dtype=self.compute_dtype, seed=self.seed_generator)
         return z_mean + ops.exp(0.5 * z_log_var) * epsilon
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"seed": self.seed}
 
 
@@ -76,7 +76,7 @@ class VAE(keras.Model):
         self.trackers = [keras.metrics.Mean(name=name, dtype="float64") for name in Losses._fields]
         self.build(encoder.input_shape)
 
-    def build(self, _: tuple) -> None:
+    def build(self, _: object) -> None:
         """Encoder and decoder come built; the sampling layer has no weights."""
         self.built = True
 
@@ -119,7 +119,7 @@ class VAE(keras.Model):
             tracker.update_state(value, sample_weight=ops.cast(ops.shape(images)[0], "float32"))
         return {tracker.name: tracker.result() for tracker in self.trackers}
 
-    def get_config(self) -> dict:
+    def get_config(self) -> dict[str, Any]:
         return super().get_config() | {
             "encoder": keras.saving.serialize_keras_object(self.encoder),
             "decoder": keras.saving.serialize_keras_object(self.decoder),
@@ -129,7 +129,7 @@ class VAE(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config: dict) -> "VAE":
+    def from_config(cls, config: dict[str, Any]) -> "VAE":
         parts = {key: keras.saving.deserialize_keras_object(config.pop(key)) for key in ("encoder", "decoder")}
         return cls(**parts, **config)
 
@@ -158,43 +158,40 @@ def build_decoder(params: RunParams) -> keras.Model:
     z = keras.Input((params.latent_dim,), name="z")
     hidden = layers.Dense(7 * 7 * 64, name="dense", **relu)(z)
     hidden = layers.Reshape((7, 7, 64), name="reshape", dtype=settings["dtype"])(hidden)
-    relu_layer, logits_layer = _transposed_convolutions(params)
+    transposed = Conv2DTranspose if params.device == "cpu" else layers.Conv2DTranspose
     for number, filters in enumerate((64, 32), start=1):
         name = f"conv_transpose_{number}"
-        hidden = relu_layer(filters, 3, strides=2, padding="same", name=name, **relu)(hidden)
+        hidden = transposed(filters, 3, strides=2, padding="same", name=name, **relu)(hidden)
         hidden = _normalised(hidden, params, f"{name}_norm")
-    logits = logits_layer(1, 3, padding="same", name="logits", **settings)(hidden)
+    logits = transposed(1, 3, padding="same", name="logits", **settings)(hidden)
     return keras.Model(z, logits, name="decoder")
 
 
 def build_vae(params: RunParams) -> VAE:
     """The model of one run with new weights. They, and the dropout, follow Keras' seed: set it for the same again."""
-    settings = {"beta": params.beta, "seed": params.seed, "kl_warmup_steps": params.kl_warmup_steps}
-    return VAE(build_encoder(params), build_decoder(params), **settings, name="vae")
+    return VAE(
+        build_encoder(params),
+        build_decoder(params),
+        beta=params.beta,
+        seed=params.seed,
+        kl_warmup_steps=params.kl_warmup_steps,
+        name="vae",
+    )
 
 
-def _layer_settings(params: RunParams) -> dict:
+def _layer_settings(params: RunParams) -> dict[str, Any]:
     """What every convolution and dense layer of the run has in common."""
     penalised = params.kernel_l1 > 0 or params.kernel_l2 > 0
     regularizer = keras.regularizers.L1L2(params.kernel_l1, params.kernel_l2) if penalised else None
     return {"kernel_regularizer": regularizer, "dtype": keras.DTypePolicy(params.precision)}
 
 
-def _relu_settings(params: RunParams) -> dict:
+def _relu_settings(params: RunParams) -> dict[str, Any]:
     """What those have in common that end in a ReLU."""
     return _layer_settings(params) | {"activation": "relu", "kernel_initializer": params.initializer}
-
-
-def _transposed_convolutions(params: RunParams) -> tuple[type[layers.Layer], type[layers.Layer]]:
-    """The layers for those with a ReLU and for the last one: what is fastest on the run's device in its precision."""
-    if params.device != "cpu":
-        return layers.Conv2DTranspose, layers.Conv2DTranspose
-    if params.precision == "float32":
-        return layers.Conv2DTranspose, OnePixelConv2DTranspose
-    return ReluConv2DTranspose, layers.Conv2DTranspose
 
 
 def _normalised(hidden: tf.Tensor, params: RunParams, name: str) -> tf.Tensor:
     if not params.batch_norm:
         return hidden
-    return FusedBatchNormalization(name=name, dtype=keras.DTypePolicy(params.precision))(hidden)
+    return BatchNormalization(name=name, dtype=keras.DTypePolicy(params.precision))(hidden)

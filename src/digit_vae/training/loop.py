@@ -8,25 +8,26 @@ import math
 import mmap
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
 
 from digit_vae.base.errors import UserError
-from digit_vae.training.examination import examination
+from digit_vae.config.schema import RunParams
 from digit_vae.model.device import select_device
 from digit_vae.model.vae import VAE, build_vae
-from digit_vae.config.params import RunParams
+from digit_vae.training.health import examination
 
 
 class Epoch(NamedTuple):
     """One finished epoch: `history` is reproducible (nats per image), `timing` is the machine's (seconds)."""
 
-    history: dict
-    timing: dict
+    history: dict[str, Any]
+    timing: dict[str, Any]
 
 
 class State(NamedTuple):
@@ -80,13 +81,13 @@ def train(
             _assign(vae, start.variables)
         for number in range(len(epochs) + 1, params.epochs + 1):
             order = np.random.default_rng((params.seed, number)).permutation(learn)
-            losses, train_seconds = _timed(lambda order=order: train_epoch(order))
-            val_losses, validation_seconds = _timed(lambda: validate(in_order))
-            history = {"epoch": number} | losses | {f"val_{name}": value for name, value in val_losses.items()}
-            _assert_finite(history)
-            history["health"] = examine()
-            timing = {"epoch": number, "train_seconds": train_seconds, "validation_seconds": validation_seconds}
-            epochs.append(Epoch(history, timing | {"finished_at": time.time()}))
+            losses, train_seconds = _timed(partial(train_epoch, order))
+            val_losses, validation_seconds = _timed(partial(validate, in_order))
+            values = losses | {f"val_{name}": value for name, value in val_losses.items()}
+            _assert_finite(values, number)
+            seconds = {"train_seconds": train_seconds, "validation_seconds": validation_seconds}
+            history = {"epoch": number} | values | {"health": examine()}
+            epochs.append(Epoch(history, {"epoch": number} | seconds | {"finished_at": time.time()}))
             on_epoch(State(tuple(epochs), _values(vae)))
     return Trained(VAE(vae.encoder, vae.decoder, beta=params.beta, seed=params.seed), epochs, setup_seconds)
 
@@ -118,7 +119,7 @@ def _optimizer(params: RunParams, images: int) -> keras.optimizers.Optimizer:
 
 
 def _compiled(
-    step: Callable, images: np.ndarray, vae: VAE, params: RunParams
+    step: Callable[[tf.Tensor], object], images: np.ndarray, vae: VAE, params: RunParams
 ) -> Callable[[np.ndarray], dict[str, float]]:
     """A whole epoch of `step` as one call: batches are gathered and scaled on the device, Python is not in the loop.
 
@@ -204,10 +205,10 @@ def _assert_device(vae: VAE, device: str) -> None:
         raise UserError(f"train.device: expected every variable on {device}, received {', '.join(elsewhere)}")
 
 
-def _assert_finite(history: dict) -> None:
-    for name, value in history.items():
+def _assert_finite(values: dict[str, float], epoch: int) -> None:
+    for name, value in values.items():
         if not np.isfinite(value):
             raise UserError(
-                f"training diverged: {name} is {value} after epoch {history['epoch']}; "
+                f"training diverged: {name} is {value} after epoch {epoch}; "
                 "expected a finite number: lower train.learning_rate or the variant's penalty"
             )

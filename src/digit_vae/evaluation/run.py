@@ -1,0 +1,145 @@
+"""What makes the files of an evaluation: a trained run and the data in; metrics, and what figures show, out.
+
+Always in float32 on the CPU, so that all runs compare.
+"""
+
+import time
+from dataclasses import asdict
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import damaged, existing, json_bytes, npz_bytes, read_json, sha256
+from digit_vae.base.paths import CLASSIFIER_WEIGHTS, RunFiles
+from digit_vae.config.runs import Run, run_params
+from digit_vae.config.schema import EvaluateParams, Params
+from digit_vae.data.arrays import Arrays
+from digit_vae.data.splits import learnt_and_validated
+from digit_vae.evaluation import latent, likelihood
+from digit_vae.evaluation.classifier import judge_plane, load_classifier, measure_quality
+from digit_vae.evaluation.elbo import (
+    Encoded,
+    decode,
+    encode,
+    generate,
+    latent_plane,
+    load_vae,
+    measure,
+    posterior,
+    reconstruct,
+)
+from digit_vae.model.device import select_device
+from digit_vae.model.vae import VAE
+
+POINTS = 10  # at which each run is decoded, to be shown beside the others
+VERSIONED = ("scipy", "scikit-learn")  # what the numbers of an evaluation depend on, beside what a training does
+
+
+def evaluate_run(
+    params: Params, run: Run, root: Path, arrays: Arrays, held_out: np.ndarray, commit: str | None = None
+) -> dict[Path, bytes]:
+    """The content of the evaluation's files by path.
+
+    root: below it is what the run's training and stage `classifier` left. held_out: (M,) indices of the training images
+    that the run is validated on, none of `full`. commit: that of the code.
+    Raises: UserError when a file is missing or damaged, or the run was trained with other params.
+    """
+    started, machine = time.time(), select_device("cpu")
+    files, asked = RunFiles(run.graph, run.name), params.evaluate
+    vae, classifier = _load_trained(params, run, root), load_classifier(root / CLASSIFIER_WEIGHTS)
+    with threadpool_limits(limits=1):  # of NumPy and scikit-learn, whose sums depend on the number of threads
+        encoded = encode(vae, arrays.test_images, asked)
+        test = latent.Posterior(encoded.z_mean, encoded.z_log_var)
+        metrics = _measured(vae, classifier, arrays, held_out, encoded, asked)
+        samples = _shown(vae, arrays.test_images, test, asked)
+        if test.mean.shape[1] == 2:
+            samples |= _plane(vae, classifier, test, asked)
+    evaluation = {
+        "run": run.name,
+        "started_at": started,
+        "finished_at": time.time(),
+        "git_commit": commit,
+        "classifier_sha256": sha256(root / CLASSIFIER_WEIGHTS),
+        "machine": machine | {package: version(package) for package in VERSIONED},
+    }
+    return {
+        files.metrics: json_bytes(metrics),
+        files.evaluation: json_bytes(evaluation),
+        files.samples: npz_bytes(samples),
+        files.digits: npz_bytes(_beside_others(vae, arrays.test_images, arrays.test_labels)),
+    }
+
+
+def _load_trained(params: Params, run: Run, root: Path) -> VAE:
+    """The run's model, whose files have to be those that its history was written with."""
+    files, stage = RunFiles(run.graph, run.name), run.stages[0]
+    history = read_json(root / files.history, made_by=stage, keys=("params", "weights_sha256"))
+    settings = run_params(params, run)
+    if history["params"] != asdict(settings):
+        raise UserError(f"{files.history} is of other params than params.yaml has: run `dvc repro {stage}`")
+    for part, path in {"encoder": root / files.encoder, "decoder": root / files.decoder}.items():
+        if sha256(existing(path, made_by=stage)) != history["weights_sha256"][part]:
+            raise damaged(path, stage, "its SHA-256 is not the one in history.json")
+    return load_vae(settings, root / files.encoder, root / files.decoder, made_by=stage)
+
+
+def _measured(
+    vae: VAE, classifier: keras.Model, arrays: Arrays, held_out: np.ndarray, test: Encoded, params: EvaluateParams
+) -> dict[str, dict[str, Any]]:
+    """All metrics of a run. test: the test images, encoded."""
+    _, validation_images = learnt_and_validated(arrays.train_images, held_out, arrays.test_images)
+    encoded = {"validation": encode(vae, validation_images, params), "test": test}
+    train_mean, _ = posterior(vae, arrays.train_images)
+    posteriors = latent.Posterior(test.z_mean, test.z_log_var)
+    drawn = {"draws": params.samples, "seed": params.seed}
+    judged = {"generated": params.generated, "seed": params.seed}
+    return {
+        **{name: measure(each, params.active_unit_variance) for name, each in encoded.items()},
+        "likelihood": likelihood.measure(vae, arrays.test_images, test, params),
+        "latent": latent.measure(train_mean, arrays.train_labels, posteriors, arrays.test_labels, **drawn),
+        "quality": measure_quality(vae, classifier, arrays.test_images, arrays.test_labels, **judged),
+    }
+
+
+def _shown(vae: VAE, images: np.ndarray, test: latent.Posterior, params: EvaluateParams) -> dict[str, np.ndarray]:
+    """z_mean of all test images, the first of `images` with their reconstructions, and draws of the prior."""
+    originals = images[: params.digits]
+    return {
+        "z_mean": test.mean,
+        "originals": originals[..., 0],
+        "reconstructions": reconstruct(vae, originals),
+        "generated": generate(vae, params.digits, params.seed),
+    }
+
+
+def _plane(vae: VAE, classifier: keras.Model, test: latent.Posterior, params: EvaluateParams) -> dict[str, np.ndarray]:
+    """The decoded plane, and for each cell of a map of it: what the classifier sees there, how sure it is, and the
+    probability of the cell under the aggregate posterior of the test images.
+    """
+    edges = latent.plane_edges(params.map_cells)
+    judged = judge_plane(vae, classifier, edges)
+    cells = (params.map_cells, params.map_cells)
+    return {
+        "plane": latent_plane(vae, params.grid),
+        "map_edges": edges,
+        "map_classes": judged.classes.astype(np.uint8).reshape(cells),
+        "map_confidence": judged.probabilities.max(axis=1).reshape(cells),
+        "map_mass": latent.aggregate_mass(test, edges),
+    }
+
+
+def _beside_others(vae: VAE, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+    """What a run makes of the first of `images` of each digit, and of ten points of the latent space that are the same
+    for all runs: in the plane of its first two dimensions, on the circle that holds half of the prior there.
+    """
+    originals = images[[int((labels == digit).argmax()) for digit in range(10)]]
+    z = np.zeros((POINTS, vae.decoder.inputs[0].shape[-1]), np.float32)
+    angles = 2 * np.pi * np.arange(POINTS) / POINTS
+    circle = np.sqrt(2 * np.log(2)) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+    z[:, :2] = circle[:, : z.shape[1]]
+    return {"originals": originals[..., 0], "reconstructions": reconstruct(vae, originals), "decoded": decode(vae, z)}
