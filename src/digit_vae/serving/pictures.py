@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from digit_vae.base.errors import UserError
 from digit_vae.serving.preparing import Prepared, prepare
@@ -24,8 +24,8 @@ Bytes = NDArray[np.uint8]
 def read_digit(path: Path, *, as_is: bool = False) -> Prepared:
     """An image file as the model sees digits, light on black. as_is: it is one already, of 28x28 pixels.
 
-    Raises: UserError when the file is missing, no image, damaged, empty, has so many pixels that it may be an attack, or
-    is not of 28x28 grey pixels where it is to be taken as it is.
+    Raises: UserError when the file is missing, no image, damaged, empty, has so many pixels that it may be an attack,
+    or is not of 28x28 grey pixels where it is to be taken as it is.
     """
     picture = _open(path)
     try:
@@ -93,11 +93,14 @@ def _open(path: Path) -> Image.Image:
             with Image.open(path, formats=FORMATS) as picture:
                 return ImageOps.exif_transpose(picture)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise UserError(f"{shown(path)}: expected at most {Image.MAX_IMAGE_PIXELS} pixels; received more ({error})") from error
-    except Image.UnidentifiedImageError as error:
-        raise UserError(f"{shown(path)}: expected an image file ({', '.join(FORMATS)}); received something else") from error
+        most = f"expected at most {Image.MAX_IMAGE_PIXELS} pixels"
+        raise UserError(f"{shown(path)}: {most}; received more ({error})") from error
+    except UnidentifiedImageError as error:
+        formats = ", ".join(FORMATS)
+        raise UserError(f"{shown(path)}: expected an image file ({formats}); received something else") from error
     except (OSError, SyntaxError, ValueError) as error:
-        raise UserError(f"{shown(path)} cannot be read as an image: {getattr(error, 'strerror', None) or error}") from error
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{shown(path)} cannot be read as an image: {reason}") from error
 
 
 def _as_is(picture: Image.Image) -> Prepared:

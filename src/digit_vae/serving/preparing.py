@@ -84,8 +84,8 @@ def fitted(ink: Bytes) -> Bytes:
     ink: (h, w) uint8, 0 for paper; h and w at most 4096. The same in any language, to the last bit:
     1. Cut the rows and columns outside of the box around all pixels of at least 128: h x w remain.
     2. The longer side gets 20 pixels, the other one (40 * shorter + longer) // (2 * longer), but at least 1: H x W.
-    3. Average areas. Pixel y of h covers [y * H, (y + 1) * H), pixel i of H covers [i * h, (i + 1) * h); their overlap is
-       a whole number, and so is t[i, j], the sum over y and x of overlap(i, y) * ink[y, x] * overlap(j, x).
+    3. Average areas. Pixel y of h covers [y * H, (y + 1) * H), pixel i of H covers [i * h, (i + 1) * h); their overlap
+       is a whole number, and so is t[i, j], the sum over y and x of overlap(i, y) * ink[y, x] * overlap(j, x).
     4. v[i, j] = (510 * t[i, j] + m) // (2 * m), where m is the largest t: the brightest pixel becomes 255.
     5. With S the sum of v and M the sum of v[i, j] * (2 * i + 1), row 0 of v goes to row (29 * S - M) // (2 * S), kept
        within 0 and 28 - H; columns likewise. All else is 0.
@@ -108,17 +108,18 @@ def fitted(ink: Bytes) -> Bytes:
 def _overlaps(to: int, of: int) -> NDArray[np.int64]:
     """How much of each of `of` pixels lies in each of `to` pixels over the same length: (to, of) whole numbers."""
     starts, places = np.arange(to)[:, np.newaxis] * of, np.arange(of) * to
-    return np.clip(np.minimum(starts + of, places + to) - np.maximum(starts, places), 0, None)
+    shared = np.minimum(starts + of, places + to) - np.maximum(starts, places)
+    return np.asarray(shared.clip(0), np.int64)
 
 
 def _start(profile: NDArray[np.int64]) -> int:
-    """Where a side's first pixel goes, so that the centre of mass is in the middle; profile: the sums along the side."""
+    """Where a side's first pixel goes, so that the centre of mass is in the middle; profile: sums along the side."""
     mass, moment = int(profile.sum()), int((profile * (2 * np.arange(len(profile)) + 1)).sum())
     return min(max(((SIZE + 1) * mass - moment) // (2 * mass), 0), SIZE - len(profile))
 
 
 def _reduced(values: Floats, step: int) -> Floats:
-    """Means over squares of `step` pixels of (H, W, ...); what fills no square at the lower and right end is left out."""
+    """Means over squares of `step` pixels of (H, W, ...); what fills no square at the lower and right end is lost."""
     if step == 1 or min(values.shape[:2]) < step:
         return values
     height, width = (side // step for side in values.shape[:2])
@@ -135,7 +136,7 @@ def _terms(shape: tuple[int, ...]) -> Floats:
 def _fit(terms: Floats, values: Floats, surface: Floats, *, biweight: bool) -> Floats:
     """Least squares, in which pixels count the less the farther they are from the surface: (6,).
 
-    biweight: not at all from 4.685 deviations on; otherwise by one over their distance, for the least absolute distances.
+    biweight: not at all from 4.685 deviations on; otherwise by one over their distance, for the least sum of distances.
     """
     smallest = 1e-3 * max(float(np.ptp(values)), 1e-9)
     weights = np.ones(len(values))
@@ -146,7 +147,7 @@ def _fit(terms: Floats, values: Floats, surface: Floats, *, biweight: bool) -> F
             near = np.clip(1 - (distance / reach) ** 2, 0, None) ** 2
             weights = near if biweight else 1 / np.maximum(distance, smallest)
         weighted = terms * weights[:, np.newaxis]
-        surface = np.linalg.lstsq(weighted.T @ terms, weighted.T @ values, rcond=1e-9)[0]
+        surface = np.asarray(np.linalg.lstsq(weighted.T @ terms, weighted.T @ values, rcond=1e-9)[0], np.float64)
     return surface
 
 
@@ -195,4 +196,4 @@ def _parts(mask: Mask, smooth: Floats) -> Mask:
 def _is_rim(part: Mask, box: tuple[slice, ...]) -> bool:
     """Whether a part lies along the picture's edge, as a table beside the paper does."""
     along = max(int(edge.sum()) for edge in (part[0], part[-1], part[:, 0], part[:, -1]))
-    return along >= ALONG_EDGE * max(side.stop - side.start for side in box)
+    return along >= ALONG_EDGE * max(int(side.stop - side.start) for side in box)
