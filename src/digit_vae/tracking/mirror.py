@@ -5,27 +5,31 @@ closes by itself and the other end closes the run.
 """
 
 import json
+import os
 import queue
 import subprocess
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 
-FOLLOWER = (sys.executable, "-m", "digit_vae.tracking.track", "--follow")
+import digit_vae
+
+FOLLOWER = (sys.executable, "-m", "digit_vae.tracking.follower")
 
 
 class Mirror:
-    """Sends events to a `command` of its own, one JSON object a line: see pipeline/track.py for what it understands."""
+    """Sends events to a `command` of its own, one JSON object a line: digit_vae.tracking.follower says which."""
 
     def __init__(self, command: Sequence[str] = FOLLOWER, *, patience_seconds: float = 30) -> None:
         self._patience_seconds = patience_seconds
         self._lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
         # A session of its own: Ctrl-C is for the trainer, and the mirror still has to log how that ended.
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True, env=_environment())
         threading.Thread(target=self._forward, daemon=True).start()
 
-    def send(self, event: dict) -> None:
+    def send(self, event: Mapping[str, object]) -> None:
         """Returns at once, whatever the other end does."""
         self._lines.put(json.dumps(event).encode() + b"\n")
 
@@ -43,8 +47,11 @@ class Mirror:
         print(f"warning: not all of this is in MLflow ({reason}); `make track` brings it in", file=sys.stderr)
 
     def _forward(self) -> None:
+        pipe = self._process.stdin
+        if pipe is None:
+            return
         try:
-            with self._process.stdin as pipe:
+            with pipe:
                 for line in iter(self._lines.get, None):
                     pipe.write(line)
                     pipe.flush()
@@ -56,3 +63,9 @@ class Mirror:
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def _environment() -> dict[str, str]:
+    """The other end imports this same package, whatever else is installed; it reads and writes UTF-8."""
+    source = str(Path(digit_vae.__file__).resolve().parent.parent)
+    return os.environ | {"PYTHONPATH": source, "PYTHONUTF8": "1"}

@@ -1,0 +1,90 @@
+"""Logs runs in MLflow while they train, from what `digit_vae.tracking.mirror` sends: one JSON object a line.
+
+    python -m digit_vae.tracking.follower
+
+    {"event": "start", "run": NAME, "history": as in history.json so far, "timings": as in timings.json so far}
+    {"event": "epoch", "run": NAME, "history": one record of its epochs, "timing": one record of its epochs}
+    {"event": "end", "run": NAME}      # its files are complete
+
+The end of the input without an "end" means that the trainer died. A follower never fails for MLflow's sake: what could
+not be logged is one warning a run, and `digit-vae track` brings it in later.
+"""
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from digit_vae.base.errors import UserError, exit_status
+from digit_vae.config.loading import load_params
+from digit_vae.config.runs import Run, find_run
+from digit_vae.tracking.reading import read_run
+from digit_vae.tracking.records import of_run
+from digit_vae.tracking.store import Store, project_root
+from digit_vae.tracking.sync import Live
+
+
+class Follower:
+    """Logs the events of trainers as they come. What fails is given up until the run's end, when its files have all."""
+
+    def __init__(self) -> None:
+        self._live: Live | None = None
+        self._runs: dict[str, Run] = {}
+        self._given_up: set[str] = set()
+        self._experiment = os.environ.get("DVC_EXP_NAME")
+
+    def take(self, event: Mapping[str, Any]) -> None:
+        run, kind = event["run"], event["event"]
+        if kind == "epoch" and run in self._given_up:
+            return
+        try:
+            self._live = self._live or Live(Store(project_root()))
+            self._log(self._live, run, event)
+        except UserError as error:
+            since = f"epoch {event['history']['epoch']}" if kind == "epoch" else f"its {kind}"
+            self._give_up(run, since, error)
+
+    def close(self) -> None:
+        """Closes the runs whose trainers died."""
+        for run in self._live.names if self._live else ():
+            try:
+                self._live.kill(run)
+            except UserError as error:
+                self._give_up(run, "its end", error)
+
+    def _log(self, live: Live, run: str, event: Mapping[str, Any]) -> None:
+        if event["event"] == "epoch":
+            live.epoch(run, event["history"], event["timing"])
+            return
+        if run not in self._runs:  # params.yaml may change later on
+            self._runs[run] = find_run(load_params(), run)
+        if event["event"] == "start":
+            live.start(run, of_run(self._runs[run], event["history"], event["timings"], experiment=self._experiment))
+        else:
+            live.end(run, read_run(self._runs[run], self._experiment))
+
+    def _give_up(self, run: str, since: str, error: UserError) -> None:
+        if run not in self._given_up:
+            self._given_up.add(run)
+            message = f"{run} is not logged from {since} on; `make track` brings it in later ({error})"
+            print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
+def follow(lines: Iterable[str]) -> None:
+    """Takes one event a line until the lines end; a last line that was cut off is none."""
+    follower = Follower()
+    for line in lines:
+        if line.endswith("\n"):
+            follower.take(json.loads(line))
+    follower.close()
+
+
+def main() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer decides when it is over
+    follow(sys.stdin)
+
+
+if __name__ == "__main__":
+    sys.exit(exit_status(main))

@@ -1,0 +1,172 @@
+"""The project's files as records: the runs that params.yaml declares, the recorded benchmarks, what is known of all.
+
+Paths are relative to the working folder. git has histories, timings and metrics; weights, samples and the figures drawn
+from these are in a record where they are at hand.
+"""
+
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from digit_vae.base.files import read_json, read_npy, read_npz, sha256, sha256_of
+from digit_vae.base.paths import BENCHMARKS, CLASSIFIER_METRICS, PROCESSED, RunFiles
+from digit_vae.base.paths import comparisons as comparisons_folder
+from digit_vae.base.paths import figures as figures_folder
+from digit_vae.base.paths import tables as tables_folder
+from digit_vae.config.runs import GRAPHS, Graph, Run, runs
+from digit_vae.config.schema import Params
+from digit_vae.report import figures
+from digit_vae.speed.records import read_benchmarks, repetitions
+from digit_vae.tracking.records import (
+    SAMPLES, WEIGHTS, Comparison, Content, Record, numbers, of_repetition, of_run, with_comparisons,
+)  # fmt: skip
+
+HISTORY = ("run", "variant", "split", "params", "data", "epochs")
+TIMINGS = ("started_at", "finished_at", "inputs_sha256", "git_commit", "machine", "epochs")
+MEASURED = ("setup_seconds", "matrix_gflops", "peak_bytes")  # of each run of a benchmark
+TEST_LABELS = PROCESSED / "test_labels.npy"
+
+
+class Project(NamedTuple):
+    """All that MLflow should have. runs: those that were trained; missing: those of the paper that were not."""
+
+    runs: list[Record]
+    benchmarks: list[Record]
+    groups: list[Record]
+    missing: list[str]
+
+    @property
+    def records(self) -> list[Record]:
+        return self.runs + self.benchmarks
+
+
+def read_project(params: Params) -> Project:
+    """Raises: UserError when a file is damaged."""
+    declared = runs(params)
+    there = [run for run in declared if _is_trained(run)]
+    trained = [read_run(run) for run in there]
+    measured, summaries = _benchmarks()
+    groups = with_comparisons(trained + measured, _comparisons(params) | summaries)
+    groups = [_with_question(params, group) for group in groups] + list(_reports(params, trained))
+    missing = [run.name for run in declared if run.graph == "paper" and run not in there]
+    return Project(trained, measured, groups, missing)
+
+
+def read_run(run: Run, experiment: str | None = None) -> Record:
+    """What the files of a trained run say, evaluated or not. experiment: as in `of_run`."""
+    its = RunFiles(run.graph, run.name)
+    training, evaluation = run.stages
+    history = read_json(its.history, made_by=training, keys=HISTORY)
+    timings = read_json(its.timings, made_by=training, keys=TIMINGS)
+    metrics = read_json(its.metrics, made_by=evaluation) if its.metrics.is_file() else {}
+    in_git = {path.name: path for path in (its.history, its.timings, its.metrics, its.evaluation) if path.is_file()}
+    files = in_git | _models(its, history)
+    record = of_run(run, history, timings, experiment=experiment)
+    return replace(record, metrics=numbers(metrics), files=files, figures=functools.partial(drawn, run))
+
+
+def drawn(run: Run, name: str) -> dict[str, bytes]:
+    """The run's own figures that follow from its file `name`, as PNG by file name."""
+    its, (training, evaluation) = RunFiles(run.graph, run.name), run.stages
+    if name == its.history.name:
+        curves = figures.loss_curves(read_json(its.history, made_by=training)["epochs"], title=run.name)
+        return {"loss_curves.png": figures.png_bytes(curves)}
+    if name == SAMPLES:
+        shown = sample_figures(run.name, read_npz(its.samples, made_by=evaluation))
+        return {title: figures.png_bytes(figure) for title, figure in shown.items()}
+    return {}
+
+
+def sample_figures(run: str, samples: Mapping[str, np.ndarray]) -> dict[str, Figure]:
+    """What a samples.npz shows; the latent scatter wants the labels of the images that were encoded."""
+    shown = {
+        "digits.png": figures.digits(samples["originals"], samples["reconstructions"], samples["generated"], title=run)
+    }
+    labels = read_npy(TEST_LABELS, made_by="preprocess") if TEST_LABELS.is_file() else ()
+    if len(labels) == len(samples["z_mean"]):
+        shown["latent_scatter.png"] = figures.latent_scatter(samples["z_mean"], labels, title=run)
+    if "plane" in samples:
+        shown["latent_plane.png"] = figures.latent_plane(samples["plane"], title=run)
+        shown["latent_map.png"] = figures.latent_map(samples, title=run)
+    return shown
+
+
+def _is_trained(run: Run) -> bool:
+    its = RunFiles(run.graph, run.name)
+    return its.history.is_file() and its.timings.is_file()
+
+
+def _models(its: RunFiles, history: Content) -> dict[str, Path]:
+    """The files that git does not have, by artifact name: none where they are another training's."""
+    weights, recorded = dict(zip(WEIGHTS, (its.encoder, its.decoder), strict=True)), history.get("weights_sha256")
+    if isinstance(recorded, Mapping):
+        found = {path: recorded.get(path.name.partition(".")[0]) for path in weights.values() if path.is_file()}
+        if any(sha256(path) != digest for path, digest in found.items()):
+            return {}
+    return {name: path for name, path in (weights | {SAMPLES: its.samples}).items() if path.is_file()}
+
+
+def _comparisons(params: Params) -> dict[str, Comparison]:
+    """By group: what the file of each study says of each variant."""
+    found = {}
+    for name, study in params.studies.items():
+        path = comparisons_folder("beyond" if study.beyond else "paper") / f"{name}.json"
+        if path.is_file():
+            for variant, content in read_json(path, made_by="compare").items():
+                found[f"{name}/{variant}"] = Comparison(content, {path.name: path})
+    return found
+
+
+def _benchmarks() -> tuple[list[Record], dict[str, Comparison]]:
+    """The runs of the recorded benchmarks; and, by group, what each benchmark says of its runs."""
+    recorded, records = read_benchmarks(BENCHMARKS), []
+    for name, content in recorded.items():
+        for run, (history, timings) in zip(content["runs"], repetitions(name, content), strict=True):
+            measured = {key: run[key] for key in MEASURED}
+            records.append(of_repetition(f"benchmark/{name}", run["seed"], history, timings, measured))
+    files = {name: {f"{name}.json": BENCHMARKS / f"{name}.json"} for name in recorded}
+    return records, {f"benchmark/{name}": Comparison(each["summary"], files[name]) for name, each in recorded.items()}
+
+
+def _with_question(params: Params, group: Record) -> Record:
+    study = params.studies.get(group.tags["study"])
+    if study is None:
+        return replace(group, note="A benchmark of one machine, recorded by `make bench`.\n")
+    command = "make beyond" if study.beyond else "make repro"
+    return replace(group, note=f"{study.question} The command that makes it again:\n\n    {command}\n")
+
+
+def _reports(params: Params, trained: Sequence[Record]) -> Iterator[Record]:
+    """A group without runs for each graph: the figures and tables of its report, and the paper's classifier.
+
+    Its times are those of the runs, which the same files give again.
+    """
+    for graph in GRAPHS:
+        files, metrics = _report_files(graph), {}
+        its = [record for record in trained if record.tags["graph"] == graph]
+        if graph == "paper" and CLASSIFIER_METRICS.is_file():
+            files[CLASSIFIER_METRICS.name] = CLASSIFIER_METRICS
+            metrics = numbers({"classifier": read_json(CLASSIFIER_METRICS, made_by="classifier")})
+        if files and its:
+            settings = {f"classifier.{name}": value for name, value in asdict(params.classifier).items()}
+            yield Record(
+                name=f"report/{graph}",
+                identity={"group": f"report/{graph}", "params_sha256": sha256_of(settings)},
+                tags={"graph": graph},
+                params={name: str(value) for name, value in settings.items()},
+                started=min(record.started for record in its),
+                finished=max(record.finished or 0 for record in its),
+                note=f"The figures and tables of the report of the {graph} graph.\n",
+                metrics=metrics,
+                files=files,
+            )
+
+
+def _report_files(graph: Graph) -> dict[str, Path]:
+    paths = [*sorted(figures_folder(graph).glob("*.png")), *sorted(tables_folder(graph).glob("*.csv"))]
+    return {path.name: path for path in paths}

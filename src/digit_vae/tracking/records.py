@@ -1,0 +1,207 @@
+"""What the files say of a run, in the shape in which MLflow keeps it. Nothing here knows MLflow.
+
+A record is one attempt at a run: its name, the hash of its inputs and the time it started. The parent of a run is a
+record, too: the group of all runs of a variant in a study that have the same params but for the seed. Metrics are named
+by the file that they are in, so that MLflow's pages group them: `train/`, `health/` and `seconds/` have a point an epoch,
+`validation/`, `test/`, `likelihood/`, `latent/` and `quality/` are the sections of metrics.json.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from digit_vae.base.files import sha256_of
+from digit_vae.base.paths import GRAPH_FILES, PARAMS
+from digit_vae.config.runs import Run
+from digit_vae.config.schema import FULL
+from digit_vae.speed.records import machine_name
+
+Content = Mapping[str, Any]  # of a JSON file
+Figures = Callable[[str], Mapping[str, bytes]]
+
+WEIGHTS = ("encoder.weights.h5", "decoder.weights.h5")
+SAMPLES = "samples.npz"
+NOT_IN_GIT = frozenset((*WEIGHTS, SAMPLES))  # artifacts that may be there where the files are not at hand
+
+
+class Point(NamedTuple):
+    """One value of a metric. time: milliseconds since 1970."""
+
+    name: str
+    epoch: int
+    value: float
+    time: int
+
+
+class Dataset(NamedTuple):
+    """Data that a run used, for "training" or "validation"."""
+
+    name: str
+    sha256: str
+    use: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """One run, or a group of runs, which has no parent itself; while a run trains, all of it as far as it got.
+
+    identity: the tags that tell it from every other. started, finished: milliseconds since 1970. files: those that become
+    artifacts, by artifact name. figures: PNG files drawn from one of these, by file name; None where there are none.
+    """
+
+    name: str
+    identity: Mapping[str, str]
+    tags: Mapping[str, str]
+    params: Mapping[str, str]
+    started: int
+    finished: int | None = None
+    note: str = ""
+    datasets: tuple[Dataset, ...] = ()
+    points: tuple[Point, ...] = ()
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    files: Mapping[str, Path] = field(default_factory=dict)
+    figures: Figures | None = None
+    parent: "Record | None" = None
+
+
+class Comparison(NamedTuple):
+    """What is known of several runs together, and the files that say so, by artifact name."""
+
+    content: Content
+    files: Mapping[str, Path]
+
+
+def of_run(run: Run, history: Content, timings: Content, *, experiment: str | None = None) -> Record:
+    """What history.json and timings.json say, or as much of them as there is while the run trains.
+
+    experiment: the experiment of DVC in which it was trained; its runs stand beside the project's own and replace none.
+    """
+    address = f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
+    shared = {"variant": run.variant, "study": run.study, "graph": run.graph}
+    group = _group(f"{run.study}/{run.variant}", history, timings, shared | _made_by(f"{PARAMS}:studies.{run.study}"))
+    tags = shared | {"split": run.split, "seed": str(run.seed)} | _made_by(address)
+    note = f"Variant `{run.variant}`, split `{run.split}`, seed {run.seed}, of the study `{run.study}`."
+    note = f"{note} The command that makes it again:\n\n    dvc repro {address}\n"
+    record = _attempt(run.name, history, timings, tags, group, note)
+    return _of_experiment(record, experiment) if experiment else record
+
+
+def of_repetition(group: str, number: int, history: Content, timings: Content, measured: Mapping[str, float]) -> Record:
+    """One run of a recorded benchmark: see digit_vae.speed.records.repetitions. measured: what else it says of the run."""
+    shared = {"variant": history["variant"], "study": "benchmark"} | _made_by("make bench")
+    parent = _group(group, history, timings, shared)
+    tags = shared | {"split": history["split"], "seed": str(number)}
+    record = _attempt(history["run"], history, timings, tags, parent, "One repetition of `make bench`.\n")
+    return replace(record, metrics=numbers({"speed": measured}))
+
+
+def with_comparisons(records: Sequence[Record], comparisons: Mapping[str, Comparison]) -> list[Record]:
+    """The groups of the runs, each with what is known of its runs together.
+
+    comparisons: by name of the group. Where the runs of one name differ in their params, none of them is compared.
+    """
+    families: dict[str, list[Record]] = {}
+    for record in records:
+        if record.parent:
+            families.setdefault(sha256_of(record.parent.identity), []).append(record)
+    names = [children[0].parent.name for children in families.values() if children[0].parent]
+    groups = []
+    for children in families.values():
+        group = replace(children[0].parent, finished=max(child.finished or 0 for child in children))
+        if names.count(group.name) == 1 and group.name in comparisons:
+            content, files = comparisons[group.name]
+            group = replace(group, metrics=numbers(content), files=files)
+        groups.append(group)
+    return groups
+
+
+def epoch_points(losses: Content, timing: Content) -> tuple[Point, ...]:
+    """The losses, health and seconds of one finished epoch, as history.json and timings.json have them."""
+    values = {f"train/{name}": value for name, value in losses.items() if name not in ("epoch", "health")}
+    values |= {f"health/{name}": value for name, value in numbers(losses.get("health", {})).items()}
+    clocks = {name.removesuffix("_seconds"): value for name, value in timing.items() if name.endswith("_seconds")}
+    values |= {f"seconds/{name}": value for name, value in clocks.items()}
+    time = milliseconds(timing["finished_at"])
+    return tuple(Point(name, losses["epoch"], value, time) for name, value in values.items())
+
+
+def numbers(content: Content) -> dict[str, float]:
+    """The numbers of nested mappings: {"test": {"elbo": -150.2}} -> {"test/elbo": -150.2}"""
+    return dict(_numbers(content, ""))
+
+
+def milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _attempt(
+    name: str, history: Content, timings: Content, tags: Mapping[str, str], group: Record, note: str
+) -> Record:
+    epochs = zip(history["epochs"], timings["epochs"], strict=True)
+    attempt = {"inputs_sha256": timings["inputs_sha256"], "started_at": str(timings["started_at"])}
+    return Record(
+        name=name,
+        identity={"run": name} | attempt,
+        tags=dict(tags) | _machine_tags(timings),
+        params=_texts(history["params"]),
+        started=group.started,
+        finished=milliseconds(timings["finished_at"]) if "finished_at" in timings else None,
+        note=note,
+        datasets=tuple(_datasets(history)),
+        points=tuple(point for losses, timing in epochs for point in epoch_points(losses, timing)),
+        parent=group,
+    )
+
+
+def _group(name: str, history: Content, timings: Content, tags: Mapping[str, str]) -> Record:
+    shared = {key: value for key, value in history["params"].items() if key != "seed"}
+    identity = {"group": name, "params_sha256": sha256_of(shared)}
+    started = milliseconds(timings["started_at"])
+    return Record(name=name, identity=identity, tags=tags, params=_texts(shared), started=started, finished=started)
+
+
+def _texts(params: Content) -> dict[str, str]:
+    return {key: str(value) for key, value in params.items()}
+
+
+def _made_by(name: str) -> dict[str, str]:
+    """What MLflow's pages show as the source of a run."""
+    return {"mlflow.source.name": name, "mlflow.source.type": "LOCAL"}
+
+
+def _of_experiment(record: Record, experiment: str) -> Record:
+    """The same under the experiment's name, so that it is another run in another group."""
+    key = "run" if record.parent else "group"
+    return replace(
+        record,
+        name=f"{experiment}/{record.name}",
+        identity=dict(record.identity) | {key: f"{experiment}/{record.identity[key]}"},
+        tags=dict(record.tags) | {"experiment": experiment},
+        parent=record.parent and _of_experiment(record.parent, experiment),
+    )
+
+
+def _machine_tags(timings: Content) -> dict[str, str]:
+    """What made the run, for filters and colours."""
+    machine = timings["machine"]
+    tags = {name: str(machine[name] or "none") for name in ("cpu", "gpu", "device", "precision")}
+    tags["machine"] = machine_name(machine)
+    if commit := timings["git_commit"]:
+        tags |= {"commit": commit, "mlflow.source.git.commit": commit.removesuffix("-dirty")}
+    return tags
+
+
+def _datasets(history: Content) -> Iterator[Dataset]:
+    digests = history["data"]
+    yield Dataset("train_images", digests["train_images"], "training")
+    validation = "test_images" if history["split"] == FULL else history["split"]
+    yield Dataset(validation, digests["validation"], "validation")
+
+
+def _numbers(content: Content, prefix: str) -> Iterable[tuple[str, float]]:
+    for name, value in content.items():
+        if isinstance(value, Mapping):
+            yield from _numbers(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float):
+            yield prefix + name, value

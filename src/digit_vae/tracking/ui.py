@@ -1,0 +1,61 @@
+"""`digit-vae ui`: MLflow's pages on 127.0.0.1 over the project's store, with all that the files say.
+
+The server runs in this process, without helpers: when it ends, or is killed with whoever started it, nothing is left.
+"""
+
+import argparse
+import errno
+import os
+import socket
+from collections.abc import Sequence
+
+import uvicorn
+from mlflow.server.constants import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR
+
+from digit_vae.base.errors import UserError, masked
+from digit_vae.base.orphans import die_with_parent
+from digit_vae.tracking.store import ARTIFACTS, Store, project_root
+from digit_vae.tracking.track import track
+
+HOST = "127.0.0.1"
+APPLICATION = "mlflow.server.fastapi_app:app"  # what `mlflow server` runs
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Serves MLflow's pages on 127.0.0.1 until it is interrupted."""
+    parser = argparse.ArgumentParser(prog="digit-vae ui", description=main.__doc__)
+    parser.add_argument("--port", default="5000", help="where the pages are (default: 5000)")
+    port = parser.parse_args(argv).port
+    die_with_parent()
+    uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+    if uri.startswith("http"):
+        print(f"the pages are those of the tracking server: {masked(uri)}")
+        return
+    with listening(port) as connection:  # ahead of all that takes time
+        track()
+        serve(connection, Store(project_root()).uri)
+
+
+def listening(port: str) -> socket.socket:
+    """A socket that is bound to the port. Raises: UserError when that is none, or is taken."""
+    if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
+        raise UserError(f"PORT: expected a number from 1 to 65535; received {port!r}")
+    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        connection.bind((HOST, int(port)))
+        connection.listen()
+    except OSError as error:
+        connection.close()
+        reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
+        raise UserError(f"port {port} of {HOST} {reason}: choose another one, such as `make ui PORT=5001`") from error
+    return connection
+
+
+def serve(connection: socket.socket, uri: str) -> None:
+    """Runs MLflow's server over the store at `uri` until SIGINT or SIGTERM. It reads its settings when imported."""
+    os.environ[BACKEND_STORE_URI_ENV_VAR] = uri
+    os.environ[ARTIFACT_ROOT_ENV_VAR] = str(project_root().resolve() / ARTIFACTS)
+    host, port = connection.getsockname()
+    print(f"MLflow's pages are at http://{host}:{port} (Ctrl-C ends them)", flush=True)
+    uvicorn.Server(uvicorn.Config(APPLICATION, log_level="warning")).run(sockets=[connection])
