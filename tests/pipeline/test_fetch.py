@@ -19,17 +19,17 @@ def small_files(monkeypatch):
 
 @pytest.fixture
 def only_folder(project):
-    """A local folder is the only source."""
+    """A local folder is the only source; it is not there yet."""
     write_params(project, fetch={"folder": str(project / "mine"), "mirrors": [], "npm_package": None})
+    return project / "mine"
 
 
 @pytest.fixture
-@pytest.mark.usefixtures("only_folder")
-def my_folder(project):
+def my_folder(only_folder):
     """The local folder has the files."""
-    (project / "mine").mkdir()
+    only_folder.mkdir()
     for name, content in CONTENTS.items():
-        (project / "mine" / name).write_bytes(content)
+        (only_folder / name).write_bytes(content)
 
 
 @pytest.mark.usefixtures("small_files", "my_folder")
