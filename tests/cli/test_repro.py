@@ -92,7 +92,7 @@ def test_a_driver_dies_with_its_parent_unless_it_was_asked_not_to(around, inside
         check=True,
     )
     assert done.stdout == f"{outlives}\n"
-    
+
 
 @pytest.mark.parametrize("outlives", [True, False])
 def test_only_a_driver_that_is_to_outlive_its_parent_does_so(asked, monkeypatch, outlives):

@@ -33,7 +33,7 @@ BEYOND = "beta_2-full-0"
 NAMING = {"report": {"second_run": "baseline-full-1"}, "publish": {"beyond": [BEYOND]}}
 # In place of the stages that fetch and prepare the images, and of those that make the report.
 PREPROCESS = {
-    "cmd": "mkdir -p data && cp -r given data/processed",
+    "cmd": f"mkdir -p {PROCESSED} && cp -r given/. {PROCESSED}",
     "deps": ["given"],
     "params": ["preprocess", "studies"],
     "outs": [f"{PROCESSED}/{name}_{kind}.npy" for name in ("train", "test") for kind in ("images", "labels")]
@@ -51,8 +51,9 @@ def write_project(folder: Path, digits, **sections) -> Params:
     """The project's code, the part of its graphs that trains and evaluates the runs of STUDIES, and few images."""
     for name in ("src", "pipeline"):
         shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__"))
+    more = STUDIES | {"paper": STUDIES["paper"] | {"seeds": [0, 1, 2]}}
+    write_processed(folder, digits, write_params(folder, studies=more))
     params = write_params(folder, **sections)
-    write_processed(folder, digits, params)
     (folder / PROCESSED).rename(folder / "given")
     (folder / "data").rmdir()
     for graph, path in GRAPH_FILES.items():
@@ -74,7 +75,7 @@ def is_kept(stage: str) -> bool:
 
 def write_params(folder: Path, **sections) -> Params:
     small = {"train": {"epochs": EPOCHS}, "classifier": {"epochs": 1, "minimum_accuracy": 0.0}, "studies": STUDIES}
-    return write_small_params(folder, **NAMING, **(small | sections))
+    return write_small_params(folder, **(NAMING | small | sections))
 
 
 def start(folder: Path, module: Sequence[str], **options) -> subprocess.Popen:

@@ -49,7 +49,7 @@ TRAIN = """
     params: [evaluate]
     outs:
       - models/${{item.run}}/samples.npz
-      - models/${{item.run}}/digits.npz
+      - reports/{graph}/runs/${{item.run}}/digits.npz: {{cache: false}}
       - reports/{graph}/runs/${{item.run}}/metrics.json: {{cache: false}}
       - reports/{graph}/runs/${{item.run}}/evaluation.json: {{cache: false}}
 """
@@ -100,7 +100,9 @@ def params(graph, small_params):
 def files_of(job, text="of the first"):
     """What a task would return."""
     its = RunFiles(job.run.graph, job.run.name)
-    names = ("encoder", "decoder", "history", "timings") if job.trains else ("samples", "digits", "metrics", "evaluation")
+    names = (
+        ("encoder", "decoder", "history", "timings") if job.trains else ("samples", "digits", "metrics", "evaluation")
+    )
     return {getattr(its, name): f'{{"{name}": "{text}"}}'.encode() for name in names}
 
 
