@@ -50,11 +50,10 @@ def write_report(params: Params, graph: Graph) -> None:
 
 
 def _of_paper(results: Results, compared: Mapping[str, Compared]) -> dict[str, Page]:
-    questions = {name: each.question for name, each in results.params.studies.items()}
     return {
         "paper": chapter_paper.page(results),
         "speed": chapter_speed.page(results),
-        "ablation": chapter_folds.page(compared.values(), questions),
+        "ablation": chapter_folds.page(list(compared.values())),
     }
 
 
