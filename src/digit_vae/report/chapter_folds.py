@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from digit_vae.analysis.comparison import Pair
+from digit_vae.analysis.fold_comparison import Pair
 from digit_vae.analysis.results import Json, at
 from digit_vae.report import figures
 from digit_vae.report.pages import Page

@@ -139,7 +139,7 @@ def _tested(test: Tested) -> tuple[Difference, Probability]:
 
 
 def agreement(measured: Mapping[str, Measured]) -> dict[str, list[str]]:
-    """The titles of the numbers by where there is a difference: "both", "seeds", "folds", "neither". p: not adjusted."""
+    """The titles of the numbers by where they differ: "both", "seeds", "folds", "neither". p is not adjusted."""
     found: dict[str, list[str]] = {"both": [], "seeds": [], "folds": [], "neither": []}
     names = {(True, True): "both", (True, False): "seeds", (False, True): "folds", (False, False): "neither"}
     for title, each in measured.items():

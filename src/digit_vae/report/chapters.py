@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from digit_vae.analysis.comparison import fold_studies
+from digit_vae.analysis.fold_comparison import fold_studies
 from digit_vae.analysis.results import Results, read_results
 from digit_vae.base.files import write_folder, write_text
 from digit_vae.base.paths import REPORTS, figures, tables

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from digit_vae.analysis.comparison import fold_studies
+from digit_vae.analysis.fold_comparison import fold_studies
 from digit_vae.analysis.results import FEWEST_SEEDS, Json, Results, read_results
 from digit_vae.analysis.statistics import Spread, placed, spread
 from digit_vae.base.errors import UserError

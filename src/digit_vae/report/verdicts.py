@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from digit_vae.analysis.comparison import FoldStudy, Pair
+from digit_vae.analysis.fold_comparison import FoldStudy, Pair
 from digit_vae.analysis.results import Json, RunResult, addressed, at
 from digit_vae.analysis.statistics import LEVEL, Difference
 from digit_vae.base.errors import UserError
