@@ -106,3 +106,8 @@ def figures(graph: str) -> Path:
 
 def tables(graph: str) -> Path:
     return REPORTS / graph / "tables"
+
+
+def pictures(graph: str) -> Path:
+    """The figures that are drawn from arrays of trained runs; those in `figures` are drawn from files in git."""
+    return REPORTS / graph / "pictures"
