@@ -74,7 +74,7 @@ def test_weights_of_another_run_are_refused(files, part, fresh_clone):
 def test_a_history_that_says_nothing_of_these_files_is_refused(files):
     content = read_json(files.history, made_by="train") | {"weights_sha256": "a" * 64}
     write_json(files.history, content)
-    with pytest.raises(UserError, match="history.json is damaged"):
+    with pytest.raises(UserError, match=r"history\.json is damaged"):
         find_trained("baseline-full-0")
 
 

@@ -40,7 +40,8 @@ def test_a_loss_stands_beside_those_of_the_test_images():
     assert "no digit" in above.note
 
 
-def test_without_test_images_nothing_is_said_of_them(run, vae, project):
+@pytest.mark.usefixtures("project")
+def test_without_test_images_nothing_is_said_of_them(run, vae):
     assert typical_losses(run, vae) is None
     (only,) = compared(np.array([100.0]), None)
     assert only.is_digit
