@@ -25,7 +25,8 @@ def test_hashes_leave_out_what_the_machine_decides(tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "module"), [((), "digit_vae"), (("--serial",), "dvc")])
-def test_one_hash_stands_for_all_outputs(project, monkeypatch, capsys, arguments, module):
+@pytest.mark.usefixtures("project")
+def test_one_hash_stands_for_all_outputs(monkeypatch, capsys, arguments, module):
     started = []
 
     def reproduce(folder, command):
