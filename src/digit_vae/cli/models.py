@@ -24,7 +24,7 @@ LARGEST_SEED = 2**31 - 1
 
 
 def model_parser(command: str, *, does: str, examples: str, output: str) -> argparse.ArgumentParser:
-    """A parser with what every command takes: the run, and where to write. It ends quietly in `digit-vae ... | head`."""
+    """A parser with what each command takes: a run, and where to write. All end quietly in `digit-vae ... | head`."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     parser = argparse.ArgumentParser(
         prog=f"digit-vae {command}",
@@ -79,7 +79,7 @@ def chosen_images(parsed: argparse.Namespace) -> tuple[Sequence[object], Images]
     return parsed.image, np.stack([picture.image for picture in prepared])
 
 
-def load_model(run: TrainedRun) -> "VAE":
+def trained_vae(run: TrainedRun) -> "VAE":
     """The run's model on the CPU."""
     from digit_vae.evaluation.elbo import load_vae
     from digit_vae.model.device import select_device

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from digit_vae.cli.models import add_images, chosen_images, load_model, model_parser, write
+from digit_vae.cli.models import add_images, chosen_images, model_parser, trained_vae, write
 from digit_vae.serving.pictures import over, sheet
 from digit_vae.serving.trained import find_trained
 
@@ -19,7 +19,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     run = find_trained(parsed.run)
     _, images = chosen_images(parsed)
-    vae = load_model(run)
+    vae = trained_vae(run)
     from digit_vae.evaluation.elbo import reconstruct
 
     pairs = over(images[..., 0], reconstruct(vae, images))
