@@ -11,8 +11,9 @@ from digit_vae.verification import smoke
 ROOT = Path(__file__).parents[2]
 KEPT = (
     *("data/processed/splits/full-0.npy", "models/a-full-0/decoder.weights.h5", "reports/classifier.json"),
+    "reports/paper/runs/a-full-0/digits.npz",
     *("reports/paper/runs/a-full-0/history.json", "reports/paper/runs/a-full-0/metrics.json"),
-    *("reports/paper/comparisons/ablation.json", "reports/paper/figures/a.png"),
+    *("reports/paper/comparisons/ablation.json", "reports/paper/figures/a.png", "reports/paper/pictures/a.png"),
 )
 OF_THE_MACHINE = ("timings.json", "evaluation.json")
 
