@@ -41,8 +41,9 @@ LogLikelihood = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class Integral(NamedTuple):
     """log p(x) of N images, and its error, in nats, (N,) float64.
 
-    error: by how much each was changed by one of the last two doublings of the points, the larger of both: together
-    they halve the spacing in every direction, while a single one may leave a ridge as poorly resolved as it was.
+    error: the sum over the tiles of the changes of their shares of p(x) by one of the last two doublings of a tile's
+    points, the larger of both: together they halve the spacing in every direction, while a single one may leave a ridge
+    as poorly resolved as it was.
     """
 
     log_likelihood: np.ndarray
@@ -109,35 +110,46 @@ def integrate(
 ) -> Integral:
     """log p(x) of `count` images by the trapezoidal rule over the disc |z| <= radius of the latent plane.
 
-    The points are doubled until log p(x) changes by no more than `tolerance` in the mean over the images, at most
-    `refinements` times. They are shared by the images; each image is asked only at the points of those tiles that can
-    hold a share of its integral. On smooth functions that vanish at the edges the rule converges exponentially
-    (Trefethen and Weideman 2014).
+    In each tile of the disc the points are doubled twice, and then, at most `refinements` times in all, in those tiles
+    whose errors are too large, until all errors together are at most `tolerance` in the mean over the images. Images
+    share the points; each is asked only at those of the tiles that can hold a share of its integral. On smooth functions
+    that vanish at the edges the rule converges exponentially (Trefethen and Weideman 2014).
     """
-    corners = _tiles(radius)
+    corners, log_area = _tiles(radius), 2 * math.log(TILE)
     log_means = np.full((len(corners), count), -np.inf)
-    ceilings = np.full_like(log_means, -np.inf)
-    live = np.ones(log_means.shape, dtype=bool)
-    log_p, change = np.full(count, -np.inf), np.full(count, np.inf)
-    points = 0
-    for offsets in islice(_offsets(), refinements + 1):
+    ceilings, live = np.full_like(log_means, -np.inf), np.ones(log_means.shape, dtype=bool)
+    shares, changes, errors = np.zeros_like(log_means), np.ones_like(log_means), np.ones_like(log_means)
+    tiles, points = np.arange(len(corners)), 0
+    for doublings, offsets in enumerate(islice(_offsets(), refinements + 1)):
         points += len(offsets)
-        for tile in np.flatnonzero(live.any(axis=1)):
+        for tile in tiles:
             images, z = np.flatnonzero(live[tile]), (corners[tile] + offsets) @ ROTATION
             log_joint = log_likelihood(images, z)
             log_joint += (-0.5 * (z**2).sum(axis=1) - math.log(2 * math.pi)).astype(log_joint.dtype)
             highest, log_mean = log_joint.max(axis=1), _log_mean_exp(log_joint)
-            first = points == len(offsets)
-            log_means[tile, images] = log_mean if first else _log_mean(log_means[tile, images], log_mean)
+            log_means[tile, images] = _log_mean(log_means[tile, images], log_mean) if doublings else log_mean
             # Between two points the density may be higher than at both, by the slope that the tile has shown.
             ceilings[tile, images] = highest + 2 * (highest - log_joint.min(axis=1)) / points**0.5
-        before, log_p = log_p, np.logaddexp.reduce(log_means, axis=0) + 2 * math.log(TILE)
-        last, change = change, np.abs(log_p - before)
-        error = np.maximum(last, change)
-        live &= ceilings + 2 * math.log(TILE) > log_p + NEGLIGIBLE
-        if error.mean() <= tolerance:
+        log_p = np.logaddexp.reduce(log_means, axis=0) + log_area
+        before, shares[tiles] = shares[tiles], np.exp(log_means[tiles] + log_area - log_p)
+        last, changes[tiles] = changes[tiles], np.abs(shares[tiles] - before)
+        errors[tiles] = np.maximum(last, changes[tiles])
+        live &= ceilings + log_area > log_p + NEGLIGIBLE
+        errors = np.where(live, errors, shares)
+        tiles = np.flatnonzero(live.any(axis=1)) if doublings < 2 else _to_refine(errors.mean(axis=1), tolerance)
+        if not tiles.size:
             break
-    return Integral(log_p, error)
+    return Integral(log_p, errors.sum(axis=0))
+
+
+def _to_refine(errors: np.ndarray, tolerance: float) -> np.ndarray:
+    """The tiles to refine, given the mean error of each (T,): none where their sum is within the tolerance, else all
+    but the best ones, whose errors together are within half of it.
+    """
+    if errors.sum() <= tolerance:
+        return np.empty(0, np.int64)
+    ascending = np.argsort(errors, kind="stable")
+    return np.sort(ascending[np.cumsum(errors[ascending]) > tolerance / 2])
 
 
 def importance_bound(log_weights: np.ndarray, k: int) -> np.ndarray:
