@@ -13,7 +13,7 @@ import numpy.typing as npt
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_bytes
 from digit_vae.data.arrays import read_listed
-from digit_vae.serving.pictures import read_digit
+from digit_vae.serving.pictures import read_digit, shown
 from digit_vae.serving.trained import TrainedRun
 
 if TYPE_CHECKING:  # at run time TensorFlow waits until a model is needed: help and mistakes answer at once
@@ -74,9 +74,10 @@ def chosen_images(parsed: argparse.Namespace) -> tuple[Sequence[object], Images]
     if not parsed.image:
         return chosen_test_images(parsed.test)
     prepared = [read_digit(path, as_is=parsed.as_is) for path in parsed.image]
-    for path, picture in zip(parsed.image, prepared, strict=True):
-        print(f"{path}: {', '.join(picture.done)}", file=sys.stderr)
-    return parsed.image, np.stack([picture.image for picture in prepared])
+    names = [shown(path) for path in parsed.image]
+    for name, picture in zip(names, prepared, strict=True):
+        print(f"{name}: {', '.join(picture.done)}", file=sys.stderr)
+    return names, np.stack([picture.image for picture in prepared])
 
 
 def trained_vae(run: TrainedRun) -> "VAE":

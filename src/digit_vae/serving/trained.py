@@ -57,6 +57,6 @@ def _read(files: RunFiles, made_by: str) -> TrainedRun:
     recorded = history["weights_sha256"]
     for part, path in (("encoder", trained.encoder), ("decoder", trained.decoder)):
         digest = sha256(existing(path, made_by=made_by))
-        if isinstance(recorded, dict) and recorded.get(part) != digest:  # results of old name one file, now gone
+        if isinstance(recorded, dict) and recorded.get(part) != digest:  # older results have one hash of both
             raise damaged(path, made_by, "its SHA-256 is not the one in history.json")
     return trained
