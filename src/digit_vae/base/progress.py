@@ -31,7 +31,7 @@ def show(line: str, *, done: float, left_seconds: float) -> None:
     """Prints `line` with the time left; on a terminal above a bar of the share `done`, in a log behind the line."""
     left = f"left {clock(left_seconds)}"
     console = Console(highlight=False, markup=False, emoji=False)
-    if not console.is_terminal or console.is_dumb_terminal:
+    if not sys.stdout.isatty() or console.is_dumb_terminal:
         print(f"{line}  {left}", flush=True)
         return
     say(line)
