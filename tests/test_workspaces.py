@@ -194,7 +194,7 @@ def test_a_queued_experiment_trains_with_the_code_that_was_queued(edited, succee
 def write_raw(folder, digits, idx_bytes):
     """Few images as four IDX files, and their hashes in the folder's code in the place of MNIST's."""
     labels = load_digits().target[: len(digits)].astype(np.uint8)
-    module = folder / "src/digit_vae/data/sources.py"
+    module = folder / "src/digit_vae/data/mnist.py"
     code = module.read_text(encoding="utf-8")
     parts = {"train": slice(300), "t10k": slice(300, None)}
     for name, part in parts.items():

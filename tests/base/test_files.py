@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -19,9 +20,9 @@ def test_what_the_block_wrote_replaces_the_file_and_its_folder_is_made(tmp_path)
     with files.replacing(path) as temporary:
         assert temporary.parent == path.parent
         assert temporary.suffixes == path.suffixes or temporary.name.endswith(path.name)
-        temporary.write_text("whole")
+        temporary.write_bytes(b"whole")
         assert not path.exists()
-    assert path.read_text() == "whole"
+    assert path.read_bytes() == b"whole"
     assert path.stat().st_mode & 0o777 == 0o644
     assert list(path.parent.iterdir()) == [path]
 
@@ -29,22 +30,22 @@ def test_what_the_block_wrote_replaces_the_file_and_its_folder_is_made(tmp_path)
 @pytest.mark.parametrize("mistake", [RuntimeError, KeyboardInterrupt, UserError])
 def test_an_exception_leaves_the_old_file_and_nothing_beside_it(tmp_path, mistake):
     path = tmp_path / "file"
-    path.write_text("old")
+    path.write_bytes(b"old")
 
     def fail_half_way():
         with files.replacing(path) as temporary:
-            temporary.write_text("ne")
+            temporary.write_bytes(b"ne")
             raise mistake
 
     with pytest.raises(mistake):
         fail_half_way()
-    assert path.read_text() == "old"
+    assert path.read_bytes() == b"old"
     assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_full_disk_is_an_error_for_the_user_and_leaves_the_old_file(tmp_path):
     path = tmp_path / "file"
-    path.write_text("old")
+    path.write_bytes(b"old")
 
     def fill_the_disk():
         with files.replacing(path):
@@ -52,7 +53,7 @@ def test_a_full_disk_is_an_error_for_the_user_and_leaves_the_old_file(tmp_path):
 
     with pytest.raises(UserError, match="file could not be written: No space left on device"):
         fill_the_disk()
-    assert [each.read_text() for each in tmp_path.iterdir()] == ["old"]
+    assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"old"]
 
 
 def test_a_disk_that_fills_up_leaves_the_last_good_file(tmp_path, full_disk):
@@ -65,6 +66,7 @@ def test_a_disk_that_fills_up_leaves_the_last_good_file(tmp_path, full_disk):
     assert path.read_bytes() == bytes(2000)
 
 
+SRC = str(Path(files.__file__).parents[2])
 WRITE = """
 import os, sys
 from pathlib import Path
@@ -81,14 +83,16 @@ def test_a_read_only_folder_is_one_line_and_leaves_the_last_good_file():
         path = Path(name) / "file"
         path.write_bytes(b"good")
         path.parent.chmod(0o555)
-        done = subprocess.run([sys.executable, "-c", WRITE, path], capture_output=True, text=True, check=False)
+        command = [sys.executable, "-c", WRITE, path]
+        environment = os.environ | {"PYTHONPATH": SRC}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         path.parent.chmod(0o755)
         assert (done.returncode, done.stderr) == (1, f"error: {path} could not be written: Permission denied\n")
         assert {each.name: each.read_bytes() for each in path.parent.iterdir()} == {"file": b"good"}
 
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
-    (tmp_path / "file").write_text("in the way")
+    (tmp_path / "file").write_bytes(b"in the way")
     with pytest.raises(UserError, match="file/below could not be written"):
         files.write_text(tmp_path / "file" / "below", "x")
     (tmp_path / "folder").mkdir()
@@ -103,7 +107,7 @@ def test_the_same_content_gives_the_same_bytes(tmp_path):
         files.write_json(folder / "j", {"b": 1, "a": 0.1} if name == "a" else {"a": 0.1, "b": 1})
         files.write_npy(folder / "n.npy", np.arange(3))
         files.write_bytes(folder / "z.npz", files.npz_bytes({"x": np.arange(3), "y": np.ones(2)}))
-        files.write_csv(folder / "c", ["x", "y"], [[1, "a,b"], [0.1, None]])
+        files.write_bytes(folder / "c", files.csv_bytes(["x", "y"], [[1, "a,b"], [0.1, None]]))
     assert {path.name: path.read_bytes() for path in (tmp_path / "a").iterdir()} == {
         path.name: path.read_bytes() for path in (tmp_path / "b").iterdir()
     }
@@ -152,21 +156,6 @@ def test_a_missing_file_names_the_stage_that_makes_it(tmp_path, read):
         read(tmp_path / "file", made_by="train@baseline-full")
 
 
-def test_an_array_is_held_against_the_hash_that_is_listed_for_it(tmp_path):
-    path = tmp_path / "folds/0.npy"
-    files.write_npy(path, np.arange(8))
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    files.write_json(tmp_path / "manifest.json", {"sha256": {"folds/0.npy": digest}})
-    array, listed = files.read_listed_npy(tmp_path, "folds/0.npy", made_by="preprocess")
-    np.testing.assert_array_equal(array, np.arange(8))
-    assert listed == digest
-    files.write_npy(path, np.arange(8) + 1)  # a good file, but not that one
-    files.write_npy(tmp_path / "1.npy", np.arange(8))  # and one that nobody listed
-    for name in ("folds/0.npy", "1.npy"):
-        with pytest.raises(UserError, match=rf"{name} is damaged \(its SHA-256 .* `dvc repro preprocess`"):
-            files.read_listed_npy(tmp_path, name, made_by="preprocess")
-
-
 NPY = files.npy_bytes(np.arange(8.0))
 UNCLOSED = NPY.replace(b"(8,)", b"(8, ")
 
@@ -197,3 +186,20 @@ def test_hashes_are_those_of_the_bytes(tmp_path):
     assert files.sha256(tmp_path / "file") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
     canonical = (json.dumps({"a": 1, "b": [2]}, indent=2, sort_keys=True) + "\n").encode()
     assert files.sha256_of({"b": [2], "a": 1}) == hashlib.sha256(canonical).hexdigest()
+
+
+LOCALES = r"""
+from pathlib import Path
+from digit_vae.base import files
+size = "Gr\u00f6\u00dfe"
+files.write_text(Path("t"), size)
+files.write_bytes(Path("j"), f'{{"a": "{size}"}}'.encode())
+assert files.read_json(Path("j"), made_by="x") == {"a": size}
+"""
+
+
+@pytest.mark.parametrize("locale", ["C", "de_DE.ISO-8859-1"])
+def test_texts_are_utf_8_whatever_the_locale(tmp_path, locale):
+    environment = os.environ | {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": SRC}
+    subprocess.run([sys.executable, "-c", LOCALES], cwd=tmp_path, env=environment, check=True)
+    assert (tmp_path / "t").read_bytes() == "Größe".encode()

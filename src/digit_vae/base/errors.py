@@ -1,4 +1,4 @@
-"""The one exception for what a user can mend, and how a command ends when it meets it: without its secrets."""
+"""What a user can mend, and how a command ends when it meets it: one line, without passwords."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class UserError(Exception):
-    """A mistake or a missing thing that the user can mend: one sentence with what, where, expected and received."""
+    """Something that the user can mend: one sentence that says what, where, expected and received."""
 
 
 def exit_status(command: Callable[[], None]) -> int:
@@ -14,17 +14,23 @@ def exit_status(command: Callable[[], None]) -> int:
     try:
         command()
     except UserError as error:
-        print(f"error: {masked(str(error))}", file=sys.stderr)
+        _say(f"error: {masked(str(error))}")
         return 1
     except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+        _say("interrupted")
         return 130
     return 0
 
 
+def _say(line: str) -> None:
+    if sys.stdout.isatty():
+        print("\r\033[K", end="", flush=True)  # a progress bar may stand there
+    print(line, file=sys.stderr)
+
+
 def masked(text: str) -> str:
-    """`text` without the passwords and tokens of the addresses in it; what only may be one goes, too."""
-    text = re.sub(r"://([^\s/:@]*):(?:\S*|[^/\n]*)@", r"://\1:***@", text)  # a blank may be in one, before any slash
+    """`text` without the passwords and tokens of the addresses in it; where it is unclear, too much is left out."""
+    text = re.sub(r"://([^\s/:@]*):(?:\S*|[^/\n]*)@", r"://\1:***@", text)  # blanks may be in one, before any slash
     text = re.sub(r"://[^\s/:@]+@", "://***@", text)
     keys = "password|passwd|pwd|token|api_?key|secret"
     return re.sub(rf"((?:{keys})(?:=|%3D))[^&;\s]+", r"\1***", text, flags=re.IGNORECASE)

@@ -1,6 +1,7 @@
-"""Reading and writing of every file of the project.
+"""Reads and writes every file of the project.
 
-A file appears whole or not at all (written beside, fsynced, renamed), and the same content gives the same bytes.
+A file appears whole or not at all: it is written beside, synced to the disk and renamed. The same content gives the
+same bytes. Texts are UTF-8, whatever the locale.
 """
 
 import csv
@@ -15,12 +16,13 @@ import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from digit_vae.base.errors import UserError
 
-# What the readers of JSON, .npy and .npz raise for bytes that they cannot read.
+# What the readers of JSON, .npy and .npz raise for damaged bytes.
 _DAMAGE = (
     *(OSError, ValueError, TypeError, EOFError, RuntimeError, MemoryError, OverflowError),
     *(tokenize.TokenError, zipfile.BadZipFile, zlib.error),
@@ -29,9 +31,9 @@ _DAMAGE = (
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Yields a temporary path beside `path`, with its suffixes; what was written there replaces `path` at the end.
+    """Yields a temporary path beside `path`, with its suffixes; what the block writes there replaces `path` at the end.
 
-    The parent folder is made where it is missing. If the block raises, `path` keeps what it held.
+    A missing parent folder is made. If the block raises, `path` keeps what it held.
     Raises: UserError when the folder cannot be written or the disk is full.
     """
     temporary = None
@@ -54,7 +56,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """A rename outlives a loss of power once its folder is on the disk; not every file system can be asked for that."""
+    """Syncs a rename to the disk, so that it survives a loss of power; not every file system can do that."""
     opened = os.open(folder, os.O_RDONLY)
     with suppress(OSError):
         os.fsync(opened)
@@ -71,7 +73,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_bytes_if_any(path: Path) -> bytes | None:
-    """What `path` holds, None where there is no such file. Raises: UserError when it cannot be read."""
+    """What `path` holds; None when there is no such file. Raises: UserError when it cannot be read."""
     try:
         return path.read_bytes()
     except FileNotFoundError:
@@ -89,7 +91,7 @@ def remove(path: Path) -> None:
 
 
 def json_bytes(value: object) -> bytes:
-    """JSON with sorted keys and a final newline; NaN and infinities are refused, since JSON has none."""
+    """JSON with sorted keys and a final newline. Raises: ValueError for NaN and infinities, which JSON has not."""
     return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 
@@ -108,7 +110,7 @@ def write_npy(path: Path, array: np.ndarray) -> None:
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes `contents` (by file name) and removes whatever else `folder` held: nothing stale remains."""
+    """Writes `contents` (by file name) and deletes every other file in `folder`, so that nothing stale remains."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for stale in folder.iterdir():
@@ -121,9 +123,9 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """An uncompressed .npz; its zip entries carry no time, so the same arrays give the same bytes."""
+    """An uncompressed .npz; its zip entries have no time, so that the same arrays give the same bytes."""
     buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
+    np.savez(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
@@ -135,14 +137,10 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     return buffer.getvalue().encode()
 
 
-def write_csv(path: Path, header: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    write_bytes(path, csv_bytes(header, rows))
-
-
-def read_json(path: Path, *, made_by: str, keys: Sequence[str] = ()) -> dict:
-    """The JSON object in `path`, which has to have `keys`. Raises: UserError naming `made_by`, its stage."""
+def read_json(path: Path, *, made_by: str, keys: Sequence[str] = ()) -> dict[str, Any]:
+    """The JSON object in `path`, which has `keys`. Raises: UserError naming `made_by`, the stage that makes it."""
     try:
-        value = json.loads(existing(path, made_by=made_by).read_text())
+        value = json.loads(existing(path, made_by=made_by).read_text(encoding="utf-8"))
     except _DAMAGE as error:
         raise damaged(path, made_by, error) from error
     if not isinstance(value, dict):
@@ -153,27 +151,15 @@ def read_json(path: Path, *, made_by: str, keys: Sequence[str] = ()) -> dict:
 
 
 def read_npy(path: Path, *, made_by: str) -> np.ndarray:
-    """The array in `path`, memory-mapped and read-only. Raises: UserError naming `made_by`, the stage that makes it."""
+    """The array in `path`, memory-mapped and read-only. Raises: UserError naming `made_by`, its stage."""
     try:
         return np.lib.format.open_memmap(existing(path, made_by=made_by), mode="r")
     except _DAMAGE as error:
         raise damaged(path, made_by, error) from error
 
 
-def read_listed_npy(folder: Path, name: str, *, made_by: str) -> tuple[np.ndarray, str]:
-    """The array `name` in `folder`, whose manifest.json lists its SHA-256, and that.
-
-    Raises: UserError naming `made_by`, the stage that makes the folder; also when the hash is another one.
-    """
-    listed = read_json(folder / "manifest.json", made_by=made_by, keys=("sha256",))["sha256"]
-    digest = sha256(existing(folder / name, made_by=made_by))
-    if listed.get(name) != digest:
-        raise damaged(folder / name, made_by, "its SHA-256 is not the one in manifest.json")
-    return read_npy(folder / name, made_by=made_by), digest
-
-
 def read_npz(path: Path, *, made_by: str) -> dict[str, np.ndarray]:
-    """The arrays in `path` by name. Raises: UserError naming `made_by`, the stage that makes the file."""
+    """The arrays in `path` by name. Raises: UserError naming `made_by`, its stage."""
     try:
         with existing(path, made_by=made_by).open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
             return dict(arrays)
@@ -186,18 +172,18 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def sha256_of(value: Mapping) -> str:
+def sha256_of(value: Mapping[str, object]) -> str:
     """SHA-256 of the canonical JSON of `value`."""
     return hashlib.sha256(json_bytes(value)).hexdigest()
 
 
 def existing(path: Path, *, made_by: str) -> Path:
-    """`path`, if it is a file. Raises: UserError naming `made_by`, the stage that makes it."""
+    """`path`, which has to be a file. Raises: UserError naming `made_by`, its stage."""
     if not path.is_file():
         raise UserError(f"{path} is missing: `dvc repro {made_by}` makes it")
     return path
 
 
 def damaged(path: Path, made_by: str, reason: object) -> UserError:
-    """The error to raise for a file that `made_by`, the stage that makes it, has to make again."""
+    """The error for a file that its stage, `made_by`, has to make again."""
     return UserError(f"{path} is damaged ({reason}): delete it and run `dvc repro {made_by}` to make it again")

@@ -1,16 +1,20 @@
-"""How long work shows itself: one line an epoch in a log, a bar that is redrawn in place on a terminal."""
+"""How long work shows itself: a line for each finished epoch; on a terminal, a bar with the time left below them."""
 
-import shutil
 import sys
+from collections.abc import Mapping
 from typing import Any
 
-BAR = 20
+from rich.console import Console
+from rich.progress_bar import ProgressBar
+
+BAR = 30  # columns
+CLEAR_LINE = "\r\033[K"
 
 
-def epoch_line(run: str, history: dict, timing: dict, epochs: int) -> str:
+def epoch_line(run: str, history: Mapping[str, Any], timing: Mapping[str, Any], epochs: int) -> str:
     """One finished epoch in words; losses in nats per image."""
     return (
-        f"{run:<16} epoch {history['epoch']:>{len(str(epochs))}}/{epochs}  loss {history['loss']:.2f}"
+        f"{run:<20} epoch {history['epoch']:>{len(str(epochs))}}/{epochs}  loss {history['loss']:.2f}"
         f"  reconstruction {history['reconstruction_loss']:.2f}  KL {history['kl_loss']:.2f}"
         f"  validation {history['val_loss']:.2f}  {timing['train_seconds']:.1f} s"
     )
@@ -24,18 +28,25 @@ def clock(seconds: float) -> str:
 
 
 def show(line: str, *, done: float, left_seconds: float) -> None:
-    """Prints `line` with the time left; on a terminal, behind a bar of the share `done`, in place of the last one."""
+    """Prints `line` with the time left; on a terminal above a bar of the share `done`, in a log behind the line."""
     left = f"left {clock(left_seconds)}"
-    if not sys.stdout.isatty():
+    console = Console(highlight=False, markup=False, emoji=False)
+    if not sys.stdout.isatty() or console.is_dumb_terminal:
         print(f"{line}  {left}", flush=True)
         return
-    filled = round(done * BAR)
-    line = f"[{'#' * filled}{'.' * (BAR - filled)}] {left}  {line}"
-    width = shutil.get_terminal_size().columns - 1  # a line that wraps cannot be redrawn in place
-    print(f"\r\033[K{line[:width]}", end="\n" if done >= 1 else "", flush=True)
+    say(line)
+    if done < 1:
+        console.print(ProgressBar(total=1, completed=done, width=BAR), end="")
+        console.print(f" {done:.0%}  {left}", end="")
+        console.file.flush()
 
 
-def show_event(event: dict[str, Any], epochs: int) -> None:
+def say(line: str) -> None:
+    """Prints a line; on a terminal in place of the bar that may stand there."""
+    print(f"{CLEAR_LINE if sys.stdout.isatty() else ''}{line}", flush=True)
+
+
+def show_event(event: Mapping[str, Any], epochs: int) -> None:
     """What a training reports: a line for a finished epoch, and one for what there is to note of it or of the start."""
     if event["event"] == "epoch":
         history, timing = event["history"], event["timing"]
@@ -43,4 +54,4 @@ def show_event(event: dict[str, Any], epochs: int) -> None:
         line = epoch_line(event["run"], history, timing, epochs)
         show(line, done=history["epoch"] / epochs, left_seconds=left)
     if event["note"]:
-        print(f"{event['run']}: {event['note']}", flush=True)
+        say(f"{event['run']}: {event['note']}")

@@ -29,7 +29,8 @@ from digit_vae.base.provenance import git_commit
 from digit_vae.config.loading import load_params, read_run_params
 from digit_vae.config.runs import Run, find_run, runs
 from digit_vae.config.schema import Params
-from digit_vae.data.sources import TEST_IMAGES, read_images
+from digit_vae.data.idx import read_images
+from digit_vae.data.mnist import MNIST
 from digit_vae.evaluation.elbo import encode, load_vae, measure
 from digit_vae.model.device import select_device
 from digit_vae.verification.certificate import certificate, certificate_text
@@ -168,7 +169,7 @@ def measure_weights(params: Params, expected: Mapping[Run, Evidence], folder: Pa
     select_device("cpu")
     limit = params.verify.weights_nats
     allowed = EXACT._replace(loss=limit, kl=limit, rest=limit)
-    images = read_images(folder / RAW / TEST_IMAGES.name)[: params.preprocess.test_images]
+    images = read_images(folder / RAW / MNIST.test_images.name)[: params.preprocess.test_images]
     for run, evidence in expected.items():
         name, where = f"committed weights of {run.name}", RunFiles(run.graph, run.name).published
         settings = read_run_params(evidence.params, f"params of {run.name}")
