@@ -242,7 +242,7 @@ def test_a_run_whose_inputs_change_while_it_runs_is_not_recorded(graph, params, 
         ledger.begin(job)
         text = (graph / changed).read_text()
         (graph / changed).write_text(text.replace("epochs: 2", "epochs: 3") if changed == "params.yaml" else "other")
-        with pytest.raises(UserError, match=rf"{changed}.* changed since"):
+        with pytest.raises(UserError, match=rf"{changed.removesuffix('/raw')} .* changed since"):
             ledger.record(job, files_of(job))
     assert not (graph / "models").exists()
     assert f"{job.stage.name}:" not in (graph / "dvc.lock").read_text()
