@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -10,17 +9,14 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 from mlflow import MlflowClient
-from synthetic import write_processed
-
-from pipeline import smoke
+from small_graph import EPOCHS, REPRO, RUNS, drive, hashes, start, trainers, write_project
+from synthetic import write_small_project
 
 # MLflow's own use of SQLAlchemy
 pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
 ROOT = Path(__file__).parent.parent
-RUN = "dropout-0"
-EPOCHS = 3
+RUN = "dropout-fold0-0"
 # Moments of killed_trainer.py, and how many epochs are left to train after each.
 QUICK = {"in the first epoch": 3, "while a checkpoint is written": 2, "after the last epoch": 0}
 SLOW = {
@@ -31,23 +27,12 @@ SLOW = {
     "between the files": 0,
     "before anyone knows of its files": 0,
 }
-SMALL = {
-    "preprocess": {"train_images": 400, "test_images": 100, "folds": 2},
-    "train": {"epochs": EPOCHS},
-    "classifier": smoke.SMALL["classifier"],
-    "evaluate": smoke.SMALL["evaluate"],
-}
-DRIVER = ("digit_vae.driver.scheduler", "--jobs", "2")
-
-
-def set_epochs(folder):
-    path = folder / "params.yaml"
-    path.write_text(path.read_text().replace("epochs: 10", f"epochs: {EPOCHS}"))
+TRAINING = {"train": {"epochs": EPOCHS}}
 
 
 def results(folder):
     """What has to repeat, by path; what was killed half-way is under a name that nothing reads."""
-    paths = (folder / "models").glob("*/[!t.]*")
+    paths = [path for pattern in ("models/*/[!.]*", "reports/*/runs/*/history.json") for path in folder.glob(pattern)]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
@@ -71,48 +56,51 @@ def trainer():
 def undisturbed(trainer, tmp_path_factory, digits):
     """The results of a training that nobody killed."""
     folder = tmp_path_factory.mktemp("undisturbed")
-    write_processed(folder, digits)
-    shutil.copy(ROOT / "params.yaml", folder)
-    set_epochs(folder)
+    write_small_project(folder, digits, **TRAINING)
     assert trainer(folder) == 0
+    assert results(folder).keys() >= {f"models/{RUN}/{part}.weights.h5" for part in ("encoder", "decoder")}
     return results(folder)
+
+
+@pytest.fixture
+def disturbed(tmp_path, digits):
+    """A folder in which trainings are killed."""
+    write_small_project(tmp_path, digits, **TRAINING)
+    return tmp_path
 
 
 @pytest.mark.parametrize(
     ("moment", "left"), [*QUICK.items(), *(pytest.param(*each, marks=pytest.mark.slow) for each in SLOW.items())]
 )
-def test_a_killed_training_is_continued_to_the_same_bytes(trainer, undisturbed, processed, moment, left):
-    set_epochs(processed)
-    assert trainer(processed, moment) == -signal.SIGKILL
-    assert results(processed).items() <= undisturbed.items()  # each file whole, or not there
-    assert trainer(processed) == 0
-    assert (processed / "said").read_text().count("  loss ") == left
-    assert results(processed) == undisturbed
+def test_a_killed_training_is_continued_to_the_same_bytes(trainer, undisturbed, disturbed, moment, left):
+    assert trainer(disturbed, moment) == -signal.SIGKILL
+    assert results(disturbed).items() <= undisturbed.items()  # each file whole, or not there
+    assert trainer(disturbed) == 0
+    assert (disturbed / "said").read_text(encoding="utf-8").count("  loss ") == left
+    assert results(disturbed) == undisturbed
 
 
-def test_a_training_that_is_killed_after_each_epoch_ends_all_the_same(trainer, undisturbed, processed):
-    set_epochs(processed)
+def test_a_training_that_is_killed_after_each_epoch_ends_all_the_same(trainer, undisturbed, disturbed):
     for _ in range(EPOCHS):
-        assert trainer(processed, "between two epochs") == -signal.SIGKILL
-    assert trainer(processed, "between two epochs") == 0  # no epoch is left
-    assert results(processed) == undisturbed
+        assert trainer(disturbed, "between two epochs") == -signal.SIGKILL
+    assert trainer(disturbed, "between two epochs") == 0  # no epoch is left
+    assert results(disturbed) == undisturbed
 
 
 @pytest.fixture(scope="module")
-def reproduced(tmp_path_factory):
+def reproduced(tmp_path_factory, digits):
     """A small graph that nobody disturbed; returns its folder."""
     folder = tmp_path_factory.mktemp("reproduced")
-    copy(folder)
-    smoke.reproduce(folder, DRIVER)
+    write_project(folder, digits)
+    assert drive(folder, *REPRO)[0] == 0
     return folder
 
 
-def copy(folder):
-    smoke.copy_project(folder, SMALL | {"plot": {"second_run": "baseline-full"}})
-    path = folder / "params.yaml"
-    params = yaml.safe_load(path.read_text())
-    params["variants"] = {"baseline": {"splits": ["full", "folds"]}}
-    path.write_text(yaml.safe_dump(params, sort_keys=False))
+@pytest.fixture
+def copy(tmp_path, digits):
+    """The same graph, of which nothing has been run."""
+    write_project(tmp_path, digits)
+    return tmp_path
 
 
 def kill_at(folder, module, text):
@@ -120,7 +108,7 @@ def kill_at(folder, module, text):
 
     But for two agents of Ray's, which do no work of ours and look only once a minute whether they are still wanted.
     """
-    with smoke.start(folder, module, stdout=subprocess.PIPE, text=True) as process:
+    with start(folder, module) as process:
         assert any(text in line for line in process.stdout)
         children = psutil.Process(process.pid).children(recursive=True)
         working = [child for child in children if not child.name().endswith("Agent")]
@@ -131,16 +119,15 @@ def kill_at(folder, module, text):
 
 
 def output(folder, module):
-    process = smoke.start(folder, module, stdout=subprocess.PIPE, text=True)
-    out, _ = process.communicate()
-    assert process.returncode == 0
+    status, out, err = drive(folder, *module)
+    assert status == 0, err
     return out
 
 
 def attempts(folder):
     """Of each run in MLflow its name, status and number of epochs, sorted."""
     client = MlflowClient(tracking_uri=f"sqlite:///{folder / 'mlflow.db'}")
-    found = client.search_runs([client.get_experiment_by_name("digit-vae").experiment_id])
+    found = client.search_runs([experiment.experiment_id for experiment in client.search_experiments()])
     runs = [run for run in found if "run" in run.data.tags]
     return sorted(
         (run.info.run_name, run.info.status, len(client.get_metric_history(run.info.run_id, "loss"))) for run in runs
@@ -148,48 +135,54 @@ def attempts(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.integration
 @pytest.mark.parametrize("shell", ["/bin/sh", "/bin/bash"])
-def test_a_killed_dvc_leaves_no_trainer_and_loses_no_epoch(reproduced, tmp_path, monkeypatch, shell):
+def test_a_killed_dvc_leaves_no_trainer_and_loses_no_epoch(reproduced, copy, monkeypatch, shell):
     monkeypatch.setenv("SHELL", shell)
-    copy(tmp_path)
-    output(tmp_path, ("pipeline.plan", "--quiet"))
-    kill_at(tmp_path, ("dvc", "repro", "train@baseline-full"), " epoch 2/")
-    out = output(tmp_path, ("dvc", "repro"))
-    assert "baseline-full: goes on after epoch 2" in out
-    assert smoke.hashes(tmp_path) == smoke.hashes(reproduced)
-    output(tmp_path, ("digit_vae.tracking.track",))
-    assert attempts(tmp_path) == [(run, "FINISHED", EPOCHS) for run in ("baseline-0", "baseline-1", "baseline-full")]
+    kill_at(copy, ("dvc", "repro", "train_paper@baseline-full-0"), " epoch 2/")
+    out = output(copy, ("dvc", "repro"))
+    assert "baseline-full-0: goes on after epoch 2" in out
+    assert hashes(copy) == hashes(reproduced)
+    output(copy, ("digit_vae", "track"))
+    assert attempts(copy) == [(run, "FINISHED", EPOCHS) for run in sorted(RUNS)]
 
 
 @pytest.mark.slow
-def test_a_killed_driver_leaves_no_worker_and_loses_no_epoch(reproduced, tmp_path):
-    copy(tmp_path)
-    kill_at(tmp_path, DRIVER, " epoch 2/")
-    out = output(tmp_path, DRIVER)
+@pytest.mark.integration
+def test_a_killed_driver_leaves_no_worker_and_loses_no_epoch(reproduced, copy):
+    kill_at(copy, REPRO, " epoch 2/")
+    out = output(copy, REPRO)
     assert ": goes on after epoch " in out
-    assert smoke.hashes(tmp_path) == smoke.hashes(reproduced)
-    logged = attempts(tmp_path)
+    assert hashes(copy) == hashes(reproduced)
+    logged = attempts(copy)
     assert [each for each in logged if each[1] == "FINISHED"] == attempts(reproduced)
     assert {status for _, status, _ in logged} <= {"FINISHED", "KILLED"}
 
 
+@pytest.mark.slow
+@pytest.mark.integration
+def test_what_a_killed_driver_had_finished_is_not_run_again(reproduced, copy):
+    kill_at(copy, REPRO, " evaluated ")
+    assert "\n0 of 4 runs are up to date" not in output(copy, REPRO)
+    assert hashes(copy) == hashes(reproduced)
+
+
 def kill_worker(driver, run):
     """Kills the process that trains the run, and says whether there was one."""
-    workers = psutil.Process(driver.pid).children(recursive=True)
-    trainers = [worker for worker in workers if f"ray::train@{run}" in " ".join(worker.cmdline())]
-    for trainer in trainers:
-        trainer.kill()
-    return bool(trainers)
+    workers = [worker for worker in trainers(driver.pid) if f"@{run}" in " ".join(worker.cmdline())]
+    for worker in workers:
+        worker.kill()
+    return bool(workers)
 
 
 @pytest.mark.slow
-def test_a_killed_worker_is_followed_by_one_that_goes_on(reproduced, tmp_path):
-    copy(tmp_path)
-    with smoke.start(tmp_path, DRIVER, stdout=subprocess.PIPE, text=True) as driver:
-        reported = (line.split()[2] for line in driver.stdout if " epoch " in line)
+@pytest.mark.integration
+def test_a_killed_worker_is_followed_by_one_that_goes_on(reproduced, copy):
+    with start(copy, REPRO) as driver:
+        reported = (line.split()[2] for line in driver.stdout if " epoch " in line and " runs " in line)
         killed = next(run for run in reported if kill_worker(driver, run))
         rest = driver.stdout.read()
     assert driver.returncode == 0
     assert f"{killed}: goes on after epoch " in rest
-    assert smoke.hashes(tmp_path) == smoke.hashes(reproduced)
-    assert attempts(tmp_path) == attempts(reproduced)
+    assert hashes(copy) == hashes(reproduced)
+    assert attempts(copy) == attempts(reproduced)

@@ -14,11 +14,11 @@ from digit_vae.cli import repro
 
 
 @pytest.fixture
-def asked(project, monkeypatch):
+def asked(project, monkeypatch):  # noqa: ARG001 - its working folder
     """What the driver was asked for."""
     calls = []
     monkeypatch.setattr(repro, "die_with_parent", lambda: None)
-    monkeypatch.setattr(repro, "reproduce", lambda params, chosen, **options: calls.append((chosen, options)))
+    monkeypatch.setattr(repro, "reproduce", lambda _, chosen, **options: calls.append((chosen, options)))
     before = signal.getsignal(signal.SIGTERM)
     yield calls
     signal.signal(signal.SIGTERM, before)
@@ -94,8 +94,9 @@ def test_a_driver_dies_with_its_parent_unless_it_was_asked_not_to(around, inside
     assert done.stdout == f"{outlives}\n"
 
 
+@pytest.mark.usefixtures("asked")
 @pytest.mark.parametrize("outlives", [True, False])
-def test_only_a_driver_that_is_to_outlive_its_parent_does_so(asked, monkeypatch, outlives):
+def test_only_a_driver_that_is_to_outlive_its_parent_does_so(monkeypatch, outlives):
     tied = []
     monkeypatch.setattr(repro, "is_to_outlive_its_parent", lambda: outlives)
     monkeypatch.setattr(repro, "die_with_parent", lambda: tied.append(True))

@@ -4,6 +4,7 @@ import os
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from ray.exceptions import RayTaskError, WorkerCrashedError
@@ -11,6 +12,8 @@ from ray.exceptions import RayTaskError, WorkerCrashedError
 from digit_vae.base.errors import UserError
 from digit_vae.driver import cluster as machines
 from digit_vae.driver.cluster import check_versions, found_address, on_an_equal_machine, reason, versions
+
+SOURCE = Path(__file__).parents[2] / "src"
 
 
 @pytest.fixture
@@ -77,13 +80,13 @@ except Exception as error:
 
 @pytest.mark.integration
 @pytest.mark.slow
-def test_a_private_cluster_runs_this_code_and_is_found_and_joined_by_nobody(started, tmp_path):
+def test_a_private_cluster_runs_this_code_and_is_found_and_joined_by_nobody(started):
     """The home folder cannot be written: nothing is left there."""
-    environment = os.environ | {"PYTHONPATH": str(os.path.abspath("src")), "HOME": "/proc"}
+    environment = os.environ | {"PYTHONPATH": str(SOURCE), "HOME": "/proc"}
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
     with subprocess.Popen([sys.executable, "-c", PRIVATE], env=environment, **pipes) as private:
         code, address = private.stdout.readline().split()
-        assert code == os.path.abspath("src/digit_vae/__init__.py")
+        assert code == str(SOURCE / "digit_vae/__init__.py")
         with pytest.raises(UserError, match="ray start"):
             found_address("auto")
         for asked in ("auto", address):

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 import yaml
-from small_project import (
+from small_graph import (
     BEYOND,
     REPRO,
     RUNS,
@@ -193,7 +193,7 @@ def test_ctrl_c_keeps_what_is_finished(copied, how):
 
 @pytest.mark.integration
 def test_code_that_changes_while_runs_wait_is_not_what_their_results_are_recorded_for(copied):
-    """One run is being trained when the code changes: neither it nor those that wait are recorded; the next call does."""
+    """One run is being trained when the code changes: neither it nor those that wait are recorded."""
     write_params(copied, train={"epochs": 2})
     times = {run: trained_at(copied, run) for run in RUNS}
     losses = copied / "src/digit_vae/model/losses.py"
@@ -217,7 +217,8 @@ def test_a_folder_that_cannot_be_written_is_named(copied):
     assert err == "error: .dvc/tmp/repro.lock could not be written: File exists\n"
 
 
-def test_two_drivers_in_one_folder_are_refused(project):
+@pytest.mark.usefixtures("project")
+def test_two_drivers_in_one_folder_are_refused():
     with alone(), pytest.raises(UserError, match="another `make repro` works in this folder"), alone():
         pass
     with alone():

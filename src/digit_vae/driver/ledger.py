@@ -30,13 +30,13 @@ from dvc_data.hashfile.hash_info import HashInfo
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import replacing, write_bytes
-from digit_vae.base.paths import GRAPH_FILES, MODELS, PROCESSED, RAW
+from digit_vae.base.paths import GRAPH_FILES, MODELS, PROCESSED
 from digit_vae.config.runs import Graph, Run
 
 MISSING = ("deleted", "not in cache")  # DVC's words for files that are not here,
-ELSEWHERE = tuple(f"{folder}/" for folder in (MODELS, PROCESSED, RAW))  # as those below may be: all others are in git
+ELSEWHERE = (f"{MODELS}/", f"{PROCESSED.parent}/")  # as those below may be: all others are in git
 OF_RUNS = ("train_", "evaluate_")  # how the names of their stages begin
-SHARED = ("fetch", "preprocess", "classifier")  # what all of them need
+SHARED = ("fetch", "preprocess", "classifier")  # what all of these need
 Stage = Any  # DVC has no types
 
 

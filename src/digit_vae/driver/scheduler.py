@@ -37,9 +37,8 @@ Event = dict[str, Any]
 Reference = Any  # Ray's, to a result that may not be there yet
 
 
-@ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1)
 class Events:
-    """Where the workers leave their events for the driver, and checkpoints for the worker that follows a dead one."""
+    """Where workers leave their events for the driver, and checkpoints for the worker that follows a dead one."""
 
     def __init__(self) -> None:
         self._events: list[Event] = []
@@ -142,7 +141,9 @@ class Scheduler:
         left = {job.run.name: self._epochs(job.run) if job.trains else 0 for job in jobs}
         self._progress = Progress(len(jobs), self._capacity, left)
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        self._events = Events.options(scheduling_strategy=here).remote()  # not on a machine that may be lost
+        # Not on a machine that may be lost.
+        actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)(Events)
+        self._events = actor.remote()
         # Made once: Ray counts the calls by what `remote` returned.
         self._train_task = on_an_equal_machine(train_task)
         self._train = ray.remote(max_calls=RUNS_A_WORKER)(self._train_task)

@@ -11,8 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 import yaml
-from synthetic import write_processed
 from synthetic import write_params as write_small_params
+from synthetic import write_processed
 
 from digit_vae.base.files import sha256
 from digit_vae.base.paths import GRAPH_FILES, PROCESSED, RunFiles
@@ -20,7 +20,7 @@ from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run
 from digit_vae.config.schema import Params
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 EPOCHS = 3
 REPRO = ("digit_vae", "repro", "--jobs", "2")
 STUDIES = {
