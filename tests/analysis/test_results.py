@@ -105,7 +105,11 @@ def test_results_of_nobody_knows_whose_evaluation_and_of_another_machine_are_rep
 
 
 def test_folders_that_no_study_declares_are_found_and_refused(folder):
-    old = [RunFiles("beyond", "baseline-full-9").reports, RunFiles("paper", "old-fold0-0").reports, MODELS / "old-fold0-0"]
+    old = [
+        RunFiles("beyond", "baseline-full-9").reports,
+        RunFiles("paper", "old-fold0-0").reports,
+        MODELS / "old-fold0-0",
+    ]
     for path in (*old, MODELS / "classifier", MODELS / "baseline-full-0"):
         (folder / path).mkdir(parents=True)
     (folder / MODELS / "a_file").touch()

@@ -10,7 +10,8 @@ METRIC = {"difference": 0.5, "difference_low": 0.1, "difference_high": 0.9, "p":
 
 
 @pytest.mark.parametrize(
-    ("difference", "p", "outcome"), [(0.5, 0.049, "higher"), (-0.5, 0.049, "lower"), (0.5, 0.05, "same"), (-0.5, 0.3, "same")]
+    ("difference", "p", "outcome"),
+    [(0.5, 0.049, "higher"), (-0.5, 0.049, "lower"), (0.5, 0.05, "same"), (-0.5, 0.3, "same")],
 )
 def test_a_difference_counts_only_where_the_adjusted_p_is_small(difference, p, outcome):
     found = verdict("dropout", METRIC | {"difference": difference, "p_holm": p})
