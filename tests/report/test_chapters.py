@@ -99,5 +99,5 @@ def test_beyond_the_paper_every_page_is_there_whatever_is_missing(folder):
 
 @pytest.mark.usefixtures("folder")
 def test_nothing_is_reported_that_was_not_compared():
-    with pytest.raises(UserError, match="ablation.json is missing.*compare"):
+    with pytest.raises(UserError, match=r"ablation.json is missing.*compare"):
         write_report(load_params(), "paper")

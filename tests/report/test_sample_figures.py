@@ -57,5 +57,5 @@ def test_a_latent_space_without_a_plane_has_no_picture_of_one(params):
 
 def test_what_is_missing_is_named_with_the_stage_that_makes_it(params):
     RunFiles("beyond", "beta_2-fold0-0").digits.unlink()
-    with pytest.raises(UserError, match="beyond/dvc.yaml:evaluate_beta@beta_2-fold0-0"):
+    with pytest.raises(UserError, match=r"beyond/dvc.yaml:evaluate_beta@beta_2-fold0-0"):
         pictures(params, "beyond", LABELS)

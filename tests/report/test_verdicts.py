@@ -30,7 +30,7 @@ def test_what_compare_wrote_is_read_in_the_order_of_the_study(results):
 def test_a_comparison_of_other_variants_is_refused(results):
     study = fold_study(results, "beta")
     write_json(results_path("beta"), {"baseline": {}, "beta_4": {}})
-    with pytest.raises(UserError, match="beta.json.*beta_0_5, beta_2.*received baseline, beta_4"):
+    with pytest.raises(UserError, match=r"beta.json.*beta_0_5, beta_2.*received baseline, beta_4"):
         read_compared(study, "beyond")
 
 
