@@ -184,7 +184,7 @@ def test_a_text_of_other_languages_is_read_whatever_the_locale(load):
         (
             "question: Do two",
             'question: ""  # Do two',
-            r"studies\.paper\.question: expected a printable text; received",
+            r"studies\.paper\.question: expected a printable text; ",
         ),
         ("  folder: null", "  folder: ''", r"fetch\.folder: expected a printable text, or null; received '' "),
         ("https://one", "http://one", r"fetch\.mirrors\.0: expected an https:// address .*; received 'http://one"),

@@ -66,11 +66,12 @@ def test_a_study_is_read_together_with_those_beside_it(small_params):
 
 
 def test_each_split_is_drawn_once_for_each_seed(load):
-    params = load({"new": STUDY | {"variants": ["dropout"], "splits": ["full", "fold1"], "seeds": [0, 9]}})
+    params = load({"new": STUDY | {"variants": ["beta_2", "beta_0_5"], "splits": ["full", "fold1"], "seeds": [1, 9]}})
     pairs = splits(params)
     assert len(pairs) == len(set(pairs))
-    expected = {("full", seed) for seed in (0, 1, 2, 3, 9)} | {(f"fold{fold}", 0) for fold in range(3)} | {("fold1", 9)}
-    assert {*pairs} == expected
+    assert {seed for split, seed in pairs if split == "full"} == {0, 1, 2, 3, 9}
+    folds = {pair for pair in pairs if pair[0] != "full"}
+    assert folds == {("fold0", 0), ("fold1", 0), ("fold2", 0), ("fold1", 1), ("fold1", 9)}
 
 
 def test_a_run_takes_the_train_section_its_variants_options_and_its_seed(small_params):
@@ -94,7 +95,7 @@ def test_a_whole_number_where_a_fraction_is_meant_is_the_same_run(load):
         (
             {"paper": STUDY | {"splits": ["fold3"]}},
             {},
-            r"studies\.paper\.splits: expected full, or fold0 to fold2 .*'fold3'",
+            r"studies\.paper\.splits: .* fold0 to fold2 .*'fold3'",
         ),
         ({"paper": STUDY | {"beside": ["papers"]}}, {}, r"studies\.paper\.beside: .*ablation.*received 'papers'"),
         ({"paper": STUDY | {"beside": ["paper"]}}, {}, r"studies\.paper\.beside: .*received 'paper'"),

@@ -18,14 +18,7 @@ from digit_vae.config.runs import runs
 from digit_vae.verification.scratch import copy_project, reproduce, scratch_copy, small
 
 ROOT = Path(__file__).parents[2]
-MADE = (
-    "data/processed/a.npy",
-    "models/a/history.json",
-    "reports/README.md",
-    "dvc.lock",
-    "beyond/dvc.lock",
-    "mlflow.db",
-)
+MADE = ("data/processed/a.npy", "models/a/digits.npz", "reports/README.md", "dvc.lock", "beyond/dvc.lock", "mlflow.db")
 NO_SOURCE = ("src/__pycache__/code.pyc", "src/digit_vae.egg-info/PKG-INFO", "src/.abc.tmp.code.py")
 COPIED = ("src/digit_vae/code.py", "pipeline/train.py", "dvc.yaml", "reports/benchmarks/a.json", ".dvcignore")
 
@@ -123,7 +116,8 @@ def test_the_users_settings_of_stores_do_not_reach_the_copy(tmp_path, monkeypatc
     shown = "{name: os.environ[name] for name in sorted(os.environ) if name[:4] in ('MLFL', 'DVC_', 'GIT_', 'PYTH')}"
     (tmp_path / "look.py").write_text(f"import os; print({shown})", encoding="utf-8")
     reproduce(tmp_path, ("look",))
-    assert capfd.readouterr().out == f"{{'PYTHONPATH': '{tmp_path / 'src'}', 'PYTHONUTF8': '1'}}\n"
+    own = {"DVC_GLOBAL_CONFIG_DIR": str(tmp_path / ".dvc/user"), "PYTHONPATH": str(tmp_path / "src"), "PYTHONUTF8": "1"}
+    assert capfd.readouterr().out == f"{own}\n"
 
 
 def test_matplotlib_says_nothing_where_the_home_folder_is_read_only(tmp_path, monkeypatch, capfd):
@@ -182,8 +176,12 @@ def test_a_signal_ends_the_graph_and_removes_the_copy_quietly(project, tmp_path_
     environment = os.environ | {"PYTHONPATH": str(ROOT / "src"), "TMPDIR": str(temporary)}
     process = subprocess.Popen(
         [sys.executable, "-c", script],
-        **{"cwd": project, "env": environment, "text": True, "process_group": 0},
-        **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
+        cwd=project,
+        env=environment,
+        text=True,
+        process_group=0,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     wait_until(lambda: started.is_file() and started.read_text())
     os.killpg(process.pid, number) if number == signal.SIGINT else process.send_signal(number)

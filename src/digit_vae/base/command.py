@@ -1,4 +1,4 @@
-"""How each stage and each tool starts and ends: with the code of its own folder, and without tracebacks for mistakes."""
+"""How stages and tools start and end: with the code of their own folder, and without tracebacks for mistakes."""
 
 import io
 import sys

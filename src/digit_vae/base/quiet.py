@@ -1,9 +1,9 @@
-"""Keeps the notes off the screen that TensorFlow's libraries write while they are loaded, before any log level counts."""
+"""Keeps notes off the screen that TensorFlow's libraries write while they are loaded, before any log level counts."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -16,7 +16,7 @@ NOTES = r"^(WARNING: All log messages before absl::InitializeLog|[IW][0-9]{4} )"
 class QuietStart(MetaPathFinder):
     """Finds TensorFlow where Python finds it, and lets nothing through while it is loaded but errors."""
 
-    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+    def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         if name != "tensorflow":
             return None
         sys.meta_path.remove(self)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from digit_vae.base.files import csv_bytes
-from digit_vae.cli.models import add_images, chosen_images, load_model, model_parser, write
+from digit_vae.cli.models import add_images, chosen_images, model_parser, trained_vae, write
 from digit_vae.serving.trained import find_trained
 
 EXAMPLES = """\
@@ -22,7 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     run = find_trained(parsed.run)
     names, images = chosen_images(parsed)
-    vae = load_model(run)
+    vae = trained_vae(run)
     from digit_vae.evaluation.elbo import posterior
 
     latent = np.concatenate(posterior(vae, images), axis=1)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from digit_vae.base.files import write_bytes
-from digit_vae.cli.models import LARGEST_SEED, load_model, model_parser, whole, write
+from digit_vae.cli.models import LARGEST_SEED, model_parser, trained_vae, whole, write
 from digit_vae.serving.pictures import png, sheet
 from digit_vae.serving.trained import find_trained
 
@@ -21,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--seed", metavar="S", type=whole(0, LARGEST_SEED), default=0, help="default: 0")
     parser.add_argument("--single", action="store_true", help="one file a digit, in a folder")
     parsed = parser.parse_args(arguments)
-    vae = load_model(find_trained(parsed.run))
+    vae = trained_vae(find_trained(parsed.run))
     from digit_vae.evaluation.elbo import generate
 
     digits = generate(vae, parsed.count, parsed.seed)

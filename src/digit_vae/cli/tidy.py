@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def moved_away(folder: Path) -> Path:
-    """Moves `folder` below leftovers/ and returns where it is now: under a further number where there was one before."""
+    """Moves `folder` below leftovers/, under a further number where there is one. Returns where it is now."""
     target = LEFTOVERS / folder
     further = 1
     while target.exists():

