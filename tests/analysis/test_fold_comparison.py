@@ -26,7 +26,9 @@ def test_only_studies_that_compare_on_folds_are_compared(results):
 
 def test_a_comparison_pairs_the_folds_and_corrects_for_what_they_share(results):
     found = fold_study(results, "ablation").compare()["dropout"]["validation"]["elbo"]
-    differences = [ours - theirs for ours, theirs in zip(elbos(results, "dropout"), elbos(results, "baseline"), strict=True)]
+    differences = [
+        ours - theirs for ours, theirs in zip(elbos(results, "dropout"), elbos(results, "baseline"), strict=True)
+    ]
     expected, p = corrected_t_test(differences, 1 / 2)  # three folds: half as many images as are learnt from
     assert (found["difference"], found["difference_low"], found["difference_high"]) == pytest.approx(expected)
     assert found["p"] == pytest.approx(p)

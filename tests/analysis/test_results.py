@@ -38,7 +38,7 @@ def test_the_papers_results_need_nothing_beyond_it(folder):
 
 def test_what_the_paper_lacks_is_an_error_that_names_the_stage(folder):
     shutil.rmtree(folder / "reports/paper/runs/dropout-fold1-0")
-    with pytest.raises(UserError, match="dropout-fold1-0/history.json is missing.*train_ablation@dropout-fold1-0"):
+    with pytest.raises(UserError, match=r"dropout-fold1-0/history.json is missing.*train_ablation@dropout-fold1-0"):
         read_results(load_params(), "paper")
 
 
@@ -91,7 +91,7 @@ def test_a_study_that_learnt_from_other_images_is_left_out():
 @pytest.mark.parametrize("graph", ["paper", "beyond"])
 def test_a_run_of_the_paper_with_other_params_is_an_error(graph):
     change("dropout-fold0-0", "history", params=vars(load_params().train) | {"seed": 0})
-    with pytest.raises(UserError, match="dropout-fold0-0.*dvc repro train_ablation@dropout-fold0-0"):
+    with pytest.raises(UserError, match=r"dropout-fold0-0.*dvc repro train_ablation@dropout-fold0-0"):
         read_results(load_params(), graph)
 
 
@@ -105,7 +105,11 @@ def test_results_of_nobody_knows_whose_evaluation_and_of_another_machine_are_rep
 
 
 def test_folders_that_no_study_declares_are_found_and_refused(folder):
-    old = [RunFiles("beyond", "baseline-full-9").reports, RunFiles("paper", "old-fold0-0").reports, MODELS / "old-fold0-0"]
+    old = [
+        RunFiles("beyond", "baseline-full-9").reports,
+        RunFiles("paper", "old-fold0-0").reports,
+        MODELS / "old-fold0-0",
+    ]
     for path in (*old, MODELS / "classifier", MODELS / "baseline-full-0"):
         (folder / path).mkdir(parents=True)
     (folder / MODELS / "a_file").touch()

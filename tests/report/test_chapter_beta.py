@@ -21,10 +21,16 @@ def test_the_variants_stand_by_rising_beta_with_the_baseline_among_them(beta):
 
 
 def test_the_best_beta_is_told_with_the_folds_that_agree(results):
-    for name, elbos in {"beta_0_5": (-160, -160, -160), "baseline": (-155, -150, -155), "beta_2": (-150, -152, -150)}.items():
+    for name, elbos in {
+        "beta_0_5": (-160, -160, -160),
+        "baseline": (-155, -150, -155),
+        "beta_2": (-150, -152, -150),
+    }.items():
         for fold, elbo in enumerate(elbos):
             results.runs[f"{name}-fold{fold}-0"].metrics["validation"]["elbo"] = elbo
-    assert chapter_beta.highest(compared(results, "beta"), ELBO) == chapter_beta.Highest(2.0, pytest.approx(-150.667, abs=1e-3), 2, 3)
+    assert chapter_beta.highest(compared(results, "beta"), ELBO) == chapter_beta.Highest(
+        2.0, pytest.approx(-150.667, abs=1e-3), 2, 3
+    )
 
 
 def test_collapsed_dimensions_are_named_at_their_beta(results, beta):

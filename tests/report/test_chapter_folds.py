@@ -44,7 +44,9 @@ def test_the_page_says_what_the_adjusted_p_says(results, p, word):
     found = compared(results, "ablation")
     for key in ("elbo", "reconstruction_loss"):
         found.variants["dropout"]["validation"][key] |= {"difference": 1.0, "p_holm": p}
-    line = next(line for line in rendered("ablation", chapter_folds.page([found])).splitlines() if "- `dropout`" in line)
+    line = next(
+        line for line in rendered("ablation", chapter_folds.page([found])).splitlines() if "- `dropout`" in line
+    )
     assert line.count(word) == 2
 
 

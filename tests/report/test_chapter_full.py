@@ -18,7 +18,16 @@ def seeded(results):
 
 def test_variants_stand_beside_the_seeds(seeded):
     baseline, warmup, improved = beside_seeds(seeded, "cures").rows
-    assert baseline[:8] == ("baseline", "", 5, (156.0, 2.0), None, None, (pytest.approx(13.0), pytest.approx(2.0)), (0, 0))
+    assert baseline[:8] == (
+        "baseline",
+        "",
+        5,
+        (156.0, 2.0),
+        None,
+        None,
+        (pytest.approx(13.0), pytest.approx(2.0)),
+        (0, 0),
+    )
     assert warmup[:8] == ("warmup", "warmup_steps 5", 1, (149.0, None), -3.5, 0, (6, None), (0, None))
     assert improved[:4] == (
         "improved",
@@ -33,7 +42,9 @@ def test_variants_stand_beside_the_seeds(seeded):
     )
 
 
-@pytest.mark.parametrize(("loss", "better", "worse"), [(149.0, True, False), (156.5, False, False), (163.0, False, True)])
+@pytest.mark.parametrize(
+    ("loss", "better", "worse"), [(149.0, True, False), (156.5, False, False), (163.0, False, True)]
+)
 def test_only_what_another_seed_would_not_give_is_called_better_or_worse(seeded, loss, better, worse):
     """One more seed is expected between 149.92 and 162.08."""
     seeded.runs["warmup-full-0"].history["epochs"][-1]["val_loss"] = loss

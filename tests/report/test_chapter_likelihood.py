@@ -31,7 +31,11 @@ def test_the_gap_and_the_best_variant_are_told(results):
     assert (said["others"], said["gap"]) == ([], 2.3417)
     grey["baseline"]["log_likelihood"]["mean"] = -130.0
     said = chapter_likelihood.of_study(ablation, "grey")
-    assert (said["best"], said["best_verdict"], [each.variant for each in said["others"]]) == ("baseline", None, ["dropout"])
+    assert (said["best"], said["best_verdict"], [each.variant for each in said["others"]]) == (
+        "baseline",
+        None,
+        ["dropout"],
+    )
 
 
 def test_the_greatest_errors_of_all_runs_are_told(results):

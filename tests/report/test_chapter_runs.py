@@ -62,18 +62,28 @@ def test_a_run_with_another_beta_is_not_called_the_worst(results):
 
 def test_health_is_shown_beside_the_elbo_whatever_beta_weighs(results):
     last = results.runs["beta_2-fold0-0"].history["epochs"][-1]
-    (row,) = (row for row in chapter_runs.health_runs(results, results.runs.values()).rows if row[0] == "beta_2-fold0-0")
+    (row,) = (
+        row for row in chapter_runs.health_runs(results, results.runs.values()).rows if row[0] == "beta_2-fold0-0"
+    )
     assert row[1] == pytest.approx(last["val_loss"] - last["val_kl_loss"])
 
 
 def test_the_figure_shows_the_seeds_of_each_graph(results):
-    assert {name: len(its) for name, its in chapter_runs.seed_lines(results, "beyond").items()} == {"baseline": 5, "improved": 3}
+    assert {name: len(its) for name, its in chapter_runs.seed_lines(results, "beyond").items()} == {
+        "baseline": 5,
+        "improved": 3,
+    }
     assert list(chapter_runs.seed_lines(results, "paper")) == ["baseline"]
 
 
 def test_thresholds_are_told_as_params_have_them(results):
     limits = dataclasses.replace(
-        results.params.health, epochs=7, warn_dead_share=0.65, fail_dead_share=None, warn_collapsed=2, fail_collapsed=None
+        results.params.health,
+        epochs=7,
+        warn_dead_share=0.65,
+        fail_dead_share=None,
+        warn_collapsed=2,
+        fail_collapsed=None,
     )
     results = dataclasses.replace(results, params=dataclasses.replace(results.params, health=limits))
     text = rendered("runs", chapter_runs.page(results, "paper"))

@@ -12,7 +12,7 @@ LOSSES = {0: 155.0, 1: 154.0, 2: 157.0, 3: 159.0, 4: 155.0}
 
 @pytest.fixture
 def seeded(results):
-    """Five seeds of the baseline with these losses, in training and evaluation; the dead units are the loss less 143."""
+    """Five seeds of the baseline with these losses, in both files; the dead units are the loss less 143."""
     for seed, loss in LOSSES.items():
         run = results.runs[f"baseline-full-{seed}"]
         run.history["epochs"][-1]["val_loss"] = loss

@@ -8,7 +8,8 @@ from digit_vae.report.pages import rendered
 def test_every_study_beyond_the_paper_is_named_with_its_page(results):
     found = {each.name: (each.page, each.runs) for each in chapter_studies.studies(results)}
     assert found == {
-        "seeds": ("seeds", 3), "recipe": ("recipe", 3), "recipe_folds": ("recipe", 3), "cures": ("recipe", 1), "beta": ("beta", 6),
+        "seeds": ("seeds", 3), "recipe": ("recipe", 3), "recipe_folds": ("recipe", 3),
+        "cures": ("recipe", 1), "beta": ("beta", 6),
     }  # fmt: skip
     page = chapter_studies.page(results, {"beta": compared(results, "beta")})
     assert page.tables == {}

@@ -10,7 +10,8 @@ METRIC = {"difference": 0.5, "difference_low": 0.1, "difference_high": 0.9, "p":
 
 
 @pytest.mark.parametrize(
-    ("difference", "p", "outcome"), [(0.5, 0.049, "higher"), (-0.5, 0.049, "lower"), (0.5, 0.05, "same"), (-0.5, 0.3, "same")]
+    ("difference", "p", "outcome"),
+    [(0.5, 0.049, "higher"), (-0.5, 0.049, "lower"), (0.5, 0.05, "same"), (-0.5, 0.3, "same")],
 )
 def test_a_difference_counts_only_where_the_adjusted_p_is_small(difference, p, outcome):
     found = verdict("dropout", METRIC | {"difference": difference, "p_holm": p})
@@ -29,7 +30,7 @@ def test_what_compare_wrote_is_read_in_the_order_of_the_study(results):
 def test_a_comparison_of_other_variants_is_refused(results):
     study = fold_study(results, "beta")
     write_json(results_path("beta"), {"baseline": {}, "beta_4": {}})
-    with pytest.raises(UserError, match="beta.json.*beta_0_5, beta_2.*received baseline, beta_4"):
+    with pytest.raises(UserError, match=r"beta.json.*beta_0_5, beta_2.*received baseline, beta_4"):
         read_compared(study, "beyond")
 
 

@@ -1,0 +1,98 @@
+import shutil
+from pathlib import Path
+
+import measured
+import pytest
+from example_project import change, write_project
+
+from digit_vae.analysis.fold_comparison import fold_studies
+from digit_vae.analysis.results import read_results
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import write_json
+from digit_vae.base.paths import BENCHMARKS, comparisons
+from digit_vae.config.loading import load_params
+from digit_vae.report.summary import BEGIN, END, between_marks, is_current, page, write_summary
+
+LINES, WIDTH = 120, 100  # of three screens
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The working folder: a project that is compared, with a README.md and a measured benchmark."""
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path)
+    for graph in ("paper", "beyond"):
+        for each in fold_studies(read_results(load_params(), graph), graph):
+            write_json(comparisons(graph) / f"{each.name}.json", each.compare())
+    write_json(BENCHMARKS / "a.json", measured.benchmark())
+    Path("README.md").write_text(f"before\n\n{BEGIN}\nan earlier text\n{END}\n\nafter\n", encoding="utf-8")
+    return tmp_path
+
+
+def texts():
+    return [Path(name).read_text(encoding="utf-8") for name in ("reports/README.md", "README.md")]
+
+
+def test_the_summary_fits_three_screens_and_says_what_the_files_say(folder):
+    change("baseline-full-0", "history", epochs=loss_of("baseline-full-0", 123.456))
+    write_summary(folder)
+    summary, readme = texts()
+    assert "123.46" in summary
+    assert sum(1 + len(line) // WIDTH for line in summary.splitlines()) <= LINES
+    assert readme.startswith("before\n")
+    assert readme.endswith(f"{END}\n\nafter\n")
+    assert "an earlier text" not in readme
+    assert "158.62" in readme
+
+
+def test_it_is_current_until_a_result_changes(folder):
+    assert not is_current(folder)
+    write_summary(folder)
+    assert is_current(folder)
+    before = texts()
+    write_summary(folder)
+    assert texts() == before
+    change("improved-full-0", "history", epochs=loss_of("improved-full-0", 111.0))
+    assert not is_current(folder)
+
+
+def test_it_is_not_current_when_somebody_edits_a_number(folder):
+    write_summary(folder)
+    path = folder / "README.md"
+    path.write_text(path.read_text(encoding="utf-8").replace("158.62", "148.62"), encoding="utf-8")
+    assert not is_current(folder)
+
+
+def test_the_papers_results_alone_make_a_summary_too(folder):
+    shutil.rmtree(folder / "reports/beyond")
+    write_summary(folder)
+    summary, readme = texts()
+    assert "`baseline-full-2`" in summary
+    assert "improved" not in readme
+    assert page(read_results(load_params(), "beyond")).values["seeds"] is None
+
+
+@pytest.mark.usefixtures("folder")
+def test_seeds_and_recipe_have_the_numbers_of_their_runs():
+    results = read_results(load_params(), "beyond")
+    values = page(results).values
+    assert values["seeds"].losses.mean == pytest.approx(
+        sum(results.runs[f"baseline-full-{i}"].loss for i in range(5)) / 5
+    )
+    assert values["recipe"][1].mean == pytest.approx(sum(results.runs[f"improved-full-{i}"].loss for i in range(3)) / 3)
+    assert values["runs"] == {"paper": 8, "beyond": 16}
+
+
+@pytest.mark.parametrize("text", ["", f"{BEGIN}\n", f"{END}\n{BEGIN}\n", f"{BEGIN}{BEGIN}{END}", f"{BEGIN}{END}{END}"])
+def test_a_readme_without_its_marks_is_refused(text):
+    with pytest.raises(UserError, match="results:begin"):
+        between_marks(text, "new")
+
+
+def test_only_what_is_between_the_marks_changes():
+    assert between_marks(f"a\n{BEGIN}x{END} b", "new\n") == f"a\n{BEGIN}\n\nnew\n\n{END} b"
+
+
+def loss_of(name, loss):
+    epochs = read_results(load_params(), "beyond").runs[name].epochs
+    return [*epochs[:-1], dict(epochs[-1]) | {"val_loss": loss}]
