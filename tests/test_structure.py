@@ -1,6 +1,7 @@
 """What the layout promises: rooms import one way, stages name what they run, locks are complete without addresses."""
 
 import ast
+import functools
 import importlib
 import inspect
 import io
@@ -93,21 +94,25 @@ def room(module):
     return rest.partition(".")[0] if package == "digit_vae" and rest.partition(".")[0] in LEVEL else ""
 
 
+@functools.cache
 def tree(module):
     return ast.parse(MODULES[module].read_text(encoding="utf-8"))
 
 
+@functools.cache
 def imported(module):
     """The modules and names that `module` imports anywhere in it: `from a import b` gives a and a.b."""
+    found = []
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module} imports relatively"
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
 
 
+@functools.cache
 def closure(module):
     """`module` and all modules of this repository that it imports, directly or through others."""
     found, waiting = set(), [module]
