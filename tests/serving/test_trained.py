@@ -1,4 +1,4 @@
-"""A run is believed only as a whole: its history, and the weights that it names."""
+"""Weights are believed only where they are those of the run's history."""
 
 import shutil
 
@@ -6,51 +6,80 @@ import pytest
 from synthetic import write_history
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import write_bytes, write_json
+from digit_vae.base.files import read_json, write_bytes, write_json
 from digit_vae.base.paths import RunFiles
-from digit_vae.serving.trained import find_trained
+from digit_vae.serving.trained import find_trained, with_committed_weights
 
-RUN = "baseline-full-0"
+PARTS = ("encoder", "decoder")
 
 
-@pytest.fixture(params=["paper", "beyond"])
-def files(request, project, make_params):
-    """A run of either graph with bytes for weights."""
-    files = RunFiles(request.param, RUN)
-    for path in (files.encoder, files.decoder):
-        write_bytes(path, path.name.encode())
-    write_history(project, RUN, make_params(), graph=request.param)
+@pytest.fixture
+def files(project, make_params):
+    """A run of the paper's graph that was trained here, with bytes for weights."""
+    return written(project, RunFiles("paper", "baseline-full-0"), make_params())
+
+
+def written(root, files, params):
+    for part in PARTS:
+        write_bytes(root / getattr(files, part), part.encode())
+    write_history(root, files.run, params, files.graph)
     return files
 
 
-def test_a_whole_run_is_read(files, make_params):
-    run = find_trained(RUN)
-    assert (run.name, run.params) == (RUN, make_params())
-    assert (run.encoder, run.decoder) == (files.encoder, files.decoder)
+def commit(files):
+    for part in PARTS:
+        files.published.mkdir(parents=True, exist_ok=True)
+        shutil.copy(getattr(files, part), files.published)
 
 
-@pytest.mark.parametrize("part", ["encoder", "decoder"])
-def test_weights_of_another_run_are_refused(files, part):
-    getattr(files, part).write_bytes(b"another's")
-    with pytest.raises(UserError, match=part):
-        find_trained(RUN)
+def test_a_run_that_was_trained_here_is_found(files, make_params):
+    run = find_trained("baseline-full-0")
+    assert (run.params, run.encoder, run.decoder) == (make_params(), files.encoder, files.decoder)
 
 
-def test_own_weights_come_before_committed_ones(files):
-    shutil.copytree(files.models, files.published)
-    assert find_trained(RUN).encoder == files.encoder
-    shutil.rmtree(files.models)
-    assert find_trained(RUN).encoder.parent == files.published
+def test_in_a_fresh_clone_the_committed_weights_are_used(files):
+    commit(files)
+    shutil.rmtree("models")
+    run = find_trained("baseline-full-0")
+    assert (run.encoder.parent, run.decoder.parent) == (files.published, files.published)
+    assert with_committed_weights() == ["baseline-full-0"]
 
 
-def test_committed_weights_of_another_training_are_refused(files):
-    shutil.move(files.models, files.published)
-    (files.published / files.decoder.name).write_bytes(b"another's")
-    with pytest.raises(UserError, match="decoder"):
-        find_trained(RUN)
+def test_a_run_that_params_yaml_has_no_more_is_found(project, make_params):
+    written(project, RunFiles("beyond", "gone-full-7"), make_params(seed=7))
+    assert find_trained("gone-full-7").params.seed == 7
 
 
-def test_a_history_without_params_is_refused(files):
-    write_json(files.history, {"run": RUN})
-    with pytest.raises(UserError, match="history"):
-        find_trained(RUN)
+def test_without_weights_it_says_what_makes_them_and_which_there_are(files, project, make_params):
+    commit(files)
+    others = written(project, RunFiles("beyond", "improved-full-0"), make_params())
+    shutil.rmtree(others.models)
+    with pytest.raises(UserError, match=r"beyond/dvc.yaml:train_recipe@improved-full-0.*baseline-full-0"):
+        find_trained("improved-full-0")
+    with pytest.raises(UserError, match=r"`dvc repro train_paper@baseline-full-1`"):
+        find_trained("baseline-full-1")
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("fresh_clone", [True, False])
+def test_weights_of_another_run_are_refused(files, part, fresh_clone):
+    commit(files)
+    if fresh_clone:
+        shutil.rmtree("models")
+    (files.published if fresh_clone else files.models).joinpath(f"{part}.weights.h5").write_bytes(b"other")
+    with pytest.raises(UserError, match=rf"{part}.weights.h5 is damaged .*SHA-256"):
+        find_trained("baseline-full-0")
+
+
+def test_a_history_that_says_nothing_of_these_files_is_refused(files):
+    content = read_json(files.history, made_by="train") | {"weights_sha256": "a" * 64}
+    write_json(files.history, content)
+    with pytest.raises(UserError, match=r"history\.json is damaged"):
+        find_trained("baseline-full-0")
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("name", ["nothing-full-0", "../paper/runs/baseline-full-0", "."])
+def test_an_unknown_name_is_refused_with_those_that_there_are(name):
+    with pytest.raises(UserError, match="baseline-full-0, baseline-full-1"):
+        find_trained(name)
