@@ -31,8 +31,8 @@ repro: $(INSTALLED) ## the paper's graph, on every core (JOBS=2: two runs at onc
 beyond: $(INSTALLED) ## the runs that go beyond the paper on top, and their report (JOBS, ADDRESS and ANEW as above)
 	@$(DIGIT_VAE) beyond $(MACHINES)
 
-bench: $(INSTALLED) ## measure this machine's speed into reports/benchmarks/: an hour, with nothing beside it
-	@$(DIGIT_VAE) bench
+bench: $(INSTALLED) ## measure this machine's speed into reports/benchmarks/: an hour, with nothing beside it (GPU=1: CPU and GPU)
+	@$(DIGIT_VAE) bench $(if $(GPU),--gpu)
 
 smoke: $(INSTALLED) ## the whole graph on a small part of the data, in a temporary copy
 	@$(DIGIT_VAE) smoke

@@ -1,6 +1,7 @@
 """What the layout promises: rooms import one way, stages name what they run, locks are complete without addresses."""
 
 import ast
+import functools
 import importlib
 import inspect
 import io
@@ -60,7 +61,7 @@ APART = {"classifier": ("model.losses", "model.layers", "model.vae", "model.weig
 LONGEST_STAGE = 60
 # Lines of code, without blank lines, comments and docstrings, of all that decides a weight.
 CORE = ("config", "data", "model", "training", "evaluation.elbo")
-NO_CORE = ("data.sources", "data.download")  # bring files whose hashes are known
+NO_CORE = ("data.download", "data.mnist", "data.sources")  # bring files whose hashes are known
 LARGEST_CORE = 1300
 GRAPHS = {
     name: yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["stages"]
@@ -93,21 +94,25 @@ def room(module):
     return rest.partition(".")[0] if package == "digit_vae" and rest.partition(".")[0] in LEVEL else ""
 
 
+@functools.cache
 def tree(module):
     return ast.parse(MODULES[module].read_text(encoding="utf-8"))
 
 
+@functools.cache
 def imported(module):
     """The modules and names that `module` imports anywhere in it: `from a import b` gives a and a.b."""
+    found = []
     for node in ast.walk(tree(module)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module} imports relatively"
-            yield node.module
-            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+            found += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return found
 
 
+@functools.cache
 def closure(module):
     """`module` and all modules of this repository that it imports, directly or through others."""
     found, waiting = set(), [module]

@@ -1,7 +1,9 @@
 """The command line as a whole: what it finds, and that it answers at once."""
 
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -36,7 +38,7 @@ def test_what_there_is_not_is_refused(capsys, arguments):
 
 @pytest.mark.parametrize("name", ["generate", "reconstruct", "encode", "tidy", "schema"])
 def test_a_command_is_called_by_its_name_in_its_help(capsys, monkeypatch, name):
-    monkeypatch.chdir(cli.__file__.partition("/src/")[0])
+    monkeypatch.chdir(Path(cli.__file__).parents[3])
     status, said, _ = ended(capsys, name, "--help")
     assert status == 0
     assert said.startswith(f"usage: digit-vae {name} ")
@@ -53,4 +55,5 @@ for arguments in (["--help"], ["generate", "nobody"], ["encode", "baseline-full-
         slow = {"tensorflow", "keras", "mlflow", "ray", "dvc", "sklearn", "matplotlib"} & sys.modules.keys()
         assert not slow, (arguments, slow)
 """
-    subprocess.run([sys.executable, "-c", script], cwd=project, check=True, capture_output=True)
+    environment = os.environ | {"PYTHONPATH": str(Path(cli.__file__).parents[2])}
+    subprocess.run([sys.executable, "-c", script], cwd=project, env=environment, check=True, capture_output=True)
