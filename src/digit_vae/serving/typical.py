@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SHARES = (*range(100), 99.9, 100)  # percent of the test images
 NO_DIGIT = 99.9
+BATCH = 1000  # images that are looked at at once
 
 Floats = npt.NDArray[np.float64]
 Images = npt.NDArray[np.uint8]
@@ -49,7 +50,7 @@ def reconstruction_losses(vae: "VAE", images: Images) -> Floats:
     from digit_vae.evaluation.elbo import scaled_batches
     from digit_vae.model.losses import reconstruction_loss
 
-    batches = ((batch, vae.encoder(batch, training=False)[0]) for batch in scaled_batches(images))
+    batches = ((batch, vae.encoder(batch, training=False)[0]) for batch in scaled_batches(images, BATCH))
     parts = [reconstruction_loss(batch, vae.decoder(z_mean, training=False)) for batch, z_mean in batches]
     return np.concatenate(parts).astype(np.float64)
 
