@@ -1,12 +1,13 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import write_json
+from digit_vae.base.files import write_bytes, write_json
 from digit_vae.serving.trained import TrainedRun
-from digit_vae.serving.typical import compared, loss_quantiles, reconstruction_losses, typical_losses
+from digit_vae.serving.typical import compared, loss_quantiles, losses_file, reconstruction_losses, typical_losses
 
 
 @pytest.fixture
@@ -56,3 +57,15 @@ def test_quantiles_are_read_beside_the_weights_or_made_of_the_test_images(run, v
     write_json(Path("w/losses.json"), {"percent": [0, 100]})
     with pytest.raises(UserError, match=r"losses\.json is damaged"):
         typical_losses(run, vae)
+
+
+@pytest.mark.usefixtures("processed")
+def test_the_file_beside_the_weights_says_what_the_test_images_say(run, vae):
+    from digit_vae.model.weights import weights_bytes
+
+    for path, part in ((run.encoder, vae.encoder), (run.decoder, vae.decoder)):
+        write_bytes(path, weights_bytes(part))
+    made = typical_losses(run, vae)
+    write_bytes(Path("w/losses.json"), losses_file(run))
+    shutil.rmtree("data")
+    assert typical_losses(run, vae) == made

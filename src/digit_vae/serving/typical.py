@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import read_json
+from digit_vae.base.files import json_bytes, read_json
 from digit_vae.data.arrays import read_listed
 from digit_vae.serving.trained import TrainedRun
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 SHARES = (*range(100), 99.9, 100)  # percent of the test images
 NO_DIGIT = 99.9
+BATCH = 1000  # images that are looked at at once
 
 Floats = npt.NDArray[np.float64]
 Images = npt.NDArray[np.uint8]
@@ -49,7 +50,7 @@ def reconstruction_losses(vae: "VAE", images: Images) -> Floats:
     from digit_vae.evaluation.elbo import scaled_batches
     from digit_vae.model.losses import reconstruction_loss
 
-    batches = ((batch, vae.encoder(batch, training=False)[0]) for batch in scaled_batches(images))
+    batches = ((batch, vae.encoder(batch, training=False)[0]) for batch in scaled_batches(images, BATCH))
     parts = [reconstruction_loss(batch, vae.decoder(z_mean, training=False)) for batch, z_mean in batches]
     return np.concatenate(parts).astype(np.float64)
 
@@ -58,6 +59,14 @@ def loss_quantiles(losses: Floats) -> dict[str, list[float]]:
     """What so many percent of the images stay below, for losses.json beside a run's committed weights."""
     nats = [round(float(value), 3) for value in np.percentile(losses, SHARES)]
     return {"percent": [float(share) for share in SHARES], "nats": nats}
+
+
+def losses_file(run: TrainedRun) -> bytes:
+    """losses.json of the run, for those who have no test images. Raises: UserError when a file is missing."""
+    from digit_vae.evaluation.elbo import load_vae
+
+    vae = load_vae(run.params, run.encoder, run.decoder, made_by=run.made_by)
+    return json_bytes(loss_quantiles(reconstruction_losses(vae, read_listed("test_images.npy")[0])))
 
 
 def typical_losses(run: TrainedRun, vae: "VAE") -> dict[str, list[float]] | None:
