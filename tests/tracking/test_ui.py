@@ -17,6 +17,9 @@ import digit_vae
 from digit_vae.base.errors import UserError, exit_status
 from digit_vae.tracking import ui
 
+# MLflow's own use of SQLAlchemy
+pytestmark = pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning")
+
 COMMAND = [sys.executable, "-c", "import sys; from digit_vae.tracking.ui import main; main(sys.argv[1:])"]
 
 
