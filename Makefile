@@ -1,43 +1,44 @@
 # Everything runs in .venv, which the first call makes; `make help` lists what there is.
 PYTHON ?= python3
-PORT ?= 5000
 UV_VERSION := 0.13.9
 
 LOCK := requirements$(if $(GPU),-gpu).lock
-INSTALLED := .venv/installed$(if $(GPU),-gpu)
+# The mark of a finished installation knows the folder: in a copy, or after a move, there is no such file.
+INSTALLED := .venv/installed$(if $(GPU),-gpu)-$(shell pwd -P | cksum | cut -d ' ' -f 1)
 RUN := .venv/bin/python -m
+DIGIT_VAE := $(RUN) digit_vae
+MACHINES = $(if $(JOBS),--jobs $(JOBS)) $(if $(ADDRESS),--address $(ADDRESS)) $(if $(ANEW),--anew)
 COMPILE := .venv/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate pyproject.toml --extra dev
 
 # The stages' commands start with `python`: that is the one of .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
+export PYTHONUTF8 := 1
 unexport PYTHONPATH PYTHONHOME
 # Arrays of many megabytes in huge pages take 4 % off a training step; no bit depends on it.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help setup repro extended bench smoke verify test test-slow check track verify-tracking ui lock
+.PHONY: help setup repro beyond bench smoke verify test test-slow check track verify-tracking ui summary tidy schema lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 setup: $(INSTALLED) ## install the locked dependencies (GPU=1: with CUDA; PYTHON=python3.12: another interpreter)
 
-repro: $(INSTALLED) ## the whole graph, on every core (JOBS=2: two runs at once; ADDRESS=auto: on a Ray cluster)
-	@$(RUN) pipeline.repro $(if $(JOBS),--jobs $(JOBS)) $(if $(ADDRESS),--address $(ADDRESS))
+repro: $(INSTALLED) ## the paper's graph, on every core (JOBS=2: two runs at once; ADDRESS=auto: on a Ray cluster; ANEW=1: train all)
+	@$(DIGIT_VAE) repro $(MACHINES)
 
-extended: $(INSTALLED) ## the runs of extended variants on top, and the report with them (JOBS and ADDRESS as above)
-	@$(RUN) pipeline.repro --extended $(if $(JOBS),--jobs $(JOBS)) $(if $(ADDRESS),--address $(ADDRESS))
+beyond: $(INSTALLED) ## the runs that go beyond the paper on top, and their report (JOBS, ADDRESS and ANEW as above)
+	@$(DIGIT_VAE) beyond $(MACHINES)
 
 bench: $(INSTALLED) ## measure this machine's speed into reports/benchmarks/: an hour, with nothing beside it
-	@$(RUN) dvc repro --quiet preprocess
-	@$(RUN) dvc repro --force --single-item benchmark/dvc.yaml
-	@$(RUN) pipeline.track
+	@$(DIGIT_VAE) bench
 
 smoke: $(INSTALLED) ## the whole graph on a small part of the data, in a temporary copy
-	@$(RUN) pipeline.smoke
+	@$(DIGIT_VAE) smoke
 
-verify: $(INSTALLED) ## train runs anew in a temporary copy and hold them against what is published (RUNS=all; QUICK=1: small)
-	@$(RUN) pipeline.verify $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) $(if $(RECORD),--record)
+verify: $(INSTALLED) ## train runs anew in a temporary copy and compare them with what is published (RUNS=all; QUICK=1: small)
+	@$(DIGIT_VAE) verify $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) $(if $(RECORD),--record)
 
 test: $(INSTALLED) ## the tests
 	@$(RUN) pytest
@@ -45,34 +46,51 @@ test: $(INSTALLED) ## the tests
 test-slow: $(INSTALLED) ## the tests that take minutes: kills of dvc and of the driver, eight writers, every moment of a kill
 	@$(RUN) pytest -m slow
 
-check: $(INSTALLED) ## lint and format
+check: $(INSTALLED) ## lint, format and types
 	@$(RUN) ruff check
 	@$(RUN) ruff format --check
+	@$(RUN) mypy
 
 track: $(INSTALLED) ## bring into MLflow what it lacks of the runs' files
-	@$(RUN) pipeline.track
+	@$(DIGIT_VAE) track
 
 verify-tracking: $(INSTALLED) ## say which runs in MLflow are those of the present files, and which claim what these do not
-	@$(RUN) pipeline.track --verify
+	@$(DIGIT_VAE) verify-tracking
 
-ui: track ## MLflow's UI on 127.0.0.1 over the project's store (PORT=5000)
-	@case "$$MLFLOW_TRACKING_URI" in http*) echo "the tracking server at MLFLOW_TRACKING_URI has the UI" ;; *) \
-		MLFLOW_BACKEND_STORE_URI="$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}" DO_NOT_TRACK=true \
-		MLFLOW_DISABLE_TELEMETRY=true MLFLOW_ALLOW_PICKLE_DESERIALIZATION=false \
-		$(RUN) mlflow ui --host 127.0.0.1 --port $(PORT) --workers 1 --default-artifact-root ./mlartifacts ;; esac
+ui: $(INSTALLED) ## MLflow's UI on 127.0.0.1 over the project's store (PORT=5001: another port)
+	@exec $(DIGIT_VAE) ui $(if $(PORT),--port $(PORT))
+
+summary: $(INSTALLED) ## write reports/README.md and the numbers of README.md from the committed results
+	@$(DIGIT_VAE) summary
+
+tidy: $(INSTALLED) ## move the files of runs that params.yaml no longer declares into leftovers/
+	@$(DIGIT_VAE) tidy
+
+schema: $(INSTALLED) ## write params.schema.json, with which editors check params.yaml
+	@$(DIGIT_VAE) schema
 
 lock: .venv/bin/python ## compile the lock files from pyproject.toml
 	@$(RUN) pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
 	@$(COMPILE) -o requirements.lock
 	@$(COMPILE) --extra gpu -c requirements.lock -o requirements-gpu.lock
 
-$(INSTALLED): $(LOCK) pyproject.toml | .venv/bin/python
+# The package itself is not installed: .venv names src, relative to itself, and so never another folder's code.
+$(INSTALLED): $(LOCK) pyproject.toml
+	@made="$$(cat .venv/folder 2>/dev/null)"; here="$$(pwd -P)"; \
+	if [ -e .venv ] && [ "$$made" != "$$here" ]; then \
+		echo ".venv was made in $${made:-another folder}, not in $$here: it is made anew"; rm -rf .venv; fi
+	@[ -x .venv/bin/python ] || $(MAKE) --no-print-directory .venv/bin/python
 	@echo "installing $(LOCK) into .venv (takes minutes, once)"
 	@$(RUN) pip install -qq --disable-pip-version-check --require-hashes -r $(LOCK)
-	@$(RUN) pip install -qq --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@for folder in .venv/lib/python3*/site-packages; do echo ../../../../src > "$$folder/digit_vae.pth"; done
+	@printf '%s\n' '#!/bin/sh' \
+		'exec env PYTHONUTF8=1 "$$(dirname "$$(readlink -f "$$0")")/python" -m digit_vae "$$@"' > .venv/bin/digit-vae
+	@chmod +x .venv/bin/digit-vae
+	@[ -e .git ] || $(RUN) dvc config --quiet --local core.no_scm true  # downloaded as an archive
 	@touch $@
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null || \
 		{ echo "expected Python 3.11, 3.12 or 3.13, received: $$($(PYTHON) --version 2>&1); set PYTHON=/path/to/python" >&2; exit 1; }
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; }
+	@pwd -P > .venv/folder

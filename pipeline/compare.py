@@ -1,50 +1,29 @@
-"""Stage `compare`: what each variant is worth over the folds, and how far it is from the baseline on the same folds.
+"""Stage `compare`: what the variants of each study are worth over the folds, and how far they are from each other.
 
-Reads the metrics of the runs that params.yaml declares and writes one JSON a variant that was trained on folds. In it
-each number of the metrics is a mean and a standard deviation over folds and, for all but the baseline, its difference
-with what digit_vae.analysis.statistics says of it. The p-values of variants that ask the same question are adjusted together.
+Reads the metrics of the runs that params.yaml declares and writes one JSON a study that compares variants on folds.
 
-    python -m pipeline.compare
+    python -m pipeline.compare paper
 """
 
 import argparse
 import sys
-from collections.abc import Mapping
-from pathlib import Path
 
-from digit_vae.base.errors import exit_status
-from digit_vae.base.files import json_bytes, read_json, write_folder
-from digit_vae.config.params import BASELINE, load_params, runs
-from digit_vae.analysis.results import question
-from digit_vae.analysis.statistics import add_holm, by_fold, summary
-from digit_vae.analysis.publish import EVALUATED, METRICS, reported
-
-VARIANTS = Path("reports/metrics/variants")
-
-
-def compare(folds: Mapping[str, list[Mapping]], questions: Mapping[str, str]) -> dict[str, dict]:
-    """What is to be said of each variant. folds: by variant the metrics of its runs, in the order of the folds;
-    questions: what each asks.
-    """
-    baseline = folds.get(BASELINE)
-    summaries = {name: summary(values, None if name == BASELINE else baseline) for name, values in folds.items()}
-    for family in set(questions.values()) if baseline else ():
-        add_holm([each for name, each in summaries.items() if name != BASELINE and questions[name] == family])
-    return {name: {"folds": len(folds[name])} | each for name, each in summaries.items()}
+from digit_vae.analysis.fold_comparison import fold_studies
+from digit_vae.analysis.results import read_results
+from digit_vae.base.command import run
+from digit_vae.base.files import json_bytes, write_folder
+from digit_vae.base.paths import comparisons
+from digit_vae.config.loading import load_params
+from digit_vae.config.runs import GRAPHS
 
 
 def main() -> None:
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    params = reported(load_params())
-    declared = runs(params)
-    metrics = {
-        run.name: read_json(METRICS / f"{run.name}.json", made_by=f"evaluate@{run.name}", keys=EVALUATED)
-        for run in declared
-    }
-    folds = by_fold(declared, metrics)
-    comparisons = compare(folds, {name: question(params, name) for name in folds})
-    write_folder(VARIANTS, {f"{variant}.json": json_bytes(value) for variant, value in comparisons.items()})
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("graph", choices=GRAPHS)
+    graph = parser.parse_args().graph
+    studies = fold_studies(read_results(load_params(), graph), graph)
+    write_folder(comparisons(graph), {f"{each.name}.json": json_bytes(each.compare()) for each in studies})
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    sys.exit(run(main))

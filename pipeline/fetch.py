@@ -5,22 +5,18 @@ python -m pipeline.fetch
 
 import argparse
 import functools
-import sys
-from pathlib import Path
 
-from digit_vae.config.params import load_params
-
-from digit_vae.base.errors import exit_status
-from digit_vae.data import sources as mnist
-
-RAW = Path("data/raw")
+from digit_vae.base.command import run as run_stage
+from digit_vae.base.paths import RAW
+from digit_vae.config.loading import load_params
+from digit_vae.data.mnist import MNIST
+from digit_vae.data.sources import fetch, sources
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    sources = mnist.sources(load_params().fetch)
-    mnist.fetch(RAW, sources, files=mnist.FILES, report=functools.partial(print, flush=True))
+    fetch(RAW, sources(load_params().fetch), files=MNIST, report=functools.partial(print, flush=True))
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    run_stage(main)

@@ -12,9 +12,10 @@ import sys
 from contextlib import nullcontext
 from pathlib import Path
 
-from digit_vae.model.vae import vae as model
-from digit_vae.training.loop import loop as training
+import keras
+
 from digit_vae.base.errors import exit_status
+from digit_vae.model.vae import VAE
 from pipeline import train
 
 
@@ -25,14 +26,15 @@ class NoMirror:
 
 
 # Where a function is, its name, what its first argument contains, and at which of such calls the process is killed.
+# The metrics are reset ahead of each pass over images: two that warm up, then those of the first epoch.
 MOMENTS = {
-    "in the first epoch": (training, "_timed", "", 2),
+    "in the first epoch": (VAE, "reset_metrics", "", 4),
     "before the first checkpoint is in place": (Path, "replace", "checkpoints/", 1),
     "between two epochs": (train, "show_event", "'event': 'epoch'", 1),
     "while a checkpoint is written": (Path, "write_bytes", "checkpoints/", 2),
     "before a checkpoint is in place": (Path, "replace", "checkpoints/", 2),
-    "after the last epoch": (model.VAE, "save_weights", "", 1),
-    "while the weights are written": (Path, "write_bytes", ".tmp.model.weights.h5", 1),
+    "after the last epoch": (keras.Model, "save_weights", "", 1),
+    "while the weights are written": (Path, "write_bytes", ".tmp.encoder.weights.h5", 1),
     "between the files": (Path, "replace", ".tmp.history.json", 1),
     "before anyone knows of its files": (NoMirror, "send", "'event': 'end'", 1),
 }

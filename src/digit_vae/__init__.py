@@ -1,7 +1,13 @@
 """A convolutional (beta-)variational autoencoder for handwritten digits, and what it takes to trust its numbers."""
 
 import os
+import sys
 
-# TensorFlow reads this when it is first imported, from whichever module. A few of its start-up lines precede it.
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+from digit_vae.base.quiet import QuietStart
+
+__version__ = "0.2.0"
+
 os.environ["KERAS_BACKEND"] = "tensorflow"  # whatever a user's own settings of Keras say
+# TensorFlow reads the first when it is imported, from whichever module; some of its notes come before it does.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+sys.meta_path.insert(0, QuietStart())

@@ -30,14 +30,14 @@ def test_git_commit_says_which_and_whether_it_was_changed(checkout):
     assert git_commit() is None
     checkout("init")
     assert git_commit() is None
-    Path("file").write_text("one")
+    Path("file").write_text("one", encoding="utf-8")
     checkout("add", "file")
     checkout("commit", "-m", "one")
     commit = checkout("rev-parse", "HEAD")
     checkout("tag", "v1")
-    Path("untracked").write_text("")
+    Path("untracked").write_text("", encoding="utf-8")
     assert git_commit() == commit
-    Path("file").write_text("two")
+    Path("file").write_text("two", encoding="utf-8")
     assert git_commit() == f"{commit}-dirty"
 
 
@@ -45,16 +45,29 @@ def test_new_code_is_a_change_and_new_results_or_another_certificate_are_none(ch
     checkout("init")
     for name in ("reports/certificate.md", ".gitignore"):
         Path(name).parent.mkdir(exist_ok=True)
-        Path(name).write_text("*.pyc")
+        Path(name).write_text("*.pyc", encoding="utf-8")
         checkout("add", name)
     checkout("commit", "-m", "one")
     commit = checkout("rev-parse", "HEAD")
-    Path("reports/certificate.md").write_text("another")
-    Path("reports/new.json").write_text("")
+    Path("reports/certificate.md").write_text("another", encoding="utf-8")
+    Path("reports/new.json").write_text("", encoding="utf-8")
     Path("src").mkdir()
-    Path("src/new.pyc").write_text("")
+    Path("src/new.pyc").write_text("", encoding="utf-8")
     assert git_commit() == commit
     Path("reports/certificate.md").unlink()
     assert git_commit() == commit
-    Path("src/new.py").write_text("")
+    Path("src/new.py").write_text("", encoding="utf-8")
     assert git_commit() == f"{commit}-dirty"
+
+
+def test_a_folder_within_somebodys_repository_has_no_commit(checkout, monkeypatch):
+    checkout("init")
+    Path("file").write_text("one", encoding="utf-8")
+    checkout("add", "file")
+    checkout("commit", "-m", "one")
+    Path("ein Ärger").mkdir()
+    monkeypatch.chdir("ein Ärger")
+    assert git_commit() is None
+    checkout("init")
+    checkout("commit", "--allow-empty", "-m", "two")
+    assert git_commit() == checkout("rev-parse", "HEAD")

@@ -1,13 +1,33 @@
+"""The classifier and its judgements, against SciPy's matrix root, closed forms and judgements made by hand."""
+
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
+from synthetic import SMALL_PARAMS
 
-from digit_vae.evaluation.classifier import Judged, build_classifier, frechet_distance, judge, train_classifier
-from digit_vae.config.params import ClassifierParams
+from digit_vae.base.errors import UserError
+from digit_vae.config.loading import load_params
+from digit_vae.data.arrays import Arrays
+from digit_vae.evaluation.classifier import (
+    Judged,
+    build_classifier,
+    frechet_distance,
+    judge,
+    judge_plane,
+    load_classifier,
+    make_classifier,
+    measure_quality,
+    train_classifier,
+)
+from digit_vae.evaluation.elbo import decode, generate, reconstruct
+from digit_vae.model.vae import build_vae
+from digit_vae.model.weights import weights_bytes
 
 pytestmark = pytest.mark.usefixtures("cpu")
-PARAMS = ClassifierParams(epochs=2, batch_size=32, learning_rate=3e-3, seed=0, minimum_accuracy=0.99)
+PARAMS = replace(load_params(SMALL_PARAMS).classifier, batch_size=32)
 
 
 def exactly(mean, covariance, count=200):
@@ -82,3 +102,58 @@ def test_training_learns_the_digits_and_gives_the_same_bits_again(digits):
     for one, same in zip(first.get_weights(), again.get_weights(), strict=True):
         np.testing.assert_array_equal(one, same)
     assert (judge(first, digits).classes == labels).mean() > 0.5
+
+
+@pytest.fixture
+def untrained(make_params):
+    keras.utils.set_random_seed(1)
+    return build_vae(make_params()), build_classifier()
+
+
+def test_samples_and_reconstructions_are_judged_against_the_test_images(untrained, digits):
+    vae, classifier = untrained
+    images = digits[:80]
+    reconstructions = judge(classifier, reconstruct(vae, images))
+    labels = reconstructions.classes.copy()
+    labels[:20] = (labels[:20] + 1) % 10
+    measured = measure_quality(vae, classifier, images, labels, generated=60, seed=4)
+    samples, real = judge(classifier, generate(vae, 60, 4)), judge(classifier, images)
+    assert measured["samples"] == {
+        "confidence": samples.confidence,
+        "class_balance": samples.class_balance,
+        "frechet": frechet_distance(samples.features, real.features),
+    }
+    assert measured["reconstructions"] == {
+        "agreement": 0.75,
+        "confidence": reconstructions.confidence,
+        "frechet": frechet_distance(reconstructions.features, real.features),
+    }
+
+
+def test_the_plane_is_judged_at_the_middle_of_each_cell_with_the_highest_z1_first(untrained):
+    vae, classifier = untrained
+    judged = judge_plane(vae, classifier, np.array([-2.0, 0.0, 2.0, 4.0]))
+    corners = np.array([[-1, 3], [1, 3], [3, 3], [-1, 1], [1, 1], [3, 1], [-1, -1], [1, -1], [3, -1]], np.float32)
+    np.testing.assert_array_equal(judged.probabilities, judge(classifier, decode(vae, corners)).probabilities)
+
+
+def test_the_classifier_comes_back_from_its_file_or_names_its_stage(untrained, tmp_path, digits):
+    path = tmp_path / "model.weights.h5"
+    with pytest.raises(UserError, match=r"model.weights.h5 is missing.* `dvc repro classifier`"):
+        load_classifier(path)
+    path.write_bytes(weights_bytes(untrained[1]))
+    loaded = load_classifier(path)
+    np.testing.assert_array_equal(judge(loaded, digits[:9]).features, judge(untrained[1], digits[:9]).features)
+    path.write_bytes(path.read_bytes()[:1000])
+    with pytest.raises(UserError, match=r"model.weights.h5 is damaged .*`dvc repro classifier`"):
+        load_classifier(path)
+
+
+def test_the_seconds_left_are_those_of_the_epochs_that_are_left(digits):
+    labels, told = np.arange(60) % 10, []
+    arrays = Arrays(digits[:60], labels, digits[60:90], labels[:30])
+    params = replace(PARAMS, epochs=3, minimum_accuracy=0.0)
+    make_classifier(params, arrays, lambda epoch, logs, left: told.append((epoch, sorted(logs), left)))
+    assert [each[:2] for each in told] == [(epoch, ["accuracy", "loss"]) for epoch in (1, 2, 3)]
+    assert told[0][2] > 0
+    assert told[-1][2] == 0

@@ -1,23 +1,22 @@
+"""The ELBO's terms, and what a model decodes, against NumPy and against encoders and decoders that are made by hand."""
+
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
-import h5py
 import keras
 import numpy as np
 import pytest
 from scipy.special import expit, log_expit
 from scipy.stats import norm
+from synthetic import SMALL_PARAMS
 
-from digit_vae.evaluation.elbo import elbo as evaluation
-from digit_vae.base.errors import UserError
+from digit_vae.config.loading import load_params
+from digit_vae.evaluation import elbo
 from digit_vae.model.vae import HIDDEN_LAYER, build_vae
-from digit_vae.config.params import load_params
+from digit_vae.model.weights import weights_bytes
 
 pytestmark = pytest.mark.usefixtures("cpu")
-PARAMS = replace(
-    load_params(Path(__file__).parents[1] / "params.yaml").evaluate, seed=5, samples=3, batch_size=100, grid=4
-)
+PARAMS = replace(load_params(SMALL_PARAMS).evaluate, seed=5, samples=3, batch_size=100)
 
 
 @pytest.fixture
@@ -36,7 +35,7 @@ def grey(logits):
 def test_encode_gives_the_terms_of_each_image(make_params, digits):
     keras.utils.set_random_seed(0)
     vae = build_vae(make_params(latent_dim=3, dropout=0.5))
-    encoded = evaluation.encode(vae, digits[:60], PARAMS)
+    encoded = elbo.encode(vae, digits[:60], PARAMS)
 
     images = digits[:60] / 255
     z_mean, z_log_var = (part.numpy().astype(np.float64) for part in vae.encoder(images, training=False))
@@ -54,7 +53,7 @@ def test_encode_gives_the_terms_of_each_image(make_params, digits):
 
 def test_encode_is_repeatable_and_takes_every_image_once(make_params, digits):
     vae = build_vae(make_params())
-    first, second = (evaluation.encode(vae, digits[:230], PARAMS) for _ in range(2))
+    first, second = (elbo.encode(vae, digits[:230], PARAMS) for _ in range(2))
     for one, same in zip(first, second, strict=True):
         np.testing.assert_array_equal(one, same)
     z_mean, _ = vae.encoder(digits[:230] / 255, training=False)
@@ -63,14 +62,14 @@ def test_encode_is_repeatable_and_takes_every_image_once(make_params, digits):
 
 def test_measure_takes_means_over_the_images():
     rng = np.random.default_rng(0)
-    encoded = evaluation.Encoded(
+    encoded = elbo.Encoded(
         z_mean=rng.normal(scale=[1.0, 0.2, 0.05], size=(1000, 3)),
         z_log_var=np.zeros((1000, 3)),
         reconstruction_loss=rng.uniform(100, 200, (1000, 2)),
         kl=rng.uniform(0, [4, 1, 0.1], (1000, 3)),
         hidden_maximum=np.array([0.0, 1e-9, 3.0, 0.0]),
     )
-    measured = evaluation.measure(encoded, 0.01)
+    measured = elbo.measure(encoded, 0.01)
     kl_loss = encoded.kl.sum(axis=1).mean()
     assert measured["images"] == 1000
     assert measured["reconstruction_loss"] == pytest.approx(encoded.reconstruction_loss.mean())
@@ -93,14 +92,14 @@ def test_units_of_a_hand_made_encoder(make_params, digits):
     heads[15, 0] = 1
     z_mean.set_weights([heads, np.array([0, 0.5])])
     z_log_var.set_weights([np.zeros((16, 2)), np.array([0, -1])])
-    measured = evaluation.measure(evaluation.encode(vae, digits[:100], PARAMS), 0.01)
+    measured = elbo.measure(elbo.encode(vae, digits[:100], PARAMS), 0.01)
     assert measured["dead_units"] == 11
     assert measured["active_units"] == 1
     assert measured["kl_per_dimension"]["z1"] == pytest.approx(0.5 * (0.25 + np.exp(-1) - 1 + 1))
 
 
 def test_latent_plane_has_the_highest_z1_in_its_first_row(plain_decoder):
-    plane = evaluation.latent_plane(plain_decoder, 4)
+    plane = elbo.latent_plane(plain_decoder, 4)
     assert plane.shape == (4, 4, 28, 28)
     assert plane.dtype == np.uint8
     quantiles = norm.ppf([0.125, 0.375, 0.625, 0.875])
@@ -110,11 +109,11 @@ def test_latent_plane_has_the_highest_z1_in_its_first_row(plain_decoder):
 
 
 def test_generate_decodes_draws_of_the_prior(plain_decoder):
-    generated = evaluation.generate(plain_decoder, 2500, seed=1)
+    generated = elbo.generate(plain_decoder, 2500, seed=1)
     assert generated.shape == (2500, 28, 28)
     assert generated.dtype == np.uint8
-    np.testing.assert_array_equal(generated, evaluation.generate(plain_decoder, 2500, seed=1))
-    assert not np.array_equal(generated, evaluation.generate(plain_decoder, 2500, seed=2))
+    np.testing.assert_array_equal(generated, elbo.generate(plain_decoder, 2500, seed=1))
+    assert not np.array_equal(generated, elbo.generate(plain_decoder, 2500, seed=2))
     for pixel in (generated[:, 0, 0], generated[:, 0, 1]):  # the share below each quarter of the prior
         np.testing.assert_allclose(
             [(pixel < grey(norm.ppf(q))).mean() for q in (0.25, 0.5, 0.75)], [0.25, 0.5, 0.75], atol=0.05
@@ -126,14 +125,14 @@ def test_reconstruct_decodes_z_mean(make_params, digits):
     vae = build_vae(make_params())
     z_mean, _ = vae.encoder(digits[:7] / 255, training=False)
     expected = 255 * expit(vae.decoder(z_mean).numpy()[..., 0])
-    reconstructed = evaluation.reconstruct(vae, digits[:7])
+    reconstructed = elbo.reconstruct(vae, digits[:7])
     assert reconstructed.dtype == np.uint8
     np.testing.assert_allclose(reconstructed, expected, atol=0.51)
 
 
 def test_batches_hold_every_image_scaled():
     images = np.random.default_rng(0).integers(0, 256, (2500, 28, 28, 1)).astype(np.uint8)
-    batches = list(evaluation.scaled_batches(images))
+    batches = list(elbo.scaled_batches(images))
     assert [len(batch) for batch in batches] == [1000, 1000, 500]
     assert {batch.dtype.name for batch in batches} == {"float32"}
     np.testing.assert_allclose(np.concatenate(batches), images / 255, rtol=1e-6)
@@ -141,36 +140,11 @@ def test_batches_hold_every_image_scaled():
 
 def test_a_run_in_mixed_precision_is_loaded_in_float32(make_params, tmp_path):
     params = make_params(precision="mixed_bfloat16", batch_norm=True)
-    trained = build_vae(params)
-    trained.save_weights(tmp_path / "model.weights.h5")
-    vae = evaluation.load_vae(params, tmp_path / "model.weights.h5", made_by="train@baseline-full")
+    trained, paths = build_vae(params), [tmp_path / "encoder.weights.h5", tmp_path / "decoder.weights.h5"]
+    for path, part in zip(paths, (trained.encoder, trained.decoder), strict=True):
+        path.write_bytes(weights_bytes(part))
+    vae = elbo.load_vae(params, *paths, made_by="train_paper@baseline-full-0")
     assert {layer.compute_dtype for layer in vae.encoder.layers + vae.decoder.layers} == {"float32"}
-    np.testing.assert_array_equal(vae.get_weights()[0], trained.get_weights()[0])
-
-
-@pytest.mark.parametrize("damage", ["missing", "empty", "cut", "other model"])
-def test_weights_that_cannot_be_loaded_name_the_stage(make_params, tmp_path, damage):
-    path: Path = tmp_path / "model.weights.h5"
-    build_vae(make_params(latent_dim=3 if damage == "other model" else 2)).save_weights(path)
-    if damage == "missing":
-        path.unlink()
-    elif damage == "empty":
-        path.write_bytes(b"")
-    elif damage == "cut":
-        path.write_bytes(path.read_bytes()[:300_000])
-    with pytest.raises(UserError, match=r"model.weights.h5 is (missing|damaged).* `dvc repro train@baseline-full`"):
-        evaluation.load_vae(make_params(), path, made_by="train@baseline-full")
-
-
-@pytest.mark.parametrize("error", [TypeError, MemoryError, OverflowError])
-def test_whatever_is_raised_for_weights_is_damage(make_params, tmp_path, monkeypatch, error):
-    def read(*_):
-        raise error("unreadable")
-
-    path = tmp_path / "model.weights.h5"
-    build_vae(make_params()).save_weights(path)
-    monkeypatch.setattr(h5py.Group, "__getitem__", read)
-    with pytest.raises(
-        UserError, match=r"model.weights.h5 is damaged \(unreadable\): .* `dvc repro train@baseline-full`"
-    ):
-        evaluation.load_vae(make_params(), path, made_by="train@baseline-full")
+    for part, loaded in ((trained.encoder, vae.encoder), (trained.decoder, vae.decoder)):
+        for weights, same in zip(part.get_weights(), loaded.get_weights(), strict=True):
+            np.testing.assert_array_equal(weights, same)

@@ -1,3 +1,5 @@
+"""What the latent space tells, against SciPy's densities, closed forms, and clouds of points made by hand."""
+
 import numpy as np
 import pytest
 from scipy.integrate import quad
@@ -5,7 +7,7 @@ from scipy.special import logsumexp
 from scipy.stats import multivariate_normal, norm
 from sklearn.metrics import silhouette_score
 
-from digit_vae.evaluation.elbo import latent
+from digit_vae.evaluation import latent
 from digit_vae.evaluation.latent import Posterior
 
 

@@ -1,5 +1,6 @@
-from dataclasses import replace
-from pathlib import Path
+"""log p(x) against closed forms and SciPy's quadrature; the bounds against it, and against their own definitions."""
+
+from dataclasses import asdict, replace
 from types import SimpleNamespace
 
 import keras
@@ -8,28 +9,23 @@ import pytest
 from scipy.integrate import dblquad
 from scipy.special import log_expit
 from scipy.stats import entropy, linregress, multivariate_normal, norm, sem
+from synthetic import SMALL_PARAMS
 
-from digit_vae.evaluation.elbo import elbo as evaluation
-from digit_vae.evaluation.elbo import likelihood
+from digit_vae.config.loading import load_params
+from digit_vae.config.schema import RunParams
+from digit_vae.evaluation import elbo, likelihood
 from digit_vae.model.vae import build_vae
-from digit_vae.config.params import RunParams, load_params
 
 pytestmark = pytest.mark.usefixtures("cpu")
-PARAMS = replace(
-    load_params(Path(__file__).parents[1] / "params.yaml").evaluate,
-    samples=200,
-    bound_images=4,
-    plane_tolerance=0.001,
-)
+PARAMS = replace(load_params(SMALL_PARAMS).evaluate, samples=200, bound_images=4, plane_tolerance=0.001)
 RULE = {"radius": 6.0, "tolerance": 1e-3, "refinements": 7}
 
 
 @pytest.fixture(scope="module")
-def lively():
+def lively(small_params):
     """A VAE with random weights, so large that what it decodes, and what it encodes, differs from place to place."""
-    settings = {"epochs": 1, "batch_size": 64, "learning_rate": 1e-3, "seed": 0, "resident_bytes": 2**26}
     keras.utils.set_random_seed(1)
-    vae = build_vae(RunParams(**settings, latent_dim=2, device="cpu", precision="float32"))
+    vae = build_vae(RunParams(**asdict(small_params.train), seed=0))
     for layer in ("conv_transpose_1", "conv_transpose_2", "logits"):
         kernel, bias = vae.decoder.get_layer(layer).get_weights()
         vae.decoder.get_layer(layer).set_weights([2 * kernel, bias])
@@ -42,7 +38,7 @@ def measured(lively, digits):
 
 
 def measure(vae, images, params):
-    return likelihood.measure(vae, images, evaluation.encode(vae, images, params), params)
+    return likelihood.measure(vae, images, elbo.encode(vae, images, params), params)
 
 
 def test_binarised_pixels_are_one_from_a_half_on():
@@ -203,7 +199,7 @@ def test_bounds_rise_with_their_samples_to_the_integral(measured, protocol):
 def test_the_elbo_is_that_of_the_evaluation_and_other_draws_differ_by_its_error(lively, measured, digits):
     numbers = measured["grey"]
     elbos = [
-        evaluation.measure(evaluation.encode(lively, digits[:40], replace(PARAMS, seed=seed)), 0.01)["elbo"]
+        elbo.measure(elbo.encode(lively, digits[:40], replace(PARAMS, seed=seed)), 0.01)["elbo"]
         for seed in (PARAMS.seed, 6, 7, 8, 9)
     ]
     assert numbers["elbo"] == pytest.approx(elbos[0])

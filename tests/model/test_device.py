@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from digit_vae.model.vae import device as machine
 from digit_vae.base.errors import UserError
+from digit_vae.model import device as machine
 
 X86 = """processor\t: 0
 model name\t: Some CPU @ 2.00GHz
@@ -38,7 +38,7 @@ def test_selecting_the_device_again_changes_nothing(cpu):
 
 def test_a_users_settings_of_keras_are_not_taken_over(tmp_path):
     settings = {"backend": "jax", "image_data_format": "channels_first", "floatx": "float64", "epsilon": 0.1}
-    (tmp_path / "keras.json").write_text(json.dumps(settings))
+    (tmp_path / "keras.json").write_text(json.dumps(settings), encoding="utf-8")
     code = """
 from digit_vae.model.device import select_device
 import keras
@@ -53,7 +53,7 @@ assert found == ("tensorflow", "channels_last", "float32", 1e-7), found
 @pytest.mark.usefixtures("cpu")
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(tf.config, "list_physical_devices", lambda _: [])
-    with pytest.raises(UserError, match=r"train.device: expected a GPU .* or set train.device to cpu"):
+    with pytest.raises(UserError, match=r"train.device: expected a GPU"):
         machine.select_device("gpu")
 
 
@@ -77,10 +77,49 @@ def test_the_fingerprint_is_plain_and_names_the_versions(cpu):
 def test_the_processor_is_read_from_cpuinfo(tmp_path, monkeypatch, cpuinfo, cpu, instruction_sets):
     path = tmp_path / "cpuinfo"
     if cpuinfo:
-        path.write_text(cpuinfo)
+        path.write_text(cpuinfo, encoding="utf-8")
     monkeypatch.setattr(machine, "Path", {"/proc/cpuinfo": path}.__getitem__)
     found = machine.fingerprint()
     assert (found["cpu"], found["instruction_sets"]) == (cpu, instruction_sets)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("NPY_DISABLE_CPU_FEATURES", "AVX512F AVX2"),
+        ("NPY_ENABLE_CPU_FEATURES", "AVX2"),
+        ("OPENBLAS_CORETYPE", "Haswell"),
+        ("MKL_CBWR", "COMPATIBLE"),
+        ("ONEDNN_MAX_CPU_ISA", "AVX2"),
+        ("DNNL_DEFAULT_FPMATH_MODE", "BF16"),
+        ("TF_ENABLE_ONEDNN_OPTS", "0"),
+        ("XLA_FLAGS", "--xla_cpu_enable_fast_math=true"),
+        ("TF_XLA_FLAGS", "--tf_xla_auto_jit=2"),
+        ("NVIDIA_TF32_OVERRIDE", "0"),
+    ],
+)
+def test_what_chooses_kernels_is_in_the_fingerprint(monkeypatch, name, value):
+    before = machine.fingerprint()
+    monkeypatch.setenv(name, value)
+    assert machine.fingerprint() == before | {"switches": before["switches"] | {name: value}}
+
+
+@pytest.mark.parametrize(
+    "name", ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "GOTO_NUM_THREADS", "MKL_NUM_THREADS", "BLIS_NUM_THREADS"]
+)
+def test_the_number_of_threads_is_set_here_and_no_part_of_the_fingerprint(monkeypatch, name):
+    monkeypatch.delenv(name, raising=False)
+    before = machine.fingerprint()
+    monkeypatch.setenv(name, "3")
+    assert machine.fingerprint() == before
+
+
+def test_of_glibcs_tunables_those_that_choose_kernels_are_in_the_fingerprint(monkeypatch):
+    cpu = "glibc.cpu.hwcaps=-AVX2_Usable"
+    monkeypatch.setenv("GLIBC_TUNABLES", f"glibc.malloc.check=3:{cpu}:glibc.pthread.rseq=0")
+    assert machine.fingerprint()["switches"]["GLIBC_TUNABLES"] == cpu
+    monkeypatch.setenv("GLIBC_TUNABLES", "glibc.malloc.check=3")
+    assert "GLIBC_TUNABLES" not in machine.fingerprint()["switches"]
 
 
 @pytest.mark.usefixtures("cpu")

@@ -44,7 +44,7 @@ def test_layers_are_the_papers(make_params):
         ("Reshape", (7, 7, 64)),
         ("Conv2DTranspose", (14, 14, 64)),
         ("Conv2DTranspose", (28, 28, 32)),
-        ("OnePixelConv2DTranspose", (28, 28, 1)),
+        ("Conv2DTranspose", (28, 28, 1)),
     ]
     activations = {layer.name: layer.activation.__name__ for layer in encoder.layers + decoder.layers if layer.weights}
     linear = {name for name, activation in activations.items() if activation == "linear"}
@@ -140,16 +140,6 @@ def test_configuration_round_trip_gives_the_same_model(make_params, images):
     for one, same in zip(vae(images), again(images), strict=True):
         np.testing.assert_array_equal(one, same)
     np.testing.assert_array_equal(vae.compute_losses(images), again.compute_losses(images))
-
-
-def test_weights_round_trip_gives_the_same_model(make_params, images, tmp_path):
-    vae, again = build_vae(make_params(batch_norm=True)), build_vae(make_params(batch_norm=True))
-    vae.compute_losses(images, training=True)
-    vae.save_weights(tmp_path / "model.weights.h5")
-    again.load_weights(tmp_path / "model.weights.h5")
-    for one, same in zip(vae.encoder(images), again.encoder(images), strict=True):
-        np.testing.assert_array_equal(one, same)
-    np.testing.assert_array_equal(vae.decoder(np.ones((1, 2))), again.decoder(np.ones((1, 2))))
 
 
 def test_mixed_precision_computes_in_bfloat16_and_keeps_float32(make_params, images):

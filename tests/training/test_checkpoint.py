@@ -19,9 +19,9 @@ VARIABLES = [
 
 @pytest.fixture
 def checkpoint():
-    losses = history("baseline-0")
+    losses = history("baseline-full-0")
     losses["epochs"][0]["loss"] = math.pi
-    return Checkpoint(losses, timings("baseline-0"), VARIABLES)
+    return Checkpoint(losses, timings("baseline-full-0"), VARIABLES)
 
 
 def test_what_was_packed_is_unpacked(checkpoint):
@@ -67,4 +67,4 @@ def test_the_origin_is_params_data_code_and_machine_and_nothing_else(checkpoint)
     assert changed(machine=machine | {"cores": 64}) == checkpoint.origin
     assert changed(machine=machine | {"cpu": "Another CPU"}) != checkpoint.origin
     assert changed(inputs_sha256="0" * 64) != checkpoint.origin
-    assert checkpoint._replace(history=history("baseline-1")).origin != checkpoint.origin
+    assert checkpoint._replace(history=history("baseline-full-1")).origin != checkpoint.origin

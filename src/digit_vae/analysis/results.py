@@ -1,135 +1,209 @@
-"""What the stages wrote about the declared runs, and which of these runs answer which question."""
+"""What the stages wrote about the declared runs, read from the files that git keeps.
+
+A study says which runs answer its question. One whose runs are not all there, or were trained with other params than
+params.yaml has, is left out as a whole: what is missing is never compared.
+"""
 
 import functools
 import operator
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
 
-import numpy as np
-
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import read_json
+from digit_vae.base.paths import CLASSIFIER_METRICS, CLASSIFIER_WEIGHTS, GRAPH_FILES, MODELS, REPORTS, RunFiles
+from digit_vae.config.loading import read_run_params
+from digit_vae.config.runs import GRAPHS, Graph, Run, read_together, run_params, runs, study_runs
+from digit_vae.config.schema import FULL, Params
 from digit_vae.training.health import complaints
-from digit_vae.config.params import BASELINE, FULL, Params, Run, RunParams, run_params, runs
 
-IMPROVED = "improved"  # the variant with the better recipe
+Json = Mapping[str, Any]
+
 FEWEST_SEEDS = 3  # that say something of a distribution
-RECIPE = (  # how a training starts and steps; neither what the model is nor what it learns from
-    *("learning_rate", "initializer", "hidden_bias"),
-    *("warmup_steps", "final_learning_rate", "kl_warmup_steps", "clip_norm"),
-)
+EVALUATED = ("validation", "test", "likelihood", "latent", "quality")  # the sections of a run's metrics
 
 
-def changes(params: Params, variant: str) -> dict[str, tuple[object, object]]:
-    """What is different from the baseline: by param, its value there and here."""
-    theirs, ours = (asdict(run_params(params, Run(name, FULL))) for name in (BASELINE, variant))
-    return {key: (theirs[key], ours[key]) for key in ours if ours[key] != theirs[key]}
-
-
-def question(params: Params, variant: str) -> str:
-    """What a variant asks, by what it changes: "beta" or the "recipe" where that is all, or else the "model"."""
-    changed = changes(params, variant).keys()
-    return "beta" if changed == {"beta"} else "recipe" if changed and changed <= set(RECIPE) else "model"
-
-
-def at(metrics: Mapping, path: Iterable[str]) -> object:
+def at(metrics: Json, path: Iterable[str]) -> Any:  # noqa: ANN401 - whatever JSON holds
     """What the keys of `path` lead to, one after the other."""
     return functools.reduce(operator.getitem, path, metrics)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Results:
-    """Contents of the runs' JSON files by run name; `variants` by variant; `benchmarks`, `comparisons` by file name;
-    `classifier` of the one that there is.
+def addressed(stage: str, graph: Graph) -> str:
+    """What DVC calls a stage of a graph in the project's root."""
+    return stage if graph == "paper" else f"{GRAPH_FILES[graph]}:{stage}"
 
-    params: with the variants that are reported; `missing` are those of params.yaml that are not.
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """One run, and the contents of its JSON files. evaluation: None where none says who evaluated it, and where."""
+
+    run: Run
+    history: Json
+    timings: Json
+    metrics: Json
+    evaluation: Json | None
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def epochs(self) -> list[Json]:
+        return list(self.history["epochs"])
+
+    @property
+    def loss(self) -> float:
+        """Validation loss after the last epoch; on `full` it is that of the test images."""
+        return float(self.epochs[-1]["val_loss"])
+
+    @property
+    def health(self) -> Json:
+        """Dead units and KL of each latent dimension after the last epoch."""
+        return dict(self.epochs[-1]["health"])
+
+    @property
+    def dead_units(self) -> int:
+        """Dead units of the encoder's hidden layer after the last epoch."""
+        return int(self.health["dead_units"]["hidden"])
+
+    @property
+    def collapsed(self) -> int:
+        """Collapsed latent dimensions after the last epoch."""
+        return int(self.health["collapsed_dimensions"])
+
+    @property
+    def epochs_asleep(self) -> int:
+        """After how many epochs a latent dimension was collapsed."""
+        return sum(epoch["health"]["collapsed_dimensions"] > 0 for epoch in self.epochs)
+
+    def number(self, *path: str) -> float:
+        """The number of the metrics that `path` leads to."""
+        return float(at(self.metrics, path))
+
+
+class LeftOut(NamedTuple):
+    """A study that is not reported: the names of its runs without results, of those that were trained with other params
+    than params.yaml has, and of those that learnt from other images than the first run.
     """
 
+    missing: tuple[str, ...]
+    outdated: tuple[str, ...]
+    other_images: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Results:
+    """The runs of the reported studies by name, the studies that are left out, and what the classifier is worth."""
+
     params: Params
-    histories: Mapping[str, Mapping]
-    timings: Mapping[str, Mapping]
-    metrics: Mapping[str, Mapping]
-    variants: Mapping[str, Mapping]
-    classifier: Mapping
-    benchmarks: Mapping[str, Mapping]
-    comparisons: Mapping[str, Mapping]
-    missing: tuple[str, ...] = ()
+    runs: Mapping[str, RunResult]
+    left_out: Mapping[str, LeftOut]
+    classifier: Json
 
-    @property
-    def shown(self) -> tuple[str, str]:
-        """The runs that stand for the paper's two."""
-        return self.params.plot.first_run, self.params.plot.second_run
+    def studies(self, graph: Graph) -> list[str]:
+        """The reported studies of a graph."""
+        there = dict.fromkeys(each.run.study for each in self.in_graph(graph))
+        return [name for name in there if name not in self.left_out]
 
-    @property
-    def compared(self) -> list[str]:
-        """The variants that share their folds with the baseline."""
-        return [name for name, variant in self.variants.items() if "difference" in variant["validation"]["elbo"]]
+    def of(self, study: str) -> list[RunResult]:
+        """The runs that are read together with `study`, and its own."""
+        return [self.runs[run.name] for run in read_together(self.params, study)]
 
-    @property
-    def judged(self) -> list[str]:
-        """The compared variants without those of the sweep over beta, which has a section of its own."""
-        return [name for name in self.compared if question(self.params, name) != "beta"]
+    def on_full(self, study: str) -> dict[str, list[RunResult]]:
+        """The runs of `study` and beside it that learnt from all training images, by variant."""
+        found: dict[str, list[RunResult]] = {}
+        for each in self.of(study):
+            if each.run.split == FULL:
+                found.setdefault(each.run.variant, []).append(each)
+        return found
 
-    def settings(self, variant: str) -> RunParams:
-        return run_params(self.params, Run(variant, FULL))
+    def in_graph(self, graph: Graph) -> list[RunResult]:
+        return [each for each in self.runs.values() if each.run.graph == graph]
 
-    def runs_of(self, variant: str) -> list[str]:
-        return [run.name for run in runs(self.params) if run.variant == variant]
-
-    def fold_runs(self, variant: str) -> list[str]:
-        return [name for name in self.runs_of(variant) if name != f"{variant}-{FULL}"]
-
-    def on_folds(self, variant: str, *path: str) -> np.ndarray:
-        """The number of the metrics that `path` leads to, on each fold: (folds,) float64."""
-        return np.array([at(self.metrics[name], path) for name in self.fold_runs(variant)], np.float64)
-
-    def fold_differences(self, metric: str) -> dict[str, np.ndarray]:
-        """For each compared variant its difference from the baseline on the validation images of each fold."""
-        baseline = self.on_folds(BASELINE, "validation", metric)
-        return {name: self.on_folds(name, "validation", metric) - baseline for name in self.compared}
-
-    def varied(self, variant: str, key: str, among: Iterable[str] | None = None) -> dict[str, float]:
-        """`variant` and those that differ from it in `key` alone, with its values in rising order; none twice.
-
-        among: the variants to look at (None: all).
-        """
-        eligible = [*self.params.variants] if among is None else list(among)
-        if variant not in eligible:
-            return {}
-        base = self.settings(variant)
-        found: dict[float, str] = {}
-        for name in (variant, *eligible):
-            settings = self.settings(name)
-            if replace(settings, **{key: getattr(base, key)}) == base:
-                found.setdefault(getattr(settings, key), name)
-        return {name: value for value, name in sorted(found.items())}
-
-    def betas(self) -> dict[str, float]:
-        """The baseline and the variants that differ from it in nothing but beta, on folds; empty where it is alone."""
-        swept = self.varied(BASELINE, "beta", self.variants)
-        return swept if len(swept) > 1 else {}
-
-    def seeds(self, variant: str) -> dict[str, int]:
-        """The runs on `full` that differ from the variant's in nothing but their seed, and their seeds."""
-        on_full = [name for name in self.params.variants if f"{name}-{FULL}" in self.histories]
-        return {f"{name}-{FULL}": seed for name, seed in self.varied(variant, "seed", on_full).items()}
-
-    def cures(self) -> list[str]:
-        """The variants on `full` that differ from the baseline in nothing but their recipe; the better one last."""
-        on_full = [name for name in self.params.variants if f"{name}-{FULL}" in self.histories]
-        cures = [name for name in on_full if question(self.params, name) == "recipe"]
-        return sorted(cures, key=lambda name: name == IMPROVED)
-
-    def last_losses(self, names: Iterable[str]) -> dict[str, float]:
-        """Validation loss after the last epoch by run name; on `full` it is that of the test images."""
-        return {name: self.histories[name]["epochs"][-1]["val_loss"] for name in names}
-
-    def last_health(self, name: str) -> Mapping:
-        return self.histories[name]["epochs"][-1]["health"]
-
-    def epochs_asleep(self, name: str) -> int:
-        """After how many epochs of a run a latent dimension was collapsed."""
-        return sum(epoch["health"]["collapsed_dimensions"] > 0 for epoch in self.histories[name]["epochs"])
-
-    def complaints(self, name: str) -> list[str]:
+    def complaints(self, result: RunResult) -> list[str]:
         """What the thresholds of params.yaml, section health, say of a run after its last epoch."""
         warning_only = replace(self.params.health, fail_dead_share=None, fail_collapsed=None)
-        return complaints(self.histories[name]["epochs"][-1], warning_only)
+        return complaints(result.epochs[-1], warning_only)
+
+
+def read_results(params: Params, graph: Graph) -> Results:
+    """What is known of the runs of `graph`; with "beyond", of both graphs.
+
+    All of the paper's runs have to be there; of those beyond, a study without all of its runs is left out.
+    Raises: UserError that names the file and the stage that makes it.
+    """
+    graphs = ("paper",) if graph == "paper" else GRAPHS
+    refuse_undeclared(params, graphs)
+    read = {run.name: _read(run, required=run.graph == "paper") for run in runs(params) if run.graph in graphs}
+    found = {name: result for name, result in read.items() if result is not None}
+    studies = [name for name in params.studies if _graph(params, name) in graphs]
+    left_out = {study: why for study in studies if (why := _why_not(params, study, found)) is not None}
+    kept = {run.name for study in studies if study not in left_out for run in study_runs(params, study)}
+    return Results(
+        params=params,
+        runs={name: result for name, result in found.items() if name in kept},
+        left_out=left_out,
+        classifier=read_json(CLASSIFIER_METRICS, made_by="classifier", keys=("accuracy", "frechet_train")),
+    )
+
+
+def undeclared_runs(params: Params) -> list[Path]:
+    """The folders of runs, below reports/ and models/, that params.yaml does not declare. The classifier's is none."""
+    files = [RunFiles(run.graph, run.name) for run in runs(params)]
+    known = {CLASSIFIER_WEIGHTS.parent, *(each.reports for each in files), *(each.models for each in files)}
+    folders = [path for graph in GRAPHS for path in (REPORTS / graph / "runs").glob("*")] + list(MODELS.glob("*"))
+    return sorted(path for path in folders if path.is_dir() and path not in known)
+
+
+def refuse_undeclared(params: Params, graphs: Iterable[Graph]) -> None:
+    """Raises: UserError where reports/<graph>/runs has folders of runs that params.yaml does not declare."""
+    parents = [REPORTS / graph / "runs" for graph in graphs]
+    if found := [path for path in undeclared_runs(params) if path.parent in parents]:
+        names = ", ".join(map(str, found))
+        raise UserError(f"expected only runs of params.yaml; received {names}: `digit-vae tidy` moves them away")
+
+
+def _graph(params: Params, study: str) -> Graph:
+    return "beyond" if params.studies[study].beyond else "paper"
+
+
+def _read(run: Run, *, required: bool) -> RunResult | None:
+    """required: whether a missing file is an error."""
+    files = RunFiles(run.graph, run.name)
+    train, evaluate = (addressed(stage, run.graph) for stage in run.stages)
+    if not required and not all(path.is_file() for path in (files.history, files.timings, files.metrics)):
+        return None
+    return RunResult(
+        run=run,
+        history=read_json(files.history, made_by=train, keys=("params", "data", "epochs")),
+        timings=read_json(files.timings, made_by=train, keys=("machine", "epochs")),
+        metrics=read_json(files.metrics, made_by=evaluate, keys=EVALUATED),
+        evaluation=read_json(files.evaluation, made_by=evaluate) if files.evaluation.is_file() else None,
+    )
+
+
+def _why_not(params: Params, study: str, found: Mapping[str, RunResult]) -> LeftOut | None:
+    """Why a study is not reported; None where it is. Raises: UserError where it is one of the paper's graph."""
+    declared = read_together(params, study)
+    there = [found[run.name] for run in declared if run.name in found]
+    images = next(iter(found.values())).history["data"]["train_images"]
+    why = LeftOut(
+        missing=tuple(run.name for run in declared if run.name not in found),
+        outdated=tuple(_outdated(params, there)),
+        other_images=tuple(each.name for each in there if each.history["data"]["train_images"] != images),
+    )
+    for name in () if params.studies[study].beyond else (*why.outdated, *why.other_images):
+        raise UserError(
+            f"{name}: expected a run with the params of params.yaml and the same training images as all others; "
+            f"received another: `dvc repro {found[name].run.stages[0]}` trains it again"
+        )
+    return why if any(why) else None
+
+
+def _outdated(params: Params, results: Iterable[RunResult]) -> Iterator[str]:
+    for each in results:
+        where = f"{RunFiles(each.run.graph, each.name).history}: params"
+        if read_run_params(each.history["params"], where) != run_params(params, each.run):
+            yield each.name

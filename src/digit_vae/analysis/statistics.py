@@ -1,19 +1,17 @@
 """What a difference between variants is worth, and where one run stands among runs that differ in their seed alone.
 
-A variant and the baseline see the same folds, so they are compared fold by fold: what makes one fold harder than
-another cancels in the difference. Folds share most of their training images, which a plain paired t-test takes for
-independent; the corrected one (Nadeau & Bengio 2003) does not. Of many comparisons some are far from zero by chance
-alone: their p-values are adjusted by Holm's method (Holm 1979).
+A variant and the baseline learn from the same folds, so they are compared fold by fold: what makes one fold harder than
+another cancels in the difference. Folds share most of their training images. A plain paired t-test takes them for
+independent; the corrected one (Nadeau & Bengio 2003) does not. Among many comparisons some are far from zero by chance
+alone, so their p-values are adjusted by Holm's method (Holm 1979).
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.special import gammaln
 from scipy.stats import bootstrap, linregress, spearmanr, t, ttest_ind
-
-from digit_vae.config.params import FULL, Run
 
 CONFIDENCE = 0.95
 LEVEL = 0.05  # below it, an adjusted p-value is taken for a difference
@@ -64,20 +62,25 @@ class Trend(NamedTuple):
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Mean and standard deviation of one number a fold. Raises: ValueError below two folds."""
+    """Mean and standard deviation of one number a fold or seed. Raises: ValueError below two values."""
     if len(values) < 2:
-        raise ValueError(f"expected at least two folds. Received: values={values}")
-    return Spread(float(np.mean(values)), float(np.std(values, ddof=1)))
+        raise ValueError(f"expected at least two values. Received: values={values}")
+    return Spread(float(np.mean(values)), _std(values))
+
+
+def _std(values: Sequence[float]) -> float:
+    return float(np.std(values, ddof=1))
 
 
 def corrected_t_test(differences: Sequence[float], test_to_train: float) -> Tested:
     """Student's t of the mean of k paired differences, with the variance (1/k + test_to_train) * s^2 instead of s^2/k.
 
-    test_to_train: images scored over images learnt from, in each of the k resamples; 1 / (k - 1) for k folds, and 0
-    gives the plain paired t-test. Source: Nadeau & Bengio 2003, "Inference for the Generalization Error", section 4.2;
-    for cross-validation: Bouckaert & Frank 2004. Where all differences are equal, p is 1 if they are 0 and else 0.
+    test_to_train: images scored over images learnt from, in each of the k resamples. That is 1 / (folds - 1) for folds,
+    drawn once or with several seeds; 0 gives the plain paired t-test. Source: Nadeau & Bengio 2003, "Inference for the
+    Generalization Error", section 4.2; for cross-validation, also repeated: Bouckaert & Frank 2004. Where all
+    differences are equal, p is 1 if they are 0 and else 0.
     """
-    mean, std = spread(differences)
+    mean, std = float(np.mean(differences)), _std(differences)
     error = (1 / len(differences) + test_to_train) ** 0.5 * std
     freedom = len(differences) - 1
     half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
@@ -110,7 +113,7 @@ def hedges_g(differences: Sequence[float]) -> float | None:
     None where all differences are equal, to rounding: there is no spread to measure them by. None of two: the
     correction is 0, since the mean of Cohen's d_z is infinite.
     """
-    mean, std = spread(differences)
+    mean, std = float(np.mean(differences)), _std(differences)
     if len(differences) < 3 or _no_spread(mean, std):
         return None
     freedom = len(differences) - 1
@@ -126,7 +129,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     order = np.argsort(p, kind="stable")
     adjusted = np.empty_like(p)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
-    return adjusted.tolist()
+    return [float(each) for each in adjusted]
 
 
 def welch(values: Sequence[float], others: Sequence[float]) -> Tested:
@@ -135,7 +138,7 @@ def welch(values: Sequence[float], others: Sequence[float]) -> Tested:
     Where neither group has a spread, p is 1 if the difference is 0 and else 0.
     """
     mean = float(np.mean(values) - np.mean(others))
-    if all(_no_spread(*spread(group)) for group in (values, others)):
+    if all(_no_spread(float(np.mean(group)), _std(group)) for group in (values, others)):
         return Tested(Difference(mean, mean, mean), float(mean == 0))
     test = ttest_ind(values, others, equal_var=False)
     interval = test.confidence_interval(CONFIDENCE)
@@ -147,7 +150,7 @@ def placed(value: float, others: Sequence[float]) -> Placed:
 
     One more of them is expected within mean +- t * s * sqrt(1 + 1/n) (Hahn & Meeker 1991, section 4.7).
     """
-    mean, std = spread(others)
+    mean, std = float(np.mean(others)), _std(others)
     half = float(t.ppf((1 + CONFIDENCE) / 2, len(others) - 1)) * std * (1 + 1 / len(others)) ** 0.5
     below = sum(other < value for other in others)
     return Placed(below, (value - mean) / std if std else None, mean - half, mean + half)
@@ -163,28 +166,32 @@ def trend(x: Sequence[float], y: Sequence[float]) -> Trend | None:
     return Trend(slope, slope - half, slope + half, float(ranks.statistic), float(ranks.pvalue))
 
 
-def summary(folds: Sequence[Mapping], baseline: Sequence[Mapping] | None = None) -> dict:
-    """Every number in the folds' nested mappings as mean and std and, given the baseline's, how far it is from that.
+def summary(
+    values: Sequence[Mapping[str, Any]], baseline: Sequence[Mapping[str, Any]] | None = None, *, test_to_train: float
+) -> dict[str, Any]:
+    """Every number in the nested mappings as mean and std and, given the baseline's, how far it is from that.
 
-    `folds` and `baseline` hold one mapping a fold, in the same order and with the same keys; so does the result, with
-    a mapping of these results in each number's place. The count of images is left out: it measures no model.
-    The correction is that of held-out folds. Of numbers on the test images, the same for all folds, the result tells
-    what other trainings would change, not what other test images would.
+    `values` and `baseline` hold one mapping for each fold (and seed), in the same order and with the same keys. The
+    result has the same keys, with a mapping of these results in each number's place. It leaves out the count of images,
+    which measures no model. test_to_train: as of `corrected_t_test`, which is meant for numbers on the held-out folds.
+    The test images are the same for all folds: of numbers on them the result tells what other trainings would change,
+    not what other test images would.
     """
-    result = {}
-    for key in folds[0]:
-        values = [fold[key] for fold in folds]
-        others = None if baseline is None else [fold[key] for fold in baseline]
-        if isinstance(values[0], Mapping):
-            result[key] = summary(values, others)
+    result: dict[str, Any] = {}
+    for key in values[0]:
+        ours = [each[key] for each in values]
+        theirs = None if baseline is None else [each[key] for each in baseline]
+        if isinstance(ours[0], Mapping):
+            result[key] = summary(ours, theirs, test_to_train=test_to_train)
         elif key != "images":
-            result[key] = spread(values)._asdict() | ({} if others is None else _compared(values, others))
+            compared = {} if theirs is None else _compared(ours, theirs, test_to_train)
+            result[key] = spread(ours)._asdict() | compared
     return result
 
 
-def _compared(values: Sequence[float], baseline: Sequence[float]) -> dict[str, float]:
+def _compared(values: Sequence[float], baseline: Sequence[float], test_to_train: float) -> dict[str, float]:
     differences = np.subtract(values, baseline).tolist()
-    (mean, low, high), p = corrected_t_test(differences, 1 / (len(differences) - 1))
+    (mean, low, high), p = corrected_t_test(differences, test_to_train)
     bootstrap_low, bootstrap_high = bootstrap_interval(differences)
     compared = {"difference": mean, "difference_low": low, "difference_high": high, "p": p}
     compared |= {"bootstrap_low": bootstrap_low, "bootstrap_high": bootstrap_high}
@@ -192,9 +199,9 @@ def _compared(values: Sequence[float], baseline: Sequence[float]) -> dict[str, f
     return compared if g is None else compared | {"hedges_g": g}
 
 
-def add_holm(summaries: Sequence[dict]) -> None:
-    """Adds p_holm beside each p. The family is what was compared in one metric on one set of images: all `summaries`,
-    one for each variant that asks the same question of the baseline, which have the same keys.
+def add_holm(summaries: Sequence[dict[str, Any]]) -> None:
+    """Adds p_holm beside each p. The family is one number of all `summaries`, which have the same keys: one summary for
+    each variant of a study.
     """
     if not summaries:
         return
@@ -202,14 +209,6 @@ def add_holm(summaries: Sequence[dict]) -> None:
         for each, adjusted in zip(summaries, holm([each["p"] for each in summaries]), strict=True):
             each["p_holm"] = adjusted
         return
-    for key in summaries[0]:
-        add_holm([each[key] for each in summaries])
-
-
-def by_fold(runs: Iterable[Run], metrics: Mapping[str, Mapping]) -> dict[str, list[Mapping]]:
-    """The metrics (by run name) of each variant's runs on folds, in the order of the folds."""
-    folds: dict[str, list[Mapping]] = {}
-    for run in runs:
-        if run.split != FULL:
-            folds.setdefault(run.variant, []).append(metrics[run.name])
-    return folds
+    for key, value in summaries[0].items():
+        if isinstance(value, dict):
+            add_holm([each[key] for each in summaries])

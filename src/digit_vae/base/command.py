@@ -1,12 +1,49 @@
-"""How every stage and tool starts and ends."""
+"""How stages and tools start and end: with the code of their own folder, and without tracebacks for mistakes."""
 
+import io
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import NoReturn
 
-from digit_vae.base.errors import exit_status
+import digit_vae
+from digit_vae.base.errors import UserError, exit_status
+
+PACKAGE = Path("src/digit_vae")
 
 
-def run(main: Callable[[], None]) -> NoReturn:
-    """Runs `main` and ends the process with its status."""
-    sys.exit(exit_status(main))
+def run(main: Callable[[], None], *, anywhere: bool = False) -> NoReturn:
+    """Runs `main` and ends the process: with status 0, 1 after a `UserError` (one line), 130 after Ctrl-C.
+
+    Unless it may run `anywhere`, the package in use has to be that of the working folder, whose files it changes.
+    """
+
+    def checked() -> None:
+        if not anywhere:
+            check_code(Path.cwd())
+        main()
+
+    print_all_characters()
+    sys.exit(exit_status(checked))
+
+
+def check_code(folder: Path) -> None:
+    """Raises: UserError unless the imported package is the one in `folder`, the project's root.
+
+    DVC hashes the code of the folder it works in: another folder's must not run in its name.
+    """
+    used, expected = Path(digit_vae.__file__).resolve().parent, (folder / PACKAGE).resolve()
+    if not expected.is_dir():
+        raise UserError(f"expected to be started in the project's root folder; received {folder}, without {PACKAGE}")
+    if used != expected:
+        raise UserError(
+            f"the code in use is not that of this folder: expected {expected}, received {used}; run `make setup` in "
+            f"{folder} and use its own .venv, or begin the command with PYTHONPATH=src"
+        )
+
+
+def print_all_characters() -> None:
+    """Lets standard output and error escape what they cannot encode, such as a file's name, instead of failing."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")

@@ -61,11 +61,6 @@ class RunFiles:
         return self.models / "samples.npz"
 
     @property
-    def digits(self) -> Path:
-        """What the figures show of the run beside others."""
-        return self.models / "digits.npz"
-
-    @property
     def history(self) -> Path:
         """What the maths decides of a training."""
         return self.reports / "history.json"
@@ -84,6 +79,11 @@ class RunFiles:
     def evaluation(self) -> Path:
         """What the machine decides of an evaluation, and the classifier that judged."""
         return self.reports / "evaluation.json"
+
+    @property
+    def digits(self) -> Path:
+        """What the report shows of the run beside others: some 30 small images."""
+        return self.reports / "digits.npz"
 
     @property
     def checkpoint(self) -> Path:
@@ -106,3 +106,8 @@ def figures(graph: str) -> Path:
 
 def tables(graph: str) -> Path:
     return REPORTS / graph / "tables"
+
+
+def pictures(graph: str) -> Path:
+    """The figures that are drawn from arrays of trained runs; those in `figures` are drawn from files in git."""
+    return REPORTS / graph / "pictures"

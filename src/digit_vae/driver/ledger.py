@@ -1,172 +1,218 @@
-"""What the driver asks DVC and tells it: which stages of a run are out of date, and which have been run."""
+"""The adapter to DVC, and the only module that imports it: what is out of date, and what has been run.
 
+Where a documented method of DVC's `Repo` serves (status, checkout, reproduce), it is used. The rest is done with the
+methods of a stage that `dvc repro` itself calls, for which pyproject.toml holds DVC to one minor version:
+
+- To restore a result from the run cache, or else leave it to the scheduler: `reproduce` would train it at once.
+- To refuse a result whose params, code or data changed while it was made: `commit` records whatever is there.
+- To record it in a fraction of a second: `commit` reads the graph and writes dvc.lock anew for each stage, which takes
+  3 s with 66 runs. What is recorded here lies in the cache and the run cache, from where a later call restores it
+  whatever happens to this one; dvc.lock follows at the end.
+- To write dvc.lock whole or not at all: DVC leaves half of it where it is killed or the disk is full.
+- To tell another DVC that a run is being worked on, as DVC does while it runs a stage.
+"""
+
+import logging
 import shutil
 import signal
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from dvc.dependency import param
 from dvc.dvcfile import Lockfile
-from dvc.fs import FileSystem
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc.rwlock import rwlock
-from dvc.stage import PipelineStage
 from dvc.stage.cache import RunCacheNotFoundError
+from dvc_data.hashfile.hash_info import HashInfo
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import replacing, write_bytes
-from digit_vae.config.params import Params, Run, load_params
+from digit_vae.base.paths import GRAPH_FILES, MODELS, PROCESSED, RAW
+from digit_vae.config.runs import Graph, Run
 
-GRAPH, EXTENDED_GRAPH = "dvc.yaml", "extended/dvc.yaml"
-_MISSING = object()
+MISSING = ("deleted", "not in cache")  # DVC's words for files that are not here,
+ELSEWHERE = tuple(f"{folder}/" for folder in (MODELS, PROCESSED, RAW))  # as those below may be: all others are in git
+OF_RUNS = ("train_", "evaluate_")  # how the names of their stages begin
+SHARED = ("fetch", "preprocess", "classifier")  # what all of them need
+Stage = Any  # DVC has no types
 
 
 class Job(NamedTuple):
-    """One stage of one run; `stage` holds the hashes of its dependencies, read when `params` were."""
+    """A stage of a run that has to be run. found: the hash of each thing that the run reads, when that was planned."""
 
     run: Run
-    stage: PipelineStage
-    params: Params
-
-    @property
-    def trains(self) -> bool:
-        return self.stage.name.startswith("train@")
+    trains: bool
+    stage: Stage
+    found: Mapping[str, object]
 
 
 class Ledger:
-    """DVC's record of the runs: what is up to date, what lies in its cache, and what has just been made.
+    """DVC's record of the stages of some graphs. Every method raises UserError for what DVC refuses or cannot write.
 
-    What is made goes into DVC's cache at once, from where a later call restores it whatever happens to this one;
-    dvc.lock (one a graph), which DVC takes seconds to rewrite when there are many runs, is written by `close`.
+    anew: whether what is not here has to be made here, even where all that git has of it fits.
     """
 
-    def __init__(self, repo: Repo, graphs: Sequence[str] = (GRAPH,)) -> None:
-        self._repo = repo
-        self._stages = {(graph, stage.name): stage for graph in graphs for stage in repo.stage.load_all(graph)}
-        self._changed: list[PipelineStage] = []
+    def __init__(self, repo: Repo, graphs: Sequence[Graph], *, anew: bool) -> None:
+        self._repo, self._graphs, self._anew = repo, graphs, anew
+        self._stages: dict[str, Stage] = {}
+        self._recorded: list[Stage] = []
         self._held: dict[str, ExitStack] = {}
+        self._look()
 
-    def is_settled(self) -> bool:
-        """Whether all of the graphs is up to date."""
+    def _look(self) -> None:
+        """Asks DVC for the state of all stages; what its cache has of results that fit is put in place."""
+        with _said():
+            status = self._repo.status([str(GRAPH_FILES[graph]) for graph in self._graphs])
+            fitting = [name for name, changes in status.items() if _fits(changes)]
+            cached = [name for name in fitting if _is_cached(status[name])]
+            if cached:
+                self._repo.checkout(cached)
+            kept = cached if self._anew else fitting
+            self._outdated = [name for name in status if name not in kept]  # in the order of the graph
+            if self._outdated:
+                self._stages = {stage.addressing: stage for stage in self._repo.index.stages}
+
+    @property
+    def is_up_to_date(self) -> bool:
+        return not self._outdated
+
+    def is_outdated(self, run: Run) -> bool:
+        return any(_address(run.graph, name) in self._outdated for name in run.stages)
+
+    def prepare(self, chosen: Collection[Run]) -> None:
+        """Brings what all runs share up to date, and has it here where some of the chosen have to be run."""
+        with _said():
+            if not {"fetch", "preprocess"}.isdisjoint(self._outdated) and self._repo.reproduce("preprocess"):
+                self._look()
+            needed = "classifier" in self._outdated or any(map(self.is_outdated, chosen))
+            if needed and self._repo.reproduce("classifier"):
+                self._look()
+
+    def plan(self, run: Run) -> Job | None:
+        """The first stage of the run that has to be run; those before it fit, or were restored from the run cache."""
+        train, evaluate = self._stages_of(run)
         with self._locked():
-            return not any(stage.changed() for stage in self._stages.values())
+            if train.addressing not in self._outdated:
+                return self._evaluation(run, {}) if evaluate.addressing in self._outdated else None
+            if self._is_restored(train):
+                return self._evaluation(run, {}) if evaluate.changed() else None
+            made = {str(out) for out in train.outs}
+            return Job(run, True, train, _hashes(train) | _hashes(evaluate, but=made))
 
-    def next_job(self, run: Run, kinds: Sequence[str] = ("train", "evaluate")) -> Job | None:
-        """The first stage of the run that has to be run; those before it are up to date or were restored from cache."""
-        graph = EXTENDED_GRAPH if run.extended else GRAPH
+    def following(self, job: Job) -> Job | None:
+        """The evaluation after a recorded training, where that is out of date."""
         with self._locked():
-            for kind in kinds:
-                stage = self._stages[graph, f"{kind}@{run.name}"]
-                if stage.changed() and not self._restore(stage):
-                    return Job(run, stage, load_params())
-        return None
+            return self._evaluation(job.run, job.found) if self._stages_of(job.run)[1].changed() else None
 
-    def hold(self, job: Job) -> None:
-        """Locks what the job reads and makes, as DVC does while it runs a stage: another DVC is told who is at work.
+    def _evaluation(self, run: Run, found: Mapping[str, object]) -> Job | None:
+        stage = self._stages_of(run)[1]
+        if missing := [str(dep) for dep in stage.deps if not dep.exists]:
+            advice = "`make repro ANEW=1` trains what is not here"
+            raise UserError(f"it has to be evaluated anew, but {', '.join(missing)} is not here: {advice}")
+        return None if self._is_restored(stage) else Job(run, False, stage, {**_hashes(stage), **found})
 
-        Raises: DvcException when another one is at work.
-        """
-        read, write = ([item.fs_path for item in items] for items in (job.stage.deps, job.stage.outs))
-        hardlink = self._repo.config["core"].get("hardlink_lock", False)
-        held = ExitStack()
-        # The command by which DVC knows this process in its own locks.
-        held.enter_context(rwlock(self._repo.tmp_dir, self._repo.fs, " ".join(sys.argv), read, write, hardlink))
-        self._held[job.run.name] = held
+    def begin(self, job: Job) -> None:
+        """Locks what the job reads and makes, until `end`. Raises: UserError when another DVC is at work there."""
+        with self._locked():
+            _check_unchanged(job)
+            read, write = ([item.fs_path for item in items] for items in (job.stage.deps, job.stage.outs))
+            hardlink = self._repo.config["core"].get("hardlink_lock", False)
+            held = ExitStack()
+            # The command by which DVC knows this process in its own locks.
+            held.enter_context(rwlock(self._repo.tmp_dir, self._repo.fs, " ".join(sys.argv), read, write, hardlink))
+            self._held[job.run.name] = held
 
-    def release(self, job: Job) -> None:
-        """Takes the lock of `hold` away again, where there is one."""
-        self._held.pop(job.run.name, ExitStack()).close()
+    def end(self, job: Job) -> None:
+        """Takes the lock of `begin` away, where there is one."""
+        with _said():
+            self._held.pop(job.run.name, ExitStack()).close()
 
-    def record(self, job: Job, files: dict[Path, bytes]) -> None:
-        """Writes the files and records the stage as run. Raises: UserError when its dependencies are others by now."""
+    def record(self, job: Job, files: Mapping[Path, bytes]) -> None:
+        """Writes the files and records the stage as run. Raises: UserError when what it read has changed meanwhile."""
         with self._locked(), uninterrupted():
-            if job.stage.changed_deps():
-                raise UserError("params, code or data were changed while it ran: it has to run once more")
+            _check_unchanged(job)
             for path, content in files.items():
                 write_bytes(path, content)
             self._commit(job.stage)
 
+    def finish(self) -> None:
+        """Runs what is out of date beside the runs and what they share, such as the report."""
+        self.close()
+        with _said():
+            for name in self._outdated:
+                if name not in SHARED and not name.rpartition(":")[2].startswith(OF_RUNS):
+                    self._repo.reproduce(name, single_item=True)  # a deleted report, too, which is missing to DVC
+            for graph in self._graphs:
+                self._repo.reproduce(str(GRAPH_FILES[graph]), allow_missing=not self._anew)
+
     def close(self) -> None:
-        """DVC itself would write into dvc.lock, and leave half of it where it is killed or the disk is full."""
-        for held in self._held.values():
-            held.close()
-        for graph in (GRAPH, EXTENDED_GRAPH):
-            changed = [stage for stage in self._changed if stage.relpath == graph]
-            if changed:
-                self._write_lock(Path(graph).with_suffix(".lock"), changed)
+        """Writes dvc.lock, one a graph, with all that was recorded."""
+        while self._held:
+            self._held.popitem()[1].close()
+        for path in dict.fromkeys(stage.relpath for stage in self._recorded):
+            lock = Path(path).with_suffix(".lock")
+            with self._locked(), uninterrupted(), replacing(lock) as temporary:
+                if lock.is_file():
+                    shutil.copyfile(lock, temporary)
+                stages = [stage for stage in self._recorded if stage.relpath == path]
+                Lockfile(self._repo, str(temporary)).dump_stages(stages)
+        self._recorded.clear()
 
-    def _write_lock(self, lock: Path, changed: Sequence[PipelineStage]) -> None:
-        with self._locked(), uninterrupted(), replacing(lock) as temporary:
-            if lock.is_file():
-                shutil.copyfile(lock, temporary)
-            Lockfile(self._repo, str(temporary)).dump_stages(changed)
+    def _stages_of(self, run: Run) -> tuple[Stage, Stage]:
+        train, evaluate = (_address(run.graph, name) for name in run.stages)
+        return self._stages[train], self._stages[evaluate]
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Holds DVC's lock. Raises: UserError in place of an OSError, such as that of a read-only folder."""
-        try:
-            with self._repo.lock:
-                yield
-        except OSError as error:
-            where = error.filename or self._repo.root_dir
-            raise UserError(f"{where} could not be read or written: {error.strerror or error}") from error
-
-    def _restore(self, stage: PipelineStage) -> bool:
+    def _is_restored(self, stage: Stage) -> bool:
         """As DVC itself does ahead of a stage's command: looks for the same dependencies in the run cache."""
-        stage.remove_outs(ignore_remove=True)
+        stage.save_deps()
+        for out in stage.outs:
+            out.hash_info = HashInfo()  # that of dvc.lock, which DVC would take for the result of what is there now
         try:
-            self._repo.stage_cache.restore(stage)
+            self._repo.stage_cache.restore(stage, dry=True)
         except RunCacheNotFoundError:
-            stage.save_deps()
             return False
+        stage.remove_outs(ignore_remove=True)
+        self._repo.stage_cache.restore(stage)
         self._commit(stage)
         return True
 
-    def _commit(self, stage: PipelineStage) -> None:
+    def _commit(self, stage: Stage) -> None:
         stage.save()
         stage.commit()
-        self._changed.append(stage)
+        self._recorded.append(stage)
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        """Holds DVC's lock."""
+        with _said(), self._repo.lock:
+            yield
 
 
 @contextmanager
-def params_parsed_once() -> Iterator[None]:
-    """Within the block DVC parses each content of params.yaml once, instead of ten times a stage.
-
-    That was most of what DVC took with 300 runs. Each stage still gets the values that are in the file when it looks.
-    """
-    read, parsed = param.read_param_file, {}
-
-    def remembered(fs: FileSystem, path: str, key_paths: Sequence[str] = (), flatten: bool = False) -> dict:
-        if not (key_paths and flatten):
-            return read(fs, path, key_paths, flatten)
-        status = Path(path).stat()
-        content = (path, status.st_ino, status.st_size, status.st_mtime_ns)
-        if content not in parsed:
-            parsed[content] = read(fs, path)
-        found = {keys: _value(parsed[content], keys.split(".")) for keys in key_paths}
-        return {keys: value for keys, value in found.items() if value is not _MISSING}
-
-    param.read_param_file = remembered
-    try:
-        yield
-    finally:
-        param.read_param_file = read
-
-
-def _value(section: object, keys: Sequence[str]) -> object:
-    for key in keys:
-        section = section.get(key, _MISSING) if isinstance(section, dict) else _MISSING
-    return section
+def opened(graphs: Sequence[Graph], *, anew: bool = False) -> Iterator[Ledger]:
+    """The ledger of the project in the current folder, which may be an archive without git. Raises: UserError."""
+    logging.getLogger("dvc").setLevel(logging.WARNING)
+    logging.getLogger("dvc.stage.run").setLevel(logging.INFO)  # says which stage is run
+    config = {} if Path(".git").exists() else {"core": {"no_scm": True}}
+    with _said():
+        repo = Repo(config=config, _wait_for_lock=True)  # someone may look at `dvc status` meanwhile
+    with repo:
+        ledger = Ledger(repo, graphs, anew=anew)
+        try:
+            yield ledger
+        finally:
+            ledger.close()
 
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Ctrl-C or SIGTERM takes effect at the end of the block: a half-written dvc.lock would help nobody."""
-    pressed = []
-    before = {each: signal.signal(each, lambda *_: pressed.append(True)) for each in (signal.SIGINT, signal.SIGTERM)}
+    """Ctrl-C or SIGTERM takes effect at the end of the block: a half-recorded run would help nobody."""
+    pressed: list[int] = []
+    ends = (signal.SIGINT, signal.SIGTERM)
+    before = {each: signal.signal(each, lambda number, _: pressed.append(number)) for each in ends}
     try:
         yield
     finally:
@@ -174,3 +220,46 @@ def uninterrupted() -> Iterator[None]:
             signal.signal(each, handler)
     if pressed:
         raise KeyboardInterrupt
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """What DVC raises, as one sentence."""
+    try:
+        yield
+    except OSError as error:  # such as that of a read-only folder
+        raise UserError(
+            f"{error.filename or '.dvc'} could not be read or written: {error.strerror or error}"
+        ) from error
+    except DvcException as error:
+        raise UserError(" ".join(str(error).split())) from error
+
+
+def _address(graph: Graph, name: str) -> str:
+    """How DVC calls a stage."""
+    return name if graph == "paper" else f"{GRAPH_FILES[graph]}:{name}"
+
+
+def _fits(changes: Sequence[Any]) -> bool:
+    """Whether nothing is said of a stage but that files are not here, which may be elsewhere."""
+    if not all(isinstance(change, dict) for change in changes):
+        return False  # another command
+    differing = [item for change in changes for its in change.values() for item in its.items()]
+    return all(state in MISSING and path.startswith(ELSEWHERE) for path, state in differing)
+
+
+def _is_cached(changes: Sequence[Mapping[str, Mapping[str, str]]]) -> bool:
+    """Whether DVC's cache has all outputs of a fitting stage, some of which are not here."""
+    return {state for change in changes for state in change.get("changed outs", {}).values()} == {"deleted"}
+
+
+def _hashes(stage: Stage, but: Collection[str] = ()) -> dict[str, object]:
+    """The hash of each dependency that is there."""
+    return {f"{dep} of {stage.name}": dep.get_hash() for dep in stage.deps if str(dep) not in but and dep.exists}
+
+
+def _check_unchanged(job: Job) -> None:
+    """Raises: UserError that names what is no longer as it was when the job was planned."""
+    now = _hashes(job.stage)
+    if changed := [name for name in now if name in job.found and now[name] != job.found[name]]:
+        raise UserError(f"{', '.join(changed)} changed since this call began: another `make repro` runs it once more")

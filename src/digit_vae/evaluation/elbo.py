@@ -15,6 +15,8 @@ from digit_vae.model import losses
 from digit_vae.model.vae import HIDDEN_LAYER, VAE, build_vae
 from digit_vae.model.weights import load_weights
 
+BATCH = 1000
+
 
 class Encoded(NamedTuple):
     """What the encoder says of N images, and the loss terms of each in nats, float32.
@@ -89,8 +91,8 @@ def measure(encoded: Encoded, active_unit_variance: float) -> dict[str, Any]:
 
 def posterior(vae: VAE, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """q(z|x). images: (N, 28, 28, 1) uint8. Returns: z_mean and z_log_var, each (N, latent_dim) float32."""
-    parts = [vae.encoder(batch, training=False) for batch in scaled_batches(images)]
-    z_mean, z_log_var = (np.concatenate(part) for part in zip(*parts, strict=True))
+    parts = [vae.encoder(batch / np.float32(255), training=False) for batch in _whole_batches(images)]
+    z_mean, z_log_var = (np.concatenate(part)[: len(images)] for part in zip(*parts, strict=True))
     return z_mean, z_log_var
 
 
@@ -119,12 +121,20 @@ def latent_plane(vae: VAE, grid: int) -> np.ndarray:
 
 def decode(vae: VAE, z: np.ndarray) -> np.ndarray:
     """Latent vectors (N, latent_dim) to grey images: the decoder's pixel probabilities as (N, 28, 28) uint8."""
-    parts = (vae.decoder(z[start : start + 1000], training=False) for start in range(0, len(z), 1000))
-    probabilities = np.concatenate([tf.sigmoid(tf.cast(logits, tf.float32)).numpy() for logits in parts])
+    parts = (vae.decoder(batch, training=False) for batch in _whole_batches(z))
+    probabilities = np.concatenate([(1 / (1 + tf.exp(-logits))).numpy() for logits in parts])[: len(z)]
     return np.rint(255 * probabilities[..., 0]).astype(np.uint8)
 
 
-def scaled_batches(images: np.ndarray, batch_size: int = 1000) -> Iterator[np.ndarray]:
+def _whole_batches(values: np.ndarray) -> Iterator[np.ndarray]:
+    """(N, ...) as batches of 1,000, the last one filled up with zeros: small ones may be computed by other kernels."""
+    missing = np.zeros((-len(values) % BATCH, *values.shape[1:]), values.dtype)
+    for start in range(0, len(values), BATCH):
+        batch = values[start : start + BATCH]
+        yield batch if len(batch) == BATCH else np.concatenate([batch, missing])
+
+
+def scaled_batches(images: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:
     """uint8 images (N, 28, 28, 1) as float32 batches in [0, 1]."""
     for start in range(0, len(images), batch_size):
         yield images[start : start + batch_size].astype(np.float32) / 255.0

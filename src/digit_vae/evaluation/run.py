@@ -19,7 +19,6 @@ from digit_vae.base.paths import CLASSIFIER_WEIGHTS, RunFiles
 from digit_vae.config.runs import Run, run_params
 from digit_vae.config.schema import EvaluateParams, Params
 from digit_vae.data.arrays import Arrays
-from digit_vae.data.splits import learnt_and_validated
 from digit_vae.evaluation import latent, likelihood
 from digit_vae.evaluation.classifier import judge_plane, load_classifier, measure_quality
 from digit_vae.evaluation.elbo import (
@@ -92,8 +91,8 @@ def _measured(
     vae: VAE, classifier: keras.Model, arrays: Arrays, held_out: np.ndarray, test: Encoded, params: EvaluateParams
 ) -> dict[str, dict[str, Any]]:
     """All metrics of a run. test: the test images, encoded."""
-    _, validation_images = learnt_and_validated(arrays.train_images, held_out, arrays.test_images)
-    encoded = {"validation": encode(vae, validation_images, params), "test": test}
+    validated = encode(vae, arrays.train_images[held_out], params) if held_out.size else test
+    encoded = {"validation": validated, "test": test}
     train_mean, _ = posterior(vae, arrays.train_images)
     posteriors = latent.Posterior(test.z_mean, test.z_log_var)
     drawn = {"draws": params.samples, "seed": params.seed}

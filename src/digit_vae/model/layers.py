@@ -39,7 +39,10 @@ class BatchNormalization(layers.BatchNormalization):
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         if not training:
-            return super().call(inputs, training=False)
+            # Divided by the root: Keras multiplies by rsqrt, which TensorFlow starts from the processor's own estimate.
+            scale = self.gamma / ops.sqrt(self.moving_variance + self.epsilon)
+            shift = self.beta - self.moving_mean * scale
+            return inputs * ops.cast(scale, inputs.dtype) + ops.cast(shift, inputs.dtype)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(
             x=inputs,
             scale=tf.convert_to_tensor(self.gamma),

@@ -7,12 +7,13 @@ import functools
 import io
 from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from matplotlib import style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure as Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 from matplotlib.ticker import LogLocator
@@ -54,6 +55,9 @@ STYLE = {
 }
 
 
+Differences = tuple[Sequence[float], tuple[float, float, float], tuple[float, float]]  # as `ablation` takes them
+
+
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
     """The figure is drawn in the one style, whatever matplotlib is set to outside."""
 
@@ -69,7 +73,7 @@ def png_bytes(figure: Figure) -> bytes:
     """The figure as PNG; the same figure gives the same bytes, since nothing names the software or the date."""
     buffer = io.BytesIO()
     with style.context(STYLE, after_reset=True):
-        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})
+        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": None})  # type: ignore[no-untyped-call]
     return buffer.getvalue()
 
 
@@ -146,7 +150,9 @@ def apart(places: np.ndarray, distance: np.ndarray) -> np.ndarray:
 
 
 @styled
-def loss_curves(epochs: Sequence[Mapping], *, title: str, published: Sequence[float] = (), source: str = "") -> Figure:
+def loss_curves(
+    epochs: Sequence[Mapping[str, Any]], *, title: str, published: Sequence[float] = (), source: str = ""
+) -> Figure:
     """Loss, reconstruction loss and KL of training and validation by epoch. The paper's Figures 5, 6.
 
     `epochs` are the records of a history.json; `published` is the validation loss that `source` reports by epoch.
@@ -192,10 +198,10 @@ def latent_plane(plane: np.ndarray, *, title: str) -> Figure:
 
 @styled
 def ablation(
-    panels: Mapping[str, Mapping[str, tuple[Sequence[float], Sequence[float], tuple[float, float]]]],
+    panels: Mapping[str, Mapping[str, Differences]],
 ) -> Figure:
     """Differences from the baseline, one panel a metric: variant -> (one difference a fold, their mean and the ends of
-    its 95 % interval, the ends of the bootstrap's).
+    its 95 % interval, the ends of the bootstrap's interval).
     """
     variants = list(next(iter(panels.values())))
     figure = Figure(figsize=(WIDTH, 1.45 + 0.42 * len(variants)), layout="constrained")
@@ -238,10 +244,12 @@ def rate_distortion(points: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> F
     axes.plot(*means.T, "o-", color=BLUE, ms=6, lw=1.6, label="mean over the folds")
     best = int(means.sum(axis=1).argmin())
     for place, ((beta, *_), point) in enumerate(zip(points, means, strict=True)):
-        name = {"text": f"β = {beta:g}", "weight": "bold", "color": BLUE}
         behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-        where = {"xytext": (0, 9), "ha": "center"} if place < best else {"xytext": (-6, -14), "ha": "right"}
-        axes.annotate(**name, **where, xy=point, textcoords="offset points", bbox=behind)
+        away, aligned = ((0, 9), "center") if place < best else ((-6, -14), "right")
+        axes.annotate(
+            f"β = {beta:g}", point, xytext=away, ha=aligned, textcoords="offset points", weight="bold", color=BLUE,
+            bbox=behind,
+        )  # fmt: skip
     label = f"ELBO as at β = {points[best][0]:g}, the best mean"
     axes.axline(tuple(means[best]), slope=-1, color=GREY, lw=1, ls="--", zorder=1, label=label)
     axes.margins(0.16)
@@ -311,7 +319,9 @@ def recipes(
 
 
 @styled
-def health(runs: Mapping[str, Sequence[Sequence[Mapping]]], published: Mapping[str, Sequence[float]]) -> Figure:
+def health(
+    runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], published: Mapping[str, Sequence[float]]
+) -> Figure:
     """A line for each run: -ELBO of the validation images, dead hidden units and KL of the least used latent dimension.
 
     runs: by label, of which there are three at most, the epochs of a history.json for each run; published: the paper's

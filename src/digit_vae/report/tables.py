@@ -1,17 +1,12 @@
-"""The tables of the report: what the stages wrote in, CSV and GitHub Markdown out."""
+"""A table of the report: cells of numbers in, CSV and GitHub Markdown out."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from digit_vae.speed.records import Range, machine_name, median_epochs, of_same_machine
-from digit_vae.base.files import csv_bytes
-from digit_vae.report.paper import TABLE_1
-from digit_vae.config.params import DEVICES
 from digit_vae.analysis.statistics import LEVEL, Difference, Spread
-
-PAPER_IMAGES = 60_000
-LIBRARIES = {"keras": "Keras' own fit", "digit_vae": "this project", "torch": "PyTorch"}
+from digit_vae.base.files import csv_bytes
+from digit_vae.speed.records import Range
 
 
 class Nats(NamedTuple):
@@ -33,6 +28,7 @@ class Probability(float):
     """A p-value, shown with three decimals."""
 
 
+SEVERAL = (Spread, Difference, Range, Nats, Interval)  # cells of several numbers
 Cell = str | int | float | Spread | Difference | Range | Nats | Interval | Probability | None
 
 
@@ -57,7 +53,7 @@ class Table:
     def csv(self) -> bytes:
         """Every number in full, for programs; an empty cell where there is none."""
         columns = zip(*self.rows, strict=True)
-        parts = [next((cell._fields for cell in column if isinstance(cell, tuple)), ()) for column in columns]
+        parts = [next((cell._fields for cell in column if isinstance(cell, SEVERAL)), ()) for column in columns]
         header = [
             f"{name} {part}".strip() for name, its in zip(self.header, parts, strict=True) for part in its or [""]
         ]
@@ -70,143 +66,29 @@ class Table:
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
-class Source(NamedTuple):
-    """Where a row of Table I is from. `epochs`: time and losses of each; `seconds`: of all, None where not timed."""
-
-    run: str
-    device: str
-    precision: str
-    epochs: Sequence[tuple[Cell, ...]]
-    seconds: Cell
+def difference_of(metric: Mapping[str, Any]) -> Difference:
+    """The difference of a number in a comparison."""
+    return Difference(metric["difference"], metric["difference_low"], metric["difference_high"])
 
 
-def sources(histories: Mapping[str, Mapping], benchmarks: Mapping[str, Mapping], here: Mapping) -> list[Source]:
-    """Our runs (`histories` by run name), the benchmarks by file name, the paper's two.
-
-    here: the fingerprint of our runs' machine; a benchmark of another says so. Our runs are not timed, since they share
-    the machine with others.
-    """
-    ours = [
-        Source(name, history["params"]["device"].upper(), history["params"]["precision"], _losses(history), None)
-        for name, history in histories.items()
-    ]
-    paper = [
-        Source("paper", label, "float32", epochs, sum(epoch.seconds for epoch in epochs))
-        for label, epochs in TABLE_1.items()
-    ]
-    return [*ours, *(_benchmark(each, here) for each in benchmarks.values()), *paper]
+def spread_of(metric: Mapping[str, Any]) -> Spread:
+    """Mean and standard deviation of a number in a comparison."""
+    return Spread(metric["mean"], metric["std"])
 
 
-def table_1(known: Iterable[Source]) -> Table:
-    """The paper's Table I, epoch by epoch. Seconds are those of the training steps alone, losses nats per image."""
-    rows = [
-        (number, source.run, source.device, source.precision, *epoch)
-        for source in known
-        for number, epoch in enumerate(source.epochs, start=1)
-    ]
-    header = ("Epoch", "Run", "Device", "Precision", "Time (s)", "Loss", "Recon. loss", "Val loss")
-    return Table(header, tuple(sorted(rows, key=lambda row: row[0])))
-
-
-def last_epochs(known: Sequence[Source]) -> Table:
-    """Table I after the last epoch, with the seconds of all; a device that nobody measured says so."""
-    rows = [
-        (source.run, source.device, source.precision, len(source.epochs), source.seconds, *source.epochs[-1][1:])
-        for source in known
-    ]
-    timed = {source.device for source in known if isinstance(source.seconds, Range)}
-    unknown = [device.upper() for device in DEVICES if device.upper() not in timed]
-    rows += [(f"benchmark on a {device}: not measured", device, "", *(None,) * 5) for device in unknown]
-    return Table(("Run", "Device", "Precision", "Epochs", "Time (s)", "Loss", "Recon. loss", "Val loss"), tuple(rows))
-
-
-def benchmarks_table(benchmarks: Mapping[str, Mapping], here: Mapping) -> Table:
-    """A row for each benchmark: what an epoch takes, and how that stands to the machine's and the paper's speed."""
-    rows = []
-    for each in benchmarks.values():
-        machine, values = each["machine"], {key: Range(**value) for key, value in each["summary"].items()}
-        like_paper = (each["params"]["epochs"], each["images"]) == (len(TABLE_1["CPU"]), PAPER_IMAGES)
-        published = sum(epoch.seconds for epoch in TABLE_1[machine["device"].upper()])
-        rows.append(
-            (
-                machine_name(machine) + _elsewhere(machine, here),
-                machine["device"].upper(),
-                machine["precision"],
-                len(each["runs"]),
-                each["images"],
-                *(values[key] for key in ("epoch_seconds", "validation_seconds", "setup_seconds")),
-                round(values["images_a_second"].median),
-                100 * values["matrix_share"].median,
-                values["peak_bytes"].high / 2**20,
-                published / values["seconds"].median if like_paper else None,
-            )
-        )
-    header = ("Machine", "Device", "Precision", "Runs", "Images", "Epoch (s)", "Validation (s)", "Set-up (s)")
-    further = ("Images a second", "Of matrix product (%)", "Memory (MiB)", "Times the paper's speed")
-    return Table(header + further, tuple(rows))
-
-
-def side_by_side(comparisons: Mapping[str, Mapping]) -> Table:
-    """A row for each contestant of each machine: a whole cross-validation, as measured and for all epochs."""
-    rows = []
-    for each in comparisons.values():
-        for name, values in each["summary"].items():
-            library, precision = name.rsplit("-", 1)
-            of = {key: Range(**value) for key, value in values.items()}
-            shown = [of[key] for key in ("seconds", "full_seconds", "step_milliseconds", "times_as_fast", "val_loss")]
-            rows.append((machine_name(each["machine"]), LIBRARIES[library], precision, each["epochs"], *shown))
-        if not any(name.startswith("torch-") for name in each["summary"]):
-            rows.append((machine_name(each["machine"]), "PyTorch: not installed", "", *(None,) * 6))
-    header = ("Machine", "Cross-validation by", "Precision", "Epochs", "Time (s)", "Extrapolated (s)", "Step (ms)")
-    return Table((*header, "Times as fast", "Val loss"), tuple(rows))
-
-
-def all_runs(metrics: Mapping[str, Mapping], timings: Mapping[str, Mapping]) -> Table:
-    """Every run on its validation images and on the test images, with the seconds of its training steps."""
-    keys = ("reconstruction_loss", "kl_loss", "elbo", "active_units", "dead_units")
-    titles = ("recon. loss", "KL", "ELBO", "active units", "dead units")
-    rows = tuple(
-        (name, *(split[key] for split in (run["validation"], run["test"]) for key in keys), seconds(timings[name]))
-        for name, run in metrics.items()
-    )
-    header = (*(f"Val {title}" for title in titles), *(f"Test {title}" for title in titles))
-    return Table(("Run", *header, "Training (s)"), rows)
-
-
-def difference_tests(metrics: Mapping[str, Mapping[str, Mapping]], digits: int = 2) -> Table:
-    """A row for each number and variant: its difference from the baseline over the folds, and the tests of that.
+def difference_tests(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], digits: int = 2) -> Table:
+    """A row for each number and variant: its difference over the folds, and the tests of that.
 
     metrics: by the number's title and by variant, what stage `compare` wrote of it.
     """
     rows = []
     for title, variants in metrics.items():
         for name, its in variants.items():
-            difference = Difference(its["difference"], its["difference_low"], its["difference_high"])
             tests = (Probability(its["p"]), Probability(its["p_holm"]), its.get("hedges_g"))
-            rows.append((title, name, difference, *tests, Interval(its["bootstrap_low"], its["bootstrap_high"])))
+            bootstrap = Interval(its["bootstrap_low"], its["bootstrap_high"])
+            rows.append((title, name, difference_of(its), *tests, bootstrap))
     header = ("Metric", "Variant", "Difference", "p", "p (Holm)", "Hedges' g", "Bootstrap")
     return Table(header, tuple(rows), digits)
-
-
-def seconds(timing: Mapping) -> float:
-    """Seconds of all training steps, without set-up and validation."""
-    return sum(epoch["train_seconds"] for epoch in timing["epochs"])
-
-
-def _losses(history: Mapping) -> list[tuple[Cell, ...]]:
-    return [(None, epoch["loss"], epoch["reconstruction_loss"], epoch["val_loss"]) for epoch in history["epochs"]]
-
-
-def _benchmark(benchmark: Mapping, here: Mapping) -> Source:
-    machine, count = benchmark["machine"], len(benchmark["runs"])
-    run = f"benchmark, {count} seed{'s' * (count > 1)}, {machine_name(machine)}{_elsewhere(machine, here)}"
-    epochs = [tuple(epoch.values()) for epoch in median_epochs(benchmark)]
-    total = Range(**benchmark["summary"]["seconds"])
-    return Source(run, machine["device"].upper(), machine["precision"], epochs, total)
-
-
-def _elsewhere(machine: Mapping, here: Mapping) -> str:
-    return "" if of_same_machine(machine, here) else " (not measured here)"
 
 
 def _flat(row: Sequence[Cell], widths: Sequence[int]) -> list[object]:
@@ -221,7 +103,7 @@ def _shown(cell: Cell, digits: int) -> str:
             return ""
         case Spread(value, None) | Nats(value, None):
             return _shown(value, digits)
-        case Spread(value, deviation) | Nats(value, deviation):
+        case Spread(value, float(deviation)) | Nats(value, float(deviation)):
             return f"{typeset(value, digits)} ± {typeset(deviation, digits)}"
         case Difference():
             return f"{signed(cell.mean, digits)} [{signed(cell.low, digits)}, {signed(cell.high, digits)}]"
@@ -234,7 +116,7 @@ def _shown(cell: Cell, digits: int) -> str:
         case float():
             return typeset(cell, digits)
         case _:
-            return str(cell)
+            return str(cell).replace("|", "\\|")
 
 
 def typeset(value: float, digits: int = 2, sign: str = "-") -> str:

@@ -1,36 +1,80 @@
-"""What a training left in its folder, held against the hash and the parameters that it wrote down."""
+"""What there is of a trained run, by its name: the parameters that it was trained with, and its weights."""
 
 from pathlib import Path
 from typing import NamedTuple
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import damaged, existing, read_json, sha256
-from digit_vae.config.params import RunParams, read_run_params
+from digit_vae.base.files import damaged, read_json, sha256
+from digit_vae.base.paths import GRAPH_FILES, REPORTS, RunFiles
+from digit_vae.config.loading import load_params, read_run_params
+from digit_vae.config.runs import GRAPHS, find_run
+from digit_vae.config.schema import RunParams
+
+PARTS = ("encoder", "decoder")
 
 
 class TrainedRun(NamedTuple):
-    """What there is of a run on disk: the parameters it was trained with, and its weights."""
+    """encoder, decoder: the two files with its weights. made_by: what `dvc repro` is called with to train it."""
 
     name: str
     params: RunParams
-    weights: Path
+    encoder: Path
+    decoder: Path
+    made_by: str
 
 
-def read_trained(folder: Path, expected: RunParams | None = None) -> TrainedRun:
-    """The run in `folder`, which bears its name.
+def find_trained(name: str) -> TrainedRun:
+    """The run called `name`, from the project's root folder, whether or not params.yaml still declares it.
 
-    Raises: UserError when a file of it is missing or damaged, when the weights are not those that history.json was
-    written with, or when it was trained with other parameters than `expected` (None: with any).
+    Its weights are those of its training here, or else the committed ones.
+    Raises: UserError when there is no such run, it has no weights here, or a file is damaged.
     """
-    stage = f"train@{folder.name}"
-    history, weights = folder / "history.json", folder / "model.weights.h5"
-    content = read_json(history, made_by=stage, keys=("params", "weights_sha256"))
-    if sha256(existing(weights, made_by=stage)) != content["weights_sha256"]:
-        raise damaged(weights, stage, "its SHA-256 is not the one in history.json")
+    if name == Path(name).name:  # not the way to another folder
+        for files in (RunFiles(graph, name) for graph in GRAPHS):
+            if files.history.is_file():
+                return _read(files, _training(name))
+    run = find_run(load_params(), name)
+    return _read(RunFiles(run.graph, run.name), _training(name))
+
+
+def with_committed_weights() -> list[str]:
+    """The runs whose weights are committed: they can be used in a fresh clone."""
+    found = (path.parent.name for path in REPORTS.glob("*/weights/*/encoder.weights.h5"))
+    return sorted(name for name in found if any(RunFiles(graph, name).history.is_file() for graph in GRAPHS))
+
+
+def _training(name: str) -> str:
+    """What `dvc repro` is called with; for a run that params.yaml does not declare, what such stages are called."""
     try:
-        params = read_run_params(content["params"], "params")
+        run = find_run(load_params(), name)
+    except UserError:
+        return f"train@{name}"
+    return run.stages[0] if run.graph == "paper" else f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
+
+
+def _read(files: RunFiles, made_by: str) -> TrainedRun:
+    """The run with these files. Its weights have to be those that its history was written with."""
+    weights = {part: _weights(files, part, made_by) for part in PARTS}
+    history = read_json(files.history, made_by=made_by, keys=("params", "weights_sha256"))
+    try:
+        params = read_run_params(history["params"], "params")
     except UserError as error:
-        raise damaged(history, stage, error) from error
-    if expected not in (None, params):
-        raise UserError(f"{folder} was trained with other params than params.yaml has: run `dvc repro {stage}`")
-    return TrainedRun(folder.name, params, weights)
+        raise damaged(files.history, made_by, error) from error
+    recorded = history["weights_sha256"]
+    if not isinstance(recorded, dict):
+        raise damaged(files.history, made_by, "it has no SHA-256 of encoder and decoder: it is older than these files")
+    for part, path in weights.items():
+        if recorded.get(part) != sha256(path):
+            raise damaged(path, made_by, "its SHA-256 is not the one in history.json")
+    return TrainedRun(files.run, params, weights["encoder"], weights["decoder"], made_by)
+
+
+def _weights(files: RunFiles, part: str, made_by: str) -> Path:
+    """The file with the weights of the encoder or the decoder. Raises: UserError that says how to come by it."""
+    trained, committed = (folder / f"{part}.weights.h5" for folder in (files.models, files.published))
+    for path in (trained, committed):
+        if path.is_file():
+            return path
+    others = ", ".join(with_committed_weights()) or "no run"
+    missing = f"there are no weights of {files.run} here, {trained} is missing"
+    raise UserError(f"{missing}: `dvc repro {made_by}` trains it (git has those of {others})")

@@ -11,7 +11,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from digit_vae.config.params import RunParams
+from digit_vae.base.errors import UserError
+from digit_vae.config.schema import Device, RunParams
 
 
 class Sampling(layers.Layer):
@@ -90,11 +91,13 @@ class Clock(keras.callbacks.Callback):
 
 
 def fit(params: RunParams, images: np.ndarray, validation_images: np.ndarray) -> tuple[list[float], float]:
-    """Trains a new model, on as many threads as TensorFlow likes.
+    """Trains a new model on params.device, on as many threads as TensorFlow likes.
 
     images, validation_images: float32 (N, 28, 28, 1) in [0, 1].
     Returns: the seconds of each epoch, validation included, and the last validation loss.
+    Raises: UserError when the device is a GPU and TensorFlow sees none.
     """
+    _use(params.device)
     keras.utils.set_random_seed(params.seed)
     vae, clock = VAE(params.latent_dim), Clock()
     vae.compile(optimizer=keras.optimizers.Adam(params.learning_rate))
@@ -107,3 +110,12 @@ def fit(params: RunParams, images: np.ndarray, validation_images: np.ndarray) ->
         verbose=0,
     )
     return clock.seconds, float(history.history["val_loss"][-1])
+
+
+def _use(device: Device) -> None:
+    """Leaves Keras where it would go by itself: on the GPU where there is one, unless that is to be left out."""
+    gpus = tf.config.list_physical_devices("GPU")
+    if device == "gpu" and not gpus:
+        raise UserError("expected a GPU that TensorFlow can see; received none")
+    if device == "cpu" and gpus:
+        tf.config.set_visible_devices([], "GPU")

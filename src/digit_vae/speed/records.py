@@ -10,57 +10,103 @@ import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, Any, NamedTuple
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json, sha256_of
-from digit_vae.config.params import DEVICES, PRECISIONS, Check, number, one_of, optional, text, whole
+from digit_vae.config.schema import Device, Precision
+
+Record = dict[str, Any]  # a measurement as its JSON file has it
 
 REFERENCE = "keras-float32"  # Keras' own `fit`, which the others are compared with
 
-_SECONDS = number(0, above=True)
-_MACHINE = {
-    "cpu": text,
-    "cores": whole(1),
-    "gpu": optional(text),
-    "device": one_of(*DEVICES),
-    "platform": text,
-    "tensorflow": text,
-}
-_EPOCH = {
-    "epoch": whole(1),
-    **dict.fromkeys(("loss", "reconstruction_loss", "val_loss"), number(0)),
-    **dict.fromkeys(("train_seconds", "validation_seconds", "finished_at"), _SECONDS),
-}
-_WHEN = {"started_at": _SECONDS, "finished_at": _SECONDS}
-BENCHMARK = _WHEN | {
-    "machine": _MACHINE | {"precision": one_of(*PRECISIONS)},
-    "git_commit": optional(text),
-    "params": {"epochs": whole(1), "latent_dim": whole(1)},
-    "images": whole(1),
-    "data": {"train_images": text, "validation": text},
-    "runs": [
-        _WHEN
-        | {
-            "seed": whole(0),
-            "setup_seconds": _SECONDS,
-            "peak_bytes": whole(1, 2**50),
-            "matrix_gflops": _SECONDS,
-            "epochs": [_EPOCH],
-        }
-    ],
-    "summary": {},
-}
-COMPARISON = _WHEN | {
-    "machine": _MACHINE,
-    "git_commit": optional(text),
-    "folds": whole(1),
-    "steps": whole(1),
-    "epochs": whole(2),
-    "full_epochs": whole(1),
-    "rounds": [{REFERENCE: {"seconds": _SECONDS, "epoch_seconds": _SECONDS, "val_loss": number(0)}}],
-    "summary": {},
-}
+Seconds = Annotated[float, Field(gt=0)]
+Loss = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class _Checked(BaseModel):
+    """What a record has to hold; it may hold more. A key that older records lack has a default."""
+
+    model_config = ConfigDict(strict=True, allow_inf_nan=False)
+
+
+class _Machine(_Checked):
+    cpu: str
+    cores: Count
+    gpu: str | None
+    device: Device
+    precision: Precision = "float32"
+    platform: str
+    tensorflow: str
+
+
+class _Epoch(_Checked):
+    epoch: Count
+    loss: Loss
+    reconstruction_loss: Loss
+    val_loss: Loss
+    train_seconds: Seconds
+    validation_seconds: Seconds
+    finished_at: Seconds
+
+
+class _Repetition(_Checked):
+    seed: Annotated[int, Field(ge=0)]
+    started_at: Seconds
+    finished_at: Seconds
+    setup_seconds: Seconds
+    peak_bytes: Count
+    matrix_gflops: Seconds
+    epochs: Annotated[list[_Epoch], Field(min_length=1)]
+
+
+class _Params(_Checked):
+    epochs: Count
+    latent_dim: Count
+    precision: Precision
+
+
+class _Data(_Checked):
+    train_images: str
+    validation: str
+
+
+class _Recorded(_Checked):
+    started_at: Seconds
+    finished_at: Seconds
+    machine: _Machine
+    git_commit: str | None
+    summary: dict[str, Any]
+
+
+class _Benchmark(_Recorded):
+    params: _Params
+    images: Count
+    data: _Data
+    runs: Annotated[list[_Repetition], Field(min_length=1)]
+
+
+class _Measured(_Checked):
+    seconds: Seconds
+    epoch_seconds: Seconds
+    val_loss: Loss
+
+
+def _with_reference(measured: dict[str, _Measured]) -> dict[str, _Measured]:
+    if REFERENCE not in measured:
+        raise ValueError(f"the key {REFERENCE!r} is missing")
+    return measured
+
+
+class _Comparison(_Recorded):
+    folds: Count
+    steps: Count
+    epochs: Annotated[int, Field(ge=2)]
+    full_epochs: Count
+    rounds: Annotated[list[Annotated[dict[str, _Measured], AfterValidator(_with_reference)]], Field(min_length=1)]
 
 
 class Range(NamedTuple):
@@ -98,19 +144,19 @@ def flops_an_image(latent_dim: int) -> int:
     return 3 * sum(forward.values()) - forward["conv_1"]
 
 
-def machine_name(machine: Mapping) -> str:
+def machine_name(machine: Mapping[str, Any]) -> str:
     """A machine in words: its GPU where one was used, or else its processor and cores."""
     processor = machine["gpu"] or f"{machine['cpu']}, {machine['cores']} cores"
     return re.sub(r"\((R|TM|C)\)", "", processor)
 
 
-def file_name(machine: Mapping, *further: str) -> str:
+def file_name(machine: Mapping[str, Any], *further: str) -> str:
     """The name, without suffix, of the file that holds what was measured on `machine`: letters, digits and hyphens."""
     words = " ".join((machine_name(machine), *further))
     return re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")
 
 
-def summary(benchmark: Mapping) -> dict[str, dict[str, float]]:
+def summary(benchmark: Mapping[str, Any]) -> dict[str, dict[str, float]]:
     """Median, least and greatest over the repetitions; of the losses, after the last epoch.
 
     Seconds are those of the training steps alone: `epoch_seconds` the median epoch's, `seconds` all epochs'.
@@ -120,7 +166,7 @@ def summary(benchmark: Mapping) -> dict[str, dict[str, float]]:
     return _ranges([_repetition(run, benchmark["images"], flops) for run in benchmark["runs"]])
 
 
-def _repetition(run: Mapping, images: int, flops: int) -> dict[str, float]:
+def _repetition(run: Mapping[str, Any], images: int, flops: int) -> dict[str, float]:
     epochs = run["epochs"]
     epoch_seconds = statistics.median(epoch["train_seconds"] for epoch in epochs)
     return {
@@ -135,7 +181,7 @@ def _repetition(run: Mapping, images: int, flops: int) -> dict[str, float]:
     }
 
 
-def comparison_summary(comparison: Mapping) -> dict[str, dict[str, dict[str, float]]]:
+def comparison_summary(comparison: Mapping[str, Any]) -> dict[str, dict[str, dict[str, float]]]:
     """For each contestant median, least and greatest over the rounds.
 
     seconds: as measured, from the start of the first process to the end of the last; epoch_seconds: of one more epoch
@@ -152,7 +198,7 @@ def comparison_summary(comparison: Mapping) -> dict[str, dict[str, dict[str, flo
     return {name: _ranges([each[name] for each in rounds]) for name in names}
 
 
-def _extrapolated(measured: Mapping, comparison: Mapping) -> dict[str, float]:
+def _extrapolated(measured: Mapping[str, Any], comparison: Mapping[str, Any]) -> dict[str, float]:
     further = comparison["full_epochs"] - comparison["epochs"]
     return {
         "seconds": measured["seconds"],
@@ -167,46 +213,33 @@ def _ranges(values: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]
     return {key: value_range([each[key] for each in values])._asdict() for key in values[0]}
 
 
-def read_benchmarks(folder: Path) -> dict[str, dict]:
+def read_benchmarks(folder: Path) -> dict[str, Record]:
     """The benchmarks in `folder` by file name, sorted. Raises: UserError that names file and key."""
-    return _read(folder, BENCHMARK, summary)
+    return _read(folder, _Benchmark, summary)
 
 
-def read_comparisons(folder: Path) -> dict[str, dict]:
+def read_comparisons(folder: Path) -> dict[str, Record]:
     """The comparisons in `folder` by file name, sorted. Raises: UserError that names file and key."""
-    return _read(folder, COMPARISON, comparison_summary)
+    return _read(folder, _Comparison, comparison_summary)
 
 
-def _read(folder: Path, schema: dict, summarise: Callable[[Mapping], dict]) -> dict[str, dict]:
+def _read(folder: Path, kind: type[_Recorded], summarise: Callable[[Record], object]) -> dict[str, Record]:
     recorded = {}
     for path in sorted(folder.glob("*.json")):
         content = read_json(path, made_by="benchmark")
-        _check(content, schema, str(path))
+        try:
+            kind.model_validate(content)
+        except ValidationError as error:
+            first = error.errors()[0]
+            place = ".".join(str(part) for part in first["loc"])
+            raise UserError(f"{path}: {place}: {first['msg']}; received {first['input']!r:.80}") from error
         if content["summary"] != summarise(content):
             raise UserError(f"{path}: expected the summary that follows from its numbers; received another")
         recorded[path.stem] = content
     return recorded
 
 
-def _check(value: object, schema: Check | dict | list, where: str) -> None:
-    """`schema`: a check; or a mapping, whose keys have to be there; or a list with what each entry has to be."""
-    kind = {dict: "a mapping", list: "a list that is not empty"}.get(type(schema))
-    if isinstance(schema, Check):
-        if not schema.accepts(value):
-            raise UserError(f"{where}: expected {schema.expected}; received {value!r}")
-    elif type(value) is not type(schema) or (isinstance(value, list) and not value):
-        raise UserError(f"{where}: expected {kind}; received {value!r}")
-    elif isinstance(schema, list):
-        for position, entry in enumerate(value):
-            _check(entry, schema[0], f"{where}[{position}]")
-    else:
-        for key, expected in schema.items():
-            if key not in value:
-                raise UserError(f"{where}: the key {key!r} is missing")
-            _check(value[key], expected, f"{where}.{key}")
-
-
-def repetitions(name: str, benchmark: Mapping) -> list[tuple[dict, dict]]:
+def repetitions(name: str, benchmark: Mapping[str, Any]) -> list[tuple[Record, Record]]:
     """The runs of the benchmark in the file called `name` as a history.json and a timings.json have them.
 
     The seed is no param of theirs: the repetitions of a benchmark have the same params.
@@ -226,12 +259,12 @@ def repetitions(name: str, benchmark: Mapping) -> list[tuple[dict, dict]]:
     return pairs
 
 
-def of_same_machine(one: Mapping, other: Mapping) -> bool:
+def of_same_machine(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two fingerprints are of one machine, as far as they tell."""
     return all(one.get(key) == other.get(key) for key in ("cpu", "cores", "platform"))
 
 
-def median_epochs(benchmark: Mapping) -> list[dict[str, Range]]:
+def median_epochs(benchmark: Mapping[str, Any]) -> list[dict[str, Range]]:
     """Epoch by epoch, the seconds and losses over the repetitions."""
     keys = ("train_seconds", "loss", "reconstruction_loss", "val_loss")
     by_epoch = zip(*(run["epochs"] for run in benchmark["runs"]), strict=True)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from digit_vae.config.params import RunParams
+from digit_vae.config.schema import RunParams
 
 
 class VAE(nn.Module):
@@ -51,12 +51,18 @@ class VAE(nn.Module):
         return (pixels + kl) / len(images)
 
 
-def fit(params: RunParams, images: np.ndarray, validation_images: np.ndarray) -> tuple[list[float], float]:
-    """Trains a new model. Arguments and return are those of `digit_vae.speed.keras_fit.fit`."""
+def fit(
+    params: RunParams, images: np.ndarray, validation_images: np.ndarray, *, compiled: bool = False
+) -> tuple[list[float], float]:
+    """Trains a new model. Arguments and return are those of `digit_vae.speed.keras_fit.fit`.
+
+    compiled: by torch.compile, whose work falls into the first epoch.
+    """
     torch.manual_seed(params.seed)
     learn, validation = (torch.from_numpy(each.transpose(0, 3, 1, 2).copy()) for each in (images, validation_images))
-    vae = VAE(params.latent_dim)
-    optimizer = torch.optim.Adam(vae.parameters(), params.learning_rate, eps=1e-7)
+    model = VAE(params.latent_dim)
+    vae = torch.compile(model) if compiled else model
+    optimizer = torch.optim.Adam(model.parameters(), params.learning_rate, eps=1e-7)
     seconds = []
     for _ in range(params.epochs):
         started = time.perf_counter()

@@ -6,32 +6,45 @@ Prints one JSON object a line: {"epoch": ...} for each epoch of a run, at last {
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
-from digit_vae.base.errors import UserError, exit_status
-from digit_vae.base.files import read_npy
-from digit_vae.config.params import RunParams
+from digit_vae.base.command import run
+from digit_vae.base.errors import UserError
+from digit_vae.config.loading import read_run_params
+from digit_vae.config.schema import FULL, RunParams
+from digit_vae.data.arrays import read_listed
 from digit_vae.data.splits import learnt_and_validated
+
+Job = dict[str, Any]  # "work", and what the function of that name reads; plain values, since it travels as JSON
+Result = dict[str, Any]
+Array = npt.NDArray[Any]
 
 MATRIX_SIZE = {"cpu": 2048, "gpu": 8192}
 
 
-def measure(job: dict, on_epoch: Callable[[dict], None] = lambda _: None) -> dict:
+def measure(job: Job, on_epoch: Callable[[Result], object] = lambda _: None) -> Result:
     """The result of `job` in a new process, and its "process_seconds" from start to end.
 
     Raises: UserError with the process's own, or with how it ended.
     """
     command = [sys.executable, "-m", "digit_vae.speed.worker", json.dumps(job)]
-    started, told = time.perf_counter(), {}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        for line in process.stdout:
+    environment = os.environ | {"PYTHONPATH": str(Path("src").resolve()), "PYTHONUTF8": "1"}
+    started = time.perf_counter()
+    told: dict[str, Any] = {}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, encoding="utf-8", env=environment) as process:
+        for line in process.stdout or ():
             told |= json.loads(line)
             if "epoch" in told:
                 on_epoch(told.pop("epoch"))
@@ -39,10 +52,10 @@ def measure(job: dict, on_epoch: Callable[[dict], None] = lambda _: None) -> dic
         raise UserError(told["error"])
     if process.returncode or "result" not in told:
         raise UserError(f"measuring {job['work']} ended with exit status {process.returncode} (see above)")
-    return told["result"] | {"process_seconds": time.perf_counter() - started}
+    return {**told["result"], "process_seconds": time.perf_counter() - started}
 
 
-def machine(job: dict) -> dict:
+def machine(job: Job) -> Result:
     """The fingerprint of what runs on the job's device run on, the code's commit, the rate of the matrix product."""
     from digit_vae.base.provenance import git_commit
     from digit_vae.model.device import matrix_gflops, select_device
@@ -55,64 +68,92 @@ def machine(job: dict) -> dict:
     }
 
 
-def train(job: dict) -> dict:
-    """A run by this project for each of job["validations"], one after the other."""
-    params = RunParams(**job["params"])
-    images = read_npy(Path(job["images"]), made_by="preprocess")
-    validations = [read_npy(Path(path), made_by="preprocess") for path in job["validations"]]
-    return {"runs": [_run(params, images, validation) for validation in validations]}
+def train(job: Job) -> Result:
+    """A run by this project on each split of job["splits"], one after the other."""
+    params, images = read_run_params(job["params"], "params"), read_listed("train_images.npy")[0]
+    return {"runs": [_run(params, images, split) for split in job["splits"]]}
 
 
-def _run(params: RunParams, images: np.ndarray, validation: np.ndarray) -> dict:
+def _run(params: RunParams, images: Array, split: str) -> Result:
     """Its epochs, with losses, seconds and the processor seconds of the process so far; its memory."""
-    from digit_vae.training.loop import loop as training
+    from digit_vae.training import loop
 
-    epochs, started_at = [], time.time()
+    epochs: list[Result] = []
+    started_at = time.time()
 
-    def on_epoch(state: training.State) -> None:
+    def on_epoch(state: loop.State) -> None:
         epoch = state.epochs[-1]
         epochs.append(epoch.history | epoch.timing | {"cpu_seconds": time.process_time()})
         _tell({"epoch": epochs[-1]})
 
-    trained = training.train(params, images, *learnt_and_validated(images, validation), on_epoch)
+    trained = loop.train(params, images, *_divided(images, split), on_epoch)
     return {
         "started_at": started_at,
         "finished_at": time.time(),
         "setup_seconds": trained.setup_seconds,
-        "peak_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "peak_bytes": _peak_bytes(),
         "epochs": epochs,
     }
 
 
-def keras(job: dict) -> dict:
-    from digit_vae.speed import keras_fit as stock_keras
+def more_data(job: Job) -> Result:
+    """One epoch on job["times"] as many images, in as many parts; after each, an epoch on the images themselves.
 
-    return _fits(job, stock_keras.fit)
+    The large array is a file of the images over and over; a part learns from as many of its rows, drawn from all of it.
+    By turns, since the machine's speed drifts. Returns: the seconds of each part, and of each epoch that follows it.
+    """
+    from digit_vae.training import loop
+
+    params, times = read_run_params(job["params"], "params"), job["times"]
+    small = read_listed("train_images.npy")[0]
+    large = np.lib.format.open_memmap(job["large"], mode="r")
+    parts = np.random.default_rng(params.seed).permutation(len(large)).reshape(times, len(small))
+    seconds = []
+    for part in parts:
+        both = [(large, np.asarray(part)), (small, np.arange(len(small)))]
+        trained = [loop.train(params, images, learn, small[:1000]) for images, learn in both]
+        pair = [each.epochs[0].timing["train_seconds"] for each in trained]
+        seconds.append(dict(zip(("large", "small"), pair, strict=True)))
+        _tell({"epoch": seconds[-1]})
+    return {"rounds": seconds, "images": len(small), "peak_bytes": _peak_bytes()}
 
 
-def torch(job: dict) -> dict:
-    from digit_vae.speed import torch_fit as stock_torch
-
-    return _fits(job, stock_torch.fit)
+def keras(job: Job) -> Result:
+    return _fits(job, import_module("digit_vae.speed.keras_fit").fit)
 
 
-def _fits(job: dict, fit: Callable[[RunParams, np.ndarray, np.ndarray], tuple[list[float], float]]) -> dict:
-    """All folds one after the other, in memory as float32: the seconds of the epochs and the last validation losses."""
-    params = RunParams(**job["params"])
-    images = read_npy(Path(job["images"]), made_by="preprocess").astype(np.float32) / 255
-    seconds, val_losses = [], []
-    for path in job["validations"]:
-        learn, validation_images = learnt_and_validated(images, read_npy(Path(path), made_by="preprocess"))
-        of_fold, val_loss = fit(params, images[learn], validation_images)
-        seconds.append(of_fold)
+def torch(job: Job) -> Result:
+    """job["compile"]: whether by torch.compile."""
+    return _fits(job, partial(import_module("digit_vae.speed.torch_fit").fit, compiled=job["compile"]))
+
+
+def _fits(job: Job, fit: Callable[[RunParams, Array, Array], tuple[list[float], float]]) -> Result:
+    """All splits one after the other, in memory as float32: seconds of the epochs and the last validation losses."""
+    params = read_run_params(job["params"], "params")
+    images, seconds, val_losses = read_listed("train_images.npy")[0].astype(np.float32) / 255, [], []
+    for split in job["splits"]:
+        learn, validation_images = _divided(images, split)
+        of_split, val_loss = fit(params, images[learn], validation_images)
+        seconds.append(of_split)
         val_losses.append(val_loss)
     return {"epoch_seconds": seconds, "val_losses": val_losses}
 
 
-WORK = {work.__name__: work for work in (machine, train, keras, torch)}
+def _divided(images: Array, split: str) -> tuple[Array, Array]:
+    """What is learnt from and validated on. split: "full", or the name of a fold's file."""
+    if split == FULL:
+        return np.arange(len(images)), read_listed("test_images.npy")[0]
+    return learnt_and_validated(images, read_listed(f"splits/{split}.npy")[0], images[:0])
 
 
-def _tell(message: dict) -> None:
+def _peak_bytes() -> int:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
+WORK: dict[str, Callable[[Job], Result]] = {each.__name__: each for each in (machine, train, more_data, keras, torch)}
+
+
+def _tell(message: dict[str, Any]) -> None:
     print(json.dumps(message), flush=True)
 
 
@@ -125,4 +166,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    run(main)

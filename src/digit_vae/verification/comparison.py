@@ -6,23 +6,20 @@ to lie within tolerances. What a run was asked to do (params, data, folds) has t
 an epoch (the units and dimensions that died) only has to be there: on another machine other ones die.
 """
 
-import hashlib
-import json
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeGuard
 
 import h5py
 import numpy as np
 
 from digit_vae.base.errors import UserError
+from digit_vae.model.weights import UNREADABLE
+from digit_vae.verification.evidence import EVALUATED, TRAINED, WEIGHTS, Evidence, md5
 
-FILES = ("digits.npz", "history.json", "metrics.json", "model.weights.h5", "samples.npz")  # of a run
-
-# What h5py raises for bytes that it cannot read.
-UNREADABLE = (OSError, KeyError, RuntimeError, ValueError, TypeError, MemoryError, OverflowError)
+Tensor = np.ndarray[Any, np.dtype[Any]]
 
 
 class Tolerance(NamedTuple):
@@ -58,21 +55,6 @@ KL_LOSSES = ("kl_loss", "mutual_information", "aggregate_divergence")
 SHARES = ("knn_accuracy", "probe_accuracy", "nmi", "silhouette", "confidence", "class_balance", "agreement", "frechet")
 
 
-class Evidence(NamedTuple):
-    """What there is of one run: contents of its JSON files, its machine's fingerprint, and of `FILES` the MD5 of each.
-
-    MD5 is what DVC records: it finds accidents, not forgers. bytes: the size of these files together. weights: None
-    where they are not at hand.
-    """
-
-    history: Mapping
-    metrics: Mapping
-    machine: Mapping
-    md5: Mapping[str, str | None]
-    bytes: int
-    weights: Path | None = None
-
-
 class Deviation(NamedTuple):
     """One thing that is not as published: of which run or file, what, and by how much (None: it is no number)."""
 
@@ -95,31 +77,55 @@ class Compared(NamedTuple):
     deviations: list[Deviation]
 
 
-def repeats(published: Mapping, anew: Mapping) -> bool:
-    """Whether the two fingerprints promise the same bits: all but the number of cores is the same."""
-    return published | {"cores": None} == anew | {"cores": None}
+def repeats(published: Mapping[str, object] | None, anew: Mapping[str, object] | None) -> bool:
+    """Whether the two fingerprints promise the same bits: all but the number of cores is the same. None: unknown."""
+    return published is not None and anew is not None and {**published, "cores": 0} == {**anew, "cores": 0}
 
 
 def compare(run: str, published: Evidence, anew: Evidence, tolerance: Tolerance) -> Compared:
-    """Holds what was trained anew against what was published."""
-    exact = repeats(published.machine, anew.machine)
-    allowed = EXACT if exact else tolerance
+    """Holds what was trained anew against what was published.
+
+    An evaluation has to have the same bytes where it was on such a machine as the published one, and the training too.
+    """
+    trains = repeats(published.machine, anew.machine)
+    evaluates = trains and repeats(published.evaluated_on, anew.evaluated_on)
+    training, evaluation = (EXACT if exact else tolerance for exact in (trains, evaluates))
+    files = [*(TRAINED if trains else ()), *(EVALUATED if evaluates else ())]
+    locked = {name: digest for name, digest in published.md5.items() if name in files}
     deviations = [
-        *_settings(run, published.history, anew.history),
-        *_first_epoch(run, published.history["epochs"], anew.history["epochs"], allowed),
-        *compare_metrics(run, published.metrics, anew.metrics, allowed),
+        *compare_values(run, "params", published.params, anew.params),
+        *compare_values(run, "data", published.data, anew.data),
+        *_first_epoch(run, published.epochs, anew.epochs, training),
+        *compare_metrics(run, published.metrics, anew.metrics, evaluation),
+        *(_weights(run, published.weights, anew.weights) if trains else ()),
+        *(_apart(run, "classifier", published.classifier_sha256, anew.classifier_sha256) if evaluates else ()),
+        *compare_values(run, "MD5 of", locked, {name: anew.md5[name] for name in locked}),
     ]
-    if exact:
-        deviations += _tensors(run, published.weights, anew.weights)
-        deviations += _hashes(run, published.md5, anew.md5)
+    return Compared(run, _how(files, locked, anew, evaluation), deviations)
+
+
+def _how(files: Sequence[str], locked: Mapping[str, str], anew: Evidence, evaluation: Tolerance) -> str:
     metrics = flat(anew.metrics).items()
-    held = sum(math.isfinite(allowed.of(*metric)) for metric in metrics)
-    counted = f"{len(anew.history['epochs'])} epochs and {held} of {len(metrics)} metrics"
-    how = f"{len(FILES)} files byte for byte, {anew.bytes:,} bytes" if exact else f"{counted} within tolerances"
-    return Compared(run, how, deviations)
+    held = sum(math.isfinite(evaluation.of(*metric)) for metric in metrics)
+    numbers = f"{len(anew.epochs)} epochs and {held} of {len(metrics)} metrics"
+    if not files:
+        return f"{numbers} within tolerances"
+    exact = f"{len(locked)} files byte for byte" if locked else "no bytes, for which no lock vouches"
+    return exact if len(locked) == len(TRAINED) + len(EVALUATED) else f"{numbers}, {exact}"
 
 
-def compare_metrics(of: str, published: Mapping, anew: Mapping, allowed: Tolerance) -> Iterator[Deviation]:
+def compare_values(
+    of: str, what: str, expected: Mapping[str, object], received: Mapping[str, object]
+) -> Iterator[Deviation]:
+    """Values by name that have to be equal everywhere."""
+    for name in sorted(expected.keys() | received.keys()):
+        if expected.get(name) != received.get(name):
+            yield Deviation(of, f"{what} {name}", expected.get(name), received.get(name))
+
+
+def compare_metrics(
+    of: str, published: Mapping[str, object], anew: Mapping[str, object], allowed: Tolerance
+) -> Iterator[Deviation]:
     """The numbers of a metrics.json, nested as there."""
     expected, received = flat(published), flat(anew)
     for name in sorted(expected.keys() | received.keys()):
@@ -127,34 +133,60 @@ def compare_metrics(of: str, published: Mapping, anew: Mapping, allowed: Toleran
         yield from _apart(of, f"metric {name}", *values, allowed.of(name, values[0]))
 
 
-def compare_arrays(published: Mapping[str, str], anew: Mapping[str, str]) -> Iterator[Deviation]:
-    """The SHA-256 of each array of stage `preprocess` by name: the same on every machine."""
-    for name in sorted(published.keys() | anew.keys()):
-        yield from _apart("preprocess", f"SHA-256 of {name}", published.get(name), anew.get(name), 0)
+def compare_files(of: str, root: Path, expected: Mapping[str, str]) -> Compared:
+    """Files and folders below `root`, against the MD5 that is expected of each."""
+    received = {name: md5(root / name) for name in expected if (root / name).exists()}
+    return Compared(of, f"MD5 of {len(expected)}", list(compare_values(of, "MD5 of", expected, received)))
 
 
-def compare_committed(root: Path, outputs: Mapping[str, str | None]) -> Iterator[Deviation]:
-    """Holds files and folders below `root` against the MD5 that dvc.lock has of each."""
-    for name, expected in outputs.items():
-        received = md5(root / name) if (root / name).exists() else None
-        yield from _apart(name, "MD5 in dvc.lock", expected, received, 0)
+def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
+    """{"test": {"elbo": -150.2}} -> {"test.elbo": -150.2}"""
+    result: dict[str, object] = {}
+    for name, value in values.items():
+        result |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
+    return result
 
 
-def md5(path: Path) -> str:
-    """The MD5 of a file or a folder, as DVC computes it: a folder's is that of the list of its files.
+def _first_epoch(
+    run: str, published: Sequence[Mapping[str, Any]], anew: Sequence[Mapping[str, Any]], allowed: Tolerance
+) -> Iterator[Deviation]:
+    """The first epoch that deviates, with the loss of it that deviates most, or else what it says of its health."""
+    yield from _apart(run, "number of epochs", len(published), len(anew))
+    for number, (expected, received) in enumerate(zip(map(flat, published), map(flat, anew), strict=False), 1):
+        losses = allowed.loss if number == len(published) else allowed.epoch
+        found = []
+        for name in sorted(expected.keys() | received.keys()):
+            health = name.startswith("health.")
+            limit = allowed.rest if health else allowed.kl if name.endswith("kl_loss") else losses
+            deviations = _apart(run, f"epoch {number}, {name}", expected.get(name), received.get(name), limit)
+            found += [(not health, _size(deviation), deviation) for deviation in deviations]
+        if found:
+            yield max(found, key=lambda each: each[:2])[2]
+            return
 
-    As for DVC (.dvcignore), what a killed process left half-written under a temporary name is none of them.
-    """
-    if path.is_file():
-        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
-    files = sorted(file for file in path.rglob("*") if file.is_file() and not file.match(".*.tmp.*"))
-    entries = [{"md5": md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
-    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+def _size(deviation: Deviation) -> float:
+    """By how much, where what is missing or no number counts as most."""
+    return math.inf if deviation.size is None or math.isnan(deviation.size) else deviation.size
 
 
-def tensors(weights: Path) -> dict[str, np.ndarray]:
+def _weights(run: str, published: Mapping[str, Path], anew: Mapping[str, Path]) -> Iterator[Deviation]:
+    """The tensors that deviate, each with its largest difference, of the files that both have at hand."""
+    for name in WEIGHTS:
+        if name not in published or name not in anew:
+            continue
+        try:
+            expected, received = tensors(published[name]), tensors(anew[name])
+        except UserError as error:
+            yield Deviation(run, name, "files that can be read", str(error))
+            continue
+        for tensor in sorted(expected.keys() | received.keys()):
+            yield from _tensor(run, f"{name} {tensor}", expected.get(tensor), received.get(tensor))
+
+
+def tensors(weights: Path) -> dict[str, Tensor]:
     """Every tensor of a `.weights.h5` file by its path in it. Raises: UserError when the file is damaged."""
-    found = {}
+    found: dict[str, Tensor] = {}
 
     def collect(name: str, item: h5py.Group | h5py.Dataset) -> None:
         if isinstance(item, h5py.Dataset):
@@ -166,136 +198,33 @@ def tensors(weights: Path) -> dict[str, np.ndarray]:
         with h5py.File(weights) as opened:
             opened.visititems(collect)
     except UNREADABLE as error:
-        raise UserError(f"{weights.name} is damaged ({' '.join(str(error).split())})") from error
+        raise UserError(f"{weights} is damaged ({' '.join(str(error).split())})") from error
     return found
 
 
-def flat(values: Mapping, prefix: str = "") -> dict[str, object]:
-    """{"test": {"elbo": -150.2}} -> {"test.elbo": -150.2}"""
-    result = {}
-    for name, value in values.items():
-        result |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return result
-
-
-def certificate(compared: Sequence[Compared], facts: Mapping[str, object]) -> dict:
-    """What was compared and on what, for a machine to read. facts: what else it says.
-
-    NaN and infinities, for which JSON has no number, stand in it as the texts "NaN", "Infinity" and "-Infinity".
-    """
-    found = [deviation for each in compared for deviation in each.deviations]
-    outcomes = [
-        {"of": each.of, "how": each.how, "deviations": [deviation._asdict() for deviation in each.deviations]}
-        for each in compared
-    ]
-    content = dict(facts) | {"holds": not found, "deviations": len(found), "compared": outcomes}
-    return json.loads(json.dumps(content), parse_constant=str)
-
-
-def certificate_text(compared: Sequence[Compared], facts: Mapping[str, object]) -> str:
-    """The same for a person, in Markdown."""
-    found = [deviation for each in compared for deviation in each.deviations]
-    lines = [
-        "# Certificate of reproduction",
-        f"**{'Everything holds.' if not found else f'Does not hold: {_count(found)}.'}**",
-        "\n".join(f"- {name}: {value}" for name, value in flat(facts).items()),
-        "\n".join(["| Compared | How | Outcome |", "| --- | --- | --- |", *map(_row, compared)]),
-        "\n".join(f"- {deviation}" for deviation in found),
-    ]
-    return "\n\n".join(line for line in lines if line) + "\n"
-
-
-def _row(compared: Compared) -> str:
-    outcome = f"**{_count(compared.deviations)}**" if compared.deviations else "holds"
-    return f"| {compared.of} | {compared.how} | {outcome} |"
-
-
-def _count(deviations: Sequence[Deviation]) -> str:
-    return f"{len(deviations)} deviation{'' if len(deviations) == 1 else 's'}"
-
-
-def _settings(run: str, published: Mapping, anew: Mapping) -> Iterator[Deviation]:
-    for part in ("params", "data"):
-        for key in sorted(published[part].keys() | anew[part].keys()):
-            yield from _apart(run, f"{part} {key}", published[part].get(key), anew[part].get(key), 0, sized=False)
-
-
-def _first_epoch(
-    run: str, published: Sequence[Mapping], anew: Sequence[Mapping], allowed: Tolerance
-) -> Iterator[Deviation]:
-    """The first epoch that deviates, with the loss of it that deviates most, or else what it says of its health."""
-    yield from _apart(run, "number of epochs", len(published), len(anew), 0)
-    for expected, received in zip(map(flat, published), map(flat, anew), strict=False):
-        number = expected["epoch"]
-        names = sorted(expected.keys() | received.keys())
-        losses = allowed.loss if number == len(published) else allowed.epoch
-        limits = {name: allowed.kl if name.endswith("kl_loss") else losses for name in names}
-        limits |= {name: allowed.rest for name in names if name.startswith("health.")}
-        for is_health in (False, True):
-            found = [
-                deviation
-                for name, limit in limits.items()
-                if name.startswith("health.") == is_health
-                for deviation in _apart(run, f"epoch {number}, {name}", expected.get(name), received.get(name), limit)
-            ]
-            if found:
-                yield max(found, key=_size)
-                return
-
-
-def _size(deviation: Deviation) -> float:
-    """By how much, where what is missing or no number counts as most."""
-    return math.inf if deviation.size is None or math.isnan(deviation.size) else deviation.size
-
-
-def _tensors(run: str, published: Path | None, anew: Path | None) -> Iterator[Deviation]:
-    """The tensors that deviate, each with its largest difference, where both files are at hand."""
-    if published is None or anew is None:
+def _tensor(run: str, what: str, expected: Tensor | None, received: Tensor | None) -> Iterator[Deviation]:
+    if expected is None or received is None or expected.shape != received.shape or expected.dtype != received.dtype:
+        old, new = ("nothing" if each is None else f"{each.dtype} {each.shape}" for each in (expected, received))
+        yield Deviation(run, what, old, new)
         return
-    found = []
-    for origin, path in (("published", published), ("trained anew", anew)):
-        try:
-            found.append(tensors(path))
-        except UserError as error:
-            yield Deviation(run, f"weights as {origin}", "a file that can be read", str(error))
-    if len(found) == 2:
-        yield from _different_tensors(run, *found)
+    with np.errstate(invalid="ignore"):  # of infinities the difference is NaN, which argmax takes for the largest
+        same = (expected == received) | (np.isnan(expected) & np.isnan(received))
+        sizes = np.where(same, 0, np.abs(received.astype(np.float64) - expected))
+    if not same.all():
+        place = np.unravel_index(sizes.argmax(), sizes.shape)
+        where = [int(index) for index in place]
+        yield Deviation(run, f"{what}{where}", *(float(each[place]) for each in (expected, received, sizes)))
 
 
-def _different_tensors(
-    run: str, expected: Mapping[str, np.ndarray], received: Mapping[str, np.ndarray]
-) -> Iterator[Deviation]:
-    for name in sorted(expected.keys() | received.keys()):
-        old, new = expected.get(name), received.get(name)
-        kinds = ["nothing" if array is None else f"{array.dtype} {array.shape}" for array in (old, new)]
-        if kinds[0] != kinds[1]:
-            yield Deviation(run, f"tensor {name}", *kinds)
-            continue
-        with np.errstate(invalid="ignore"):  # of infinities the difference is NaN, which argmax takes for the largest
-            same = (old == new) | (np.isnan(old) & np.isnan(new))
-            sizes = np.where(same, 0, np.abs(new.astype(np.float64) - old))
-        if not same.all():
-            place = np.unravel_index(sizes.argmax(), old.shape)
-            where = [int(index) for index in place]
-            yield Deviation(run, f"tensor {name}{where}", *(float(each[place]) for each in (old, new, sizes)))
-
-
-def _hashes(run: str, published: Mapping[str, str | None], anew: Mapping[str, str | None]) -> Iterator[Deviation]:
-    for name in FILES:
-        yield from _apart(run, f"MD5 of {name}", published[name], anew[name], 0)
-
-
-def _apart(
-    of: str, what: str, expected: object, received: object, limit: float, *, sized: bool = True
-) -> Iterator[Deviation]:
+def _apart(of: str, what: str, expected: object, received: object, limit: float = 0) -> Iterator[Deviation]:
     """The deviation, where there is one: numbers further apart than `limit`, or other values that are not equal."""
-    if sized and all(map(_is_number, (expected, received))):
+    if _is_number(expected) and _is_number(received):
         if not abs(received - expected) <= limit:  # NaN is within no limit
             yield Deviation(of, what, expected, received, abs(received - expected))
     elif expected != received:
         yield Deviation(of, what, expected, received)
 
 
-def _is_number(value: object) -> bool:
+def _is_number(value: object) -> TypeGuard[float]:
     """Whether differences can be taken: JSON may also hold whole numbers beyond what a float does."""
     return isinstance(value, float) or (isinstance(value, int) and abs(value) < sys.float_info.max / 2)

@@ -1,0 +1,105 @@
+"""What the variants of a study are worth over its folds, and how far they are from the one they are compared with.
+
+A comparison pairs runs on the same fold of the same seed. Stage `compare` writes one for each study that names a
+variant under `against` and has splits that are folds.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from digit_vae.analysis.results import Results, RunResult
+from digit_vae.analysis.statistics import add_holm, summary
+from digit_vae.config.runs import Graph
+from digit_vae.config.schema import FULL
+
+Pair = tuple[str, int]  # a fold, and the seed that it was drawn with
+
+
+class Rest(NamedTuple):
+    """The runs of some folds in which a latent dimension has collapsed, and the differences in ELBO on the others."""
+
+    ill: list[str]
+    differences: list[float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FoldStudy:
+    """The runs of a study on folds: by variant, by fold and seed. The variant they are compared with is the first.
+
+    parts: folds that the training images are divided into.
+    """
+
+    name: str
+    question: str
+    against: str
+    parts: int
+    runs: Mapping[str, Mapping[Pair, RunResult]]
+
+    @property
+    def test_to_train(self) -> float:
+        """Images scored over images learnt from, on each fold."""
+        return 1 / (self.parts - 1)
+
+    @property
+    def compared(self) -> list[str]:
+        """The variants that share at least two folds with the one they are compared with."""
+        return [name for name in self.runs if name != self.against and len(self.pairs(name)) > 1]
+
+    def pairs(self, variant: str) -> list[Pair]:
+        """The folds, with their seeds, of `variant` that the variant it is compared with also has."""
+        return [pair for pair in self.runs[variant] if pair in self.runs[self.against]]
+
+    def values(self, variant: str, *path: str) -> list[float]:
+        """The number of the metrics that `path` leads to, in each run of `pairs`."""
+        return [self.runs[variant][pair].number(*path) for pair in self.pairs(variant)]
+
+    def differences(self, variant: str, *path: str) -> list[float]:
+        """How far that number is from the other variant's on the same fold, for each of `pairs`."""
+        others = [self.runs[self.against][pair].number(*path) for pair in self.pairs(variant)]
+        return [ours - theirs for ours, theirs in zip(self.values(variant, *path), others, strict=True)]
+
+    def without_collapsed(self, variant: str) -> Rest | None:
+        """What is left of a comparison without the folds where one of its runs has a collapsed dimension.
+
+        None where that is all of it, or nothing.
+        """
+        pairs = [[self.runs[name][pair] for name in (variant, self.against)] for pair in self.pairs(variant)]
+        ill = [[each.name for each in pair if each.collapsed] for pair in pairs]
+        differences = zip(self.differences(variant, "validation", "elbo"), ill, strict=True)
+        rest = [difference for difference, names in differences if not names]
+        return None if len(rest) in (0, len(pairs)) else Rest([name for names in ill for name in names], rest)
+
+    def compare(self) -> dict[str, dict[str, Any]]:
+        """By variant each number of the metrics as a mean and a standard deviation over the folds and, of all but the
+        one they are compared with, the difference from that with what digit_vae.analysis.statistics says of it.
+
+        The p-values of one number are adjusted over all variants of the study.
+        """
+        summaries = {name: self._summary(name) for name in (self.against, *self.compared)}
+        add_holm([each for name, each in summaries.items() if name != self.against])
+        return {name: {"folds": len(self.pairs(name))} | each for name, each in summaries.items()}
+
+    def _summary(self, variant: str) -> dict[str, Any]:
+        pairs = self.pairs(variant)
+        ours, theirs = ([self.runs[name][pair].metrics for pair in pairs] for name in (variant, self.against))
+        return summary(ours, None if variant == self.against else theirs, test_to_train=self.test_to_train)
+
+
+def fold_study(results: Results, name: str) -> FoldStudy | None:
+    """The study, where it compares variants on at least two folds; None otherwise."""
+    study = results.params.studies[name]
+    if study.against is None:
+        return None
+    runs: dict[str, dict[Pair, RunResult]] = {study.against: {}}
+    for each in results.of(name):
+        if each.run.split != FULL and each.run.variant in (study.against, *study.variants):
+            runs.setdefault(each.run.variant, {})[each.run.split, each.run.seed] = each
+    parts = results.params.preprocess.folds
+    found = FoldStudy(name=name, question=study.question, against=study.against, parts=parts, runs=runs)
+    return found if found.compared else None
+
+
+def fold_studies(results: Results, graph: Graph) -> list[FoldStudy]:
+    """The reported studies of a graph that compare variants on folds."""
+    return [study for name in results.studies(graph) if (study := fold_study(results, name)) is not None]

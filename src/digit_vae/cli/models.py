@@ -1,0 +1,99 @@
+"""What the commands share that use a trained run: the run's name and images on the command line, and its model."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import write_bytes
+from digit_vae.data.arrays import read_listed
+from digit_vae.serving.pictures import Picture, read_digit, shown
+from digit_vae.serving.trained import TrainedRun
+
+if TYPE_CHECKING:  # at run time TensorFlow waits until a model is needed: help and mistakes answer at once
+    from digit_vae.model.vae import VAE
+
+Images = npt.NDArray[np.uint8]
+LARGEST_SEED = 2**31 - 1
+
+
+def model_parser(command: str, *, does: str, examples: str, output: str) -> argparse.ArgumentParser:
+    """A parser with what each command takes: a run, and where to write. All end quietly in `digit-vae ... | head`."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    parser = argparse.ArgumentParser(
+        prog=f"digit-vae {command}",
+        description=does,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("run", metavar="RUN", help="a trained run, such as baseline-full-0")
+    parser.add_argument("--output", metavar="PATH", type=Path, help=output)
+    return parser
+
+
+def add_images(parser: argparse.ArgumentParser) -> "argparse._MutuallyExclusiveGroup":
+    """The images that a command is about: exactly one way of naming them."""
+    group = parser.add_mutually_exclusive_group(required=True)
+    group.add_argument("--image", metavar="FILE", nargs="+", type=Path, help="pictures of one digit each")
+    parser.add_argument("--as-is", action="store_true", help="pictures are 28x28 and as MNIST's already")
+    group.add_argument("--test", metavar="I", nargs="+", type=whole(0, LARGEST_SEED), help="test images, from 0 on")
+    return group
+
+
+def whole(minimum: int, maximum: int) -> Callable[[str], int]:
+    """A parser of whole numbers in a range."""
+
+    def parse(value: str) -> int:
+        if not value.isdecimal() or not minimum <= int(value) <= maximum:
+            raise argparse.ArgumentTypeError(f"expected a whole number from {minimum} to {maximum}; received {value!r}")
+        return int(value)
+
+    return parse
+
+
+def chosen_test_images(indices: Sequence[int] | None) -> tuple[Sequence[int], Images]:
+    """The test images with these indices (None: all of them) as (N, 28, 28, 1) uint8, and their indices."""
+    images, _ = read_listed("test_images.npy")
+    chosen = range(len(images)) if indices is None else indices
+    if max(chosen) >= len(images):
+        raise UserError(f"--test: expected indices from 0 to {len(images) - 1}; received {max(chosen)}")
+    return chosen, images[list(chosen)]
+
+
+def chosen_images(parsed: argparse.Namespace) -> tuple[Sequence[object], Images]:
+    """The images that the command line names, as (N, 28, 28, 1) uint8, with a name for each: its file or its index.
+
+    What was done to a picture is said on standard error.
+    """
+    if not parsed.image:
+        return chosen_test_images(parsed.test)
+    pictures = read_pictures(parsed)
+    return [shown(path) for path in parsed.image], np.stack([picture.image for picture in pictures])
+
+
+def read_pictures(parsed: argparse.Namespace) -> list[Picture]:
+    """The pictures that the command line names. What was done to each is said on standard error."""
+    pictures = [read_digit(path, as_is=parsed.as_is) for path in parsed.image]
+    for path, picture in zip(parsed.image, pictures, strict=True):
+        print(f"{shown(path)}: {', '.join(picture.done)}", file=sys.stderr)
+    return pictures
+
+
+def trained_vae(run: TrainedRun) -> "VAE":
+    """The run's model on the CPU."""
+    from digit_vae.evaluation.elbo import load_vae
+    from digit_vae.model.device import select_device
+
+    select_device("cpu")
+    return load_vae(run.params, run.encoder, run.decoder, made_by=run.made_by)
+
+
+def write(path: Path, content: bytes) -> None:
+    write_bytes(path, content)
+    print(f"wrote {path}")

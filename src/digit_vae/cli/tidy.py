@@ -1,0 +1,34 @@
+"""`digit-vae tidy`: moves the files of runs that params.yaml does not declare into leftovers/. Nothing is deleted."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from digit_vae.analysis.results import undeclared_runs
+from digit_vae.base.errors import UserError
+from digit_vae.base.paths import LEFTOVERS
+from digit_vae.config.loading import load_params
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    argparse.ArgumentParser(prog="digit-vae tidy", description=__doc__).parse_args(arguments)
+    moved = [(folder, moved_away(folder)) for folder in undeclared_runs(load_params())]
+    for folder, target in moved:
+        print(f"moved {folder} to {target}")
+    if not moved:
+        print("there are no files but those of runs that params.yaml declares")
+
+
+def moved_away(folder: Path) -> Path:
+    """Moves `folder` below leftovers/, under a further number where there is one. Returns where it is now."""
+    target = LEFTOVERS / folder
+    further = 1
+    while target.exists():
+        further += 1
+        target = LEFTOVERS / folder.with_name(f"{folder.name}.{further}")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(target)
+    except OSError as error:
+        raise UserError(f"{folder} could not be moved to {target}: {error.strerror or error}") from error
+    return target

@@ -1,0 +1,93 @@
+"""The work of `dvc repro`, with the runs side by side: DVC decides what is out of date and keeps the record."""
+
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from digit_vae.base.cores import usable_cores
+from digit_vae.base.errors import UserError
+from digit_vae.base.paths import RunFiles
+from digit_vae.config.runs import GRAPHS, Run
+from digit_vae.config.schema import Params
+from digit_vae.driver.ledger import Job, Ledger, opened
+
+LOCK = Path(".dvc/tmp/repro.lock")
+
+
+def reproduce(
+    params: Params,
+    chosen: Sequence[Run],
+    *,
+    whole: bool = True,
+    anew: bool = False,
+    jobs: int | None = None,
+    address: str | None = None,
+) -> None:
+    """The chosen runs of the project in the current folder and what they need; then what lacks in MLflow.
+
+    whole: also the rest of their graphs, such as the report. anew: what is not here is made here, though all that git
+    has of it fits. jobs: how many runs at once (None: one a core). address: the Ray cluster to use.
+    Raises: UserError that names the runs that failed; all else that could be done is done.
+    """
+    # The stages' commands start with `python`: let that be this one.
+    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    graphs = [graph for graph in GRAPHS if any(run.graph == graph for run in chosen)]
+    with alone():
+        with opened(graphs, anew=anew) as ledger:
+            ledger.prepare(chosen)
+            _run_outdated(ledger, params, chosen, jobs, address)
+            if whole and not ledger.is_up_to_date:
+                ledger.finish()
+        track = [sys.executable, "-m", "digit_vae", "track"]
+        paths = os.environ | {"PYTHONPATH": str(Path("src").resolve())}
+        if subprocess.run(track, env=paths, check=False).returncode:
+            raise UserError("the runs could not be brought into MLflow (see above); `make track` tries again")
+
+
+def _run_outdated(ledger: Ledger, params: Params, chosen: Sequence[Run], jobs: int | None, address: str | None) -> None:
+    planned, failures = _planned(ledger, chosen)
+    print(f"{len(chosen) - len(planned) - len(failures)} of {len(chosen)} runs are up to date", flush=True)
+    if planned:
+        from digit_vae.driver.cluster import cluster  # Ray takes a second to import
+        from digit_vae.driver.scheduler import Scheduler
+
+        with cluster(address, jobs or usable_cores()):
+            failures |= Scheduler(ledger, planned, params, jobs).run()
+    if failures:
+        reasons = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
+        raise UserError(f"{len(failures)} of {len(chosen)} runs failed, all others are kept: {reasons}")
+    if absent := [run for run in chosen if not RunFiles(run.graph, run.name).encoder.is_file()]:
+        advice = "their results in git fit; `make repro ANEW=1` trains them here"
+        print(f"the models of {len(absent)} runs are not here: {advice}", flush=True)
+
+
+def _planned(ledger: Ledger, chosen: Sequence[Run]) -> tuple[list[Job], dict[str, str]]:
+    """The first job of each run that is out of date; and the reasons of those that cannot be run, by name."""
+    planned, failures = [], {}
+    for run in filter(ledger.is_outdated, chosen):
+        try:
+            if job := ledger.plan(run):
+                planned.append(job)
+        except UserError as error:
+            failures[run.name] = str(error)
+    return planned, failures
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Holds the project's lock. Raises: UserError when another driver holds it."""
+    try:
+        LOCK.parent.mkdir(parents=True, exist_ok=True)
+        lock = LOCK.open("w", encoding="utf-8")
+    except OSError as error:
+        raise UserError(f"{LOCK} could not be written: {error.strerror}") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise UserError("another `make repro` works in this folder: wait for its end, or stop it") from error
+        yield

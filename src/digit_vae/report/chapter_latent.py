@@ -1,0 +1,110 @@
+"""Page `latent`: what the latent spaces tell of the digits, and what is generated from them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from digit_vae.analysis.results import Json, Results, RunResult, at
+from digit_vae.analysis.statistics import Spread, spread
+from digit_vae.config.runs import Graph
+from digit_vae.report.pages import Page
+from digit_vae.report.tables import Cell, Table, difference_tests, spread_of
+from digit_vae.report.verdicts import Compared
+
+SECTIONS = ("latent", "quality")
+TITLED = {  # the keys of the metrics that are no words
+    "knn_accuracy": "kNN accuracy",
+    "nmi": "NMI",
+    "frechet": "Frechet distance",
+    "mutual_information": "mutual information (nats)",
+    "aggregate_divergence": "aggregate divergence (nats)",
+}
+
+
+def page(results: Results, graph: Graph, compared: Sequence[Compared]) -> Page:
+    values = {
+        "first": results.runs[results.params.report.first_run] if graph == "paper" else None,
+        "latent_dim": results.params.train.latent_dim,
+        "classifier": results.classifier,
+        "studies": [readings(each) for each in compared],
+    }
+    return Page(values, tables(compared))
+
+
+def tables(compared: Iterable[Compared]) -> dict[str, Table]:
+    """By file name, for each study and section: every number over the folds, and the differences with their tests."""
+    made: dict[str, Table] = {}
+    for each in compared:
+        made |= {f"{each.name}_latent": latent(each), f"{each.name}_quality": _spreads(each, "quality", {}, ())}
+        for section in SECTIONS:
+            found = {title: dict(_metrics(each, section, path)) for title, path in titled(each, section).items()}
+            made |= {f"{each.name}_{section}_differences": difference_tests(found, digits=3)}
+    return made
+
+
+def latent(compared: Compared) -> Table:
+    """All numbers of the latent space, with what its dimensions are used for."""
+    further = {
+        name: (*kl_ends(runs_of(compared, name), "test"), spread_of(variant["test"]["active_units"]))
+        for name, variant in compared.variants.items()
+    }
+    return _spreads(compared, "latent", further, ("least KL", "greatest KL", "active units"))
+
+
+def runs_of(compared: Compared, variant: str) -> list[RunResult]:
+    """The runs that the study compares of a variant."""
+    return [compared.study.runs[variant][pair] for pair in compared.study.pairs(variant)]
+
+
+def kl_ends(runs: Iterable[RunResult], images: str) -> tuple[Spread, Spread]:
+    """KL of the least and the most used latent dimension over the folds; which one that is differs from run to run."""
+    used = [list(each.metrics[images]["kl_per_dimension"].values()) for each in runs]
+    return spread([min(each) for each in used]), spread([max(each) for each in used])
+
+
+def readings(compared: Compared) -> dict[str, object]:
+    """What the template says of a study, by section of the metrics. apart: the numbers in which a variant differs, with
+    what is said of each variant; same: the titles of those in which none does.
+    """
+    verdicts = {
+        section: {title: compared.verdicts(section, *path) for title, path in titled(compared, section).items()}
+        for section in SECTIONS
+    }
+    differ = {
+        section: [title for title, each in of.items() if any(verdict.outcome != "same" for verdict in each)]
+        for section, of in verdicts.items()
+    }
+    return {
+        "name": compared.name,
+        "against": compared.against,
+        "origins": compared.origins,
+        "apart": {section: {title: verdicts[section][title] for title in differ[section]} for section in SECTIONS},
+        "same": {
+            section: [title for title in verdicts[section] if title not in differ[section]] for section in SECTIONS
+        },
+    }
+
+
+def titled(compared: Compared, section: str) -> dict[str, tuple[str, ...]]:
+    """The ways to all numbers of one section of the metrics, by their titles."""
+    paths = _paths(compared.variants[compared.against][section])
+    return {": ".join(TITLED.get(key, key).replace("_", " ") for key in path): path for path in paths}
+
+
+def _spreads(compared: Compared, section: str, further: Mapping[str, Sequence[Cell]], titles: Sequence[str]) -> Table:
+    """Everything of one section of the metrics, over the folds of each variant, and what stands `further` to it."""
+    columns = titled(compared, section)
+    rows = [
+        (name, *(spread_of(at(each[section], path)) for path in columns.values()), *further.get(name, ()))
+        for name, each in compared.variants.items()
+    ]
+    return Table(("Variant", *columns, *titles), tuple(rows), digits=3)
+
+
+def _metrics(compared: Compared, section: str, path: Sequence[str]) -> dict[str, Json]:
+    return {name: at(each, (section, *path)) for name, each in compared.others.items()}
+
+
+def _paths(metrics: Json) -> list[tuple[str, ...]]:
+    """The ways to all numbers over folds, which have a mean; not to the errors of their estimates."""
+    if "mean" in metrics:
+        return [()]
+    return [(key, *path) for key, each in metrics.items() if not key.endswith("_error") for path in _paths(each)]

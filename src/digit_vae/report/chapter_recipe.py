@@ -1,0 +1,178 @@
+"""Page `recipe`: what each part of the better recipe does alone, what all do together, and whether folds agree."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from digit_vae.analysis.results import FEWEST_SEEDS, Results, RunResult, at
+from digit_vae.analysis.statistics import LEVEL, Difference, Spread, Tested, corrected_t_test, placed, spread, welch
+from digit_vae.report import chapter_folds, figures
+from digit_vae.report.chapter_full import FullSection, beside_seeds, full_section
+from digit_vae.report.pages import Page
+from digit_vae.report.tables import Probability, Table, difference_of
+from digit_vae.report.verdicts import Compared
+from digit_vae.training.health import UNITS
+
+STUDY, CURES, FOLDS = "recipe", "cures", "recipe_folds"
+TARGET = 150.0  # nats: what the better recipe is to reach or undercut on every seed
+CHOSEN = {"hidden_bias": 1.0, "warmup_steps": 500, "final_learning_rate": 0.0, "learning_rate": 0.003}
+CHOSEN_ON = "fold0"
+MEASURES = {  # of the test images, where folds and seeds can be told beside each other
+    "ELBO (nats)": ("test", "elbo"),
+    "kNN accuracy": ("latent", "knn_accuracy"),
+    "Probe accuracy": ("latent", "probe_accuracy"),
+    "Mutual information (nats)": ("latent", "mutual_information"),
+    "Aggregate divergence (nats)": ("latent", "aggregate_divergence"),
+    "Agreement of reconstructions": ("quality", "reconstructions", "agreement"),
+    "Class balance of samples": ("quality", "samples", "class_balance"),
+    "Frechet distance of samples": ("quality", "samples", "frechet"),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What the template says of the recipe's seeds. options: what it changes, from what to what; chosen: whether it is
+    the one whose choice is told; test: against the seeds of the baseline, where there are enough of both.
+    """
+
+    name: str
+    against: str
+    epochs: int
+    options: dict[str, tuple[object, object]]
+    chosen: bool
+    reached: int
+    runs: int
+    worst: float
+    others: int
+    test: Tested | None
+
+
+class Measured(NamedTuple):
+    """One number of the baseline's seeds and of the recipe's, and the tests of it over seeds and over folds."""
+
+    old: Spread
+    new: Spread
+    over_seeds: Tested
+    over_folds: Tested
+
+
+def page(results: Results, compared: Mapping[str, Compared]) -> Page:
+    """What is there of the three studies; of those that are left out the template says why."""
+    reported = results.studies("beyond")
+    tables: dict[str, Table] = {}
+    drawn: dict[str, figures.Figure] = {}
+    values: dict[str, object] = dict.fromkeys(("cures", "recipe", "folds", "without", "agreement"))
+    if CURES in reported and (section := full_section(results, CURES)) is not None:
+        values["cures"] = section
+        tables[CURES] = beside_seeds(results, CURES)
+        drawn["recipes"] = _figure(results, section)
+    if STUDY in reported:
+        values["recipe"] = recipe(results)
+        tables["improved"] = improved(results)
+    if folds := compared.get(FOLDS):
+        values |= {"folds": folds}
+        values["without"] = without(folds, CHOSEN_ON) if _is_chosen(results) else None
+        tables |= chapter_folds.tables([folds])
+        drawn |= chapter_folds.pictures([folds])
+    if folds and STUDY in reported and min(map(len, _both(results))) >= FEWEST_SEEDS:
+        tables["improved_measures"] = measures(results, folds)
+        values["agreement"] = agreement(measured(results, folds))
+    fixed = {"target": TARGET, "units": UNITS["hidden"], "left_out": results.left_out, "fewest": FEWEST_SEEDS}
+    return Page(values | fixed | {"chosen_on": CHOSEN_ON}, tables, drawn)
+
+
+def recipe(results: Results) -> Recipe:
+    theirs, ours = _both(results)
+    losses, others = [each.loss for each in ours], [each.loss for each in theirs]
+    old = theirs[0].history["params"]
+    options = results.params.variants[_name(results)]
+    return Recipe(
+        name=_name(results),
+        against=theirs[0].run.variant,
+        epochs=len(ours[0].epochs),
+        options={key: (old[key], value) for key, value in options.items()},
+        chosen=_is_chosen(results),
+        reached=sum(loss <= TARGET for loss in losses),
+        runs=len(losses),
+        worst=max(losses),
+        others=len(others),
+        test=welch(losses, others) if min(len(losses), len(others)) >= FEWEST_SEEDS else None,
+    )
+
+
+def improved(results: Results) -> Table:
+    """The seeds of the better recipe beside the target."""
+    _, runs = _both(results)
+    rows = tuple(
+        (each.name, each.run.seed, each.loss, TARGET - each.loss, each.dead_units, each.collapsed) for each in runs
+    )
+    header = ("Run", "Seed", "Test loss", f"Below {TARGET:g} by", "Dead hidden units", "Collapsed dimensions")
+    return Table(header, rows)
+
+
+def measured(results: Results, folds: Compared) -> dict[str, Measured]:
+    """What the better recipe changes on the test images, by title."""
+    theirs, ours = _both(results)
+    found = {}
+    for title, path in MEASURES.items():
+        old, new = ([each.number(*path) for each in runs] for runs in (theirs, ours))
+        of_folds = at(folds.others[_name(results)], path)
+        over_folds = Tested(difference_of(of_folds), of_folds["p"])
+        found[title] = Measured(spread(old), spread(new), welch(new, old), over_folds)
+    return found
+
+
+def measures(results: Results, folds: Compared) -> Table:
+    """What the better recipe changes: over seeds on all training images, beside over folds."""
+    theirs, ours = _both(results)
+    rows = tuple(
+        (title, each.old, each.new, *_tested(each.over_seeds), *_tested(each.over_folds))
+        for title, each in measured(results, folds).items()
+    )
+    names = (f"{runs[0].run.variant}, seeds" for runs in (theirs, ours))
+    header = ("On the test images", *names, "Difference over seeds", "p", "Difference over folds", "p, folds")
+    return Table(header, rows, digits=3)
+
+
+def _tested(test: Tested) -> tuple[Difference, Probability]:
+    return test.difference, Probability(test.p)
+
+
+def agreement(measured: Mapping[str, Measured]) -> dict[str, list[str]]:
+    """The titles of the numbers by where they differ: "both", "seeds", "folds", "neither". p is not adjusted."""
+    found: dict[str, list[str]] = {"both": [], "seeds": [], "folds": [], "neither": []}
+    names = {(True, True): "both", (True, False): "seeds", (False, True): "folds", (False, False): "neither"}
+    for title, each in measured.items():
+        found[names[each.over_seeds.p < LEVEL, each.over_folds.p < LEVEL]].append(title)
+    return found
+
+
+def without(folds: Compared, split: str) -> Tested | None:
+    """The test of the ELBO without the fold that chose the recipe; None where there are fewer than two others."""
+    name = next(iter(folds.others))
+    pairs = zip(folds.study.pairs(name), folds.study.differences(name, "validation", "elbo"), strict=True)
+    rest = [difference for (fold, _), difference in pairs if fold != split]
+    return corrected_t_test(rest, folds.study.test_to_train) if len(rest) > 1 else None
+
+
+def _name(results: Results) -> str:
+    return results.params.studies[STUDY].variants[0]
+
+
+def _both(results: Results) -> tuple[Sequence[RunResult], Sequence[RunResult]]:
+    """The baseline's runs on all training images, and the better recipe's."""
+    full = results.on_full(STUDY)
+    return full[str(results.params.studies[STUDY].against)], full[_name(results)]
+
+
+def _is_chosen(results: Results) -> bool:
+    return dict(results.params.variants[_name(results)]) == CHOSEN
+
+
+def _figure(results: Results, section: FullSection) -> figures.Figure:
+    full = results.on_full(CURES)
+    runs = {name: [(each.loss, each.dead_units) for each in its] for name, its in full.items()}
+    order = [section.against, *results.params.studies[CURES].variants, *runs]
+    place = placed(0.0, [each.loss for each in full[section.against]])
+    shown = {name: runs[name] for name in dict.fromkeys(order)}
+    return figures.recipes(shown, (place.low, place.high), TARGET, UNITS["hidden"])

@@ -1,0 +1,147 @@
+"""Page `seeds`: how far apart runs end that differ in their seed alone, and the paper's two runs among them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from digit_vae.analysis.results import FEWEST_SEEDS, Results, RunResult
+from digit_vae.analysis.statistics import Placed, placed, spread, trend
+from digit_vae.base.paths import BENCHMARKS
+from digit_vae.config.schema import BASELINE
+from digit_vae.report import figures
+from digit_vae.report.chapter_speed import loss_ends
+from digit_vae.report.origins import origins
+from digit_vae.report.pages import Page
+from digit_vae.report.paper import TABLE_1
+from digit_vae.report.tables import Table
+from digit_vae.speed.records import read_benchmarks, value_range
+from digit_vae.training.health import UNITS
+
+STUDY = "seeds"
+RECIPE = "recipe"  # the study whose runs the figure shows beside
+
+
+class Point(NamedTuple):
+    """A run's dead units in the hidden layer and its loss, -ELBO, both on the test images."""
+
+    dead_units: int
+    loss: float
+
+
+@dataclass(frozen=True)
+class PaperRun:
+    """One of the paper's two runs among ours. kl: of its last training loss, nats."""
+
+    label: str
+    loss: float
+    place: Placed
+    kl: float
+
+    @property
+    def inside(self) -> bool:
+        """Whether another seed of ours is expected to end where it did."""
+        return self.place.low <= self.loss <= self.place.high
+
+
+@dataclass(frozen=True)
+class TrainingKl:
+    """KL in the last training loss: of runs that use all latent dimensions, and by name of the others."""
+
+    awake: list[float]
+    asleep: dict[str, float]
+
+
+def page(results: Results) -> Page:
+    """Without figures and tables where the study is left out, or has too few seeds to say something."""
+    runs = baseline_seeds(results)
+    if len(runs) < FEWEST_SEEDS:
+        return Page({"runs": [], "fewest": FEWEST_SEEDS, "left_out": results.left_out.get(STUDY)})
+    losses = [each.loss for each in runs]
+    found = points(runs)
+    values = {
+        "runs": runs,
+        "losses": losses,
+        "spread": spread(losses),
+        "paper": among(losses),
+        "devices": sorted({each.history["params"]["device"].upper() for each in runs}),
+        "kl": training_kl(results.runs.values()),
+        "trend": trend([point.dead_units for point in found], [point.loss for point in found]),
+        "units": UNITS["hidden"],
+        "bfloat16": loss_ends(read_benchmarks(BENCHMARKS), "mixed_bfloat16"),
+        "origins": origins(runs),
+        "left_out": None,
+    }
+    return Page(values, {"seeds": seeds(runs), "dead_units": dead_units(found)}, {"seeds": _figure(results, runs)})
+
+
+def baseline_seeds(results: Results) -> list[RunResult]:
+    """The baseline's runs on all training images; none where the study of seeds is left out."""
+    return results.on_full(STUDY).get(BASELINE, []) if STUDY in results.studies("beyond") else []
+
+
+def paper_losses() -> dict[str, float]:
+    """The paper's losses on the test images after its last epoch, by device."""
+    return {label: epochs[-1].val_loss for label, epochs in TABLE_1.items()}
+
+
+def among(losses: Sequence[float]) -> list[PaperRun]:
+    """The paper's two runs among ours."""
+    ends = {label: epochs[-1] for label, epochs in TABLE_1.items()}
+    return [
+        PaperRun(label, end.val_loss, placed(end.val_loss, losses), end.loss - end.reconstruction_loss)
+        for label, end in ends.items()
+    ]
+
+
+def training_kl(results: Iterable[RunResult]) -> TrainingKl:
+    """Of the runs with beta 1 and no penalty: their loss has no term but reconstruction loss and KL, as the paper's."""
+    awake, asleep = [], {}
+    for each in results:
+        params, kl = each.history["params"], each.epochs[-1]["kl_loss"]
+        if params["beta"] == 1 and not params["kernel_l1"] + params["kernel_l2"]:
+            if each.collapsed:
+                asleep[each.name] = kl
+            else:
+                awake.append(kl)
+    return TrainingKl(awake, asleep)
+
+
+def points(runs: Iterable[RunResult]) -> list[Point]:
+    return [Point(int(each.number("test", "dead_units")), -each.number("test", "elbo")) for each in runs]
+
+
+def seeds(runs: Sequence[RunResult]) -> Table:
+    """The baseline's seeds and the paper's two runs, by rising loss on the test images after the last epoch."""
+    losses = [each.loss for each in runs]
+    rows: list[tuple[float, str, int | None, tuple[int | None, int | None]]] = [
+        (each.loss, each.name, each.run.seed, (each.dead_units, each.collapsed)) for each in runs
+    ]
+    rows += [(loss, f"paper, {label}", None, (None, None)) for label, loss in paper_losses().items()]
+    header = ("Run", "Seed", "Test loss", "Deviations from our mean", "Dead hidden units", "Collapsed dimensions")
+    return Table(
+        header,
+        tuple(
+            (name, seed, loss, placed(loss, losses).deviations, *health)
+            for loss, name, seed, health in sorted(rows, key=lambda row: row[0])
+        ),
+    )
+
+
+def dead_units(found: Iterable[Point]) -> Table:
+    """-ELBO on the test images by the number of dead hidden units."""
+    losses: dict[int, list[float]] = {}
+    for point in sorted(found):
+        losses.setdefault(point.dead_units, []).append(point.loss)
+    rows = tuple((dead, len(each), value_range(each)) for dead, each in losses.items())
+    return Table(("Dead hidden units", "Runs", "-ELBO, test images: median [least, greatest]"), rows)
+
+
+def _figure(results: Results, runs: Sequence[RunResult]) -> figures.Figure:
+    losses = [each.loss for each in runs]
+    place = placed(paper_losses()["CPU"], losses)
+    shown: Mapping[str, Sequence[RunResult]] = {BASELINE: runs}
+    if RECIPE in results.studies("beyond"):
+        recipe = results.on_full(RECIPE)
+        shown = {**shown, **{name: recipe[name] for name in results.params.studies[RECIPE].variants if name in recipe}}
+    rows = {name: [each.loss for each in its] for name, its in shown.items()}
+    return figures.seeds(rows, (place.low, place.high), paper_losses(), points(runs))

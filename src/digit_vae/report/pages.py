@@ -1,0 +1,83 @@
+"""Pages of the report: a template of templates/, and the values, tables and figures that it shows.
+
+The templates hold every sentence; Python computes what they say. Neither is read to change the other.
+"""
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from digit_vae.analysis.statistics import LEVEL, Difference
+from digit_vae.report.figures import Figure
+from digit_vae.report.tables import Table, probability, signed, typeset
+
+TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Page:
+    """values: by the names that the template calls them. tables, figures: by their files' names, without suffix."""
+
+    values: Mapping[str, object]
+    tables: Mapping[str, Table] = field(default_factory=dict)
+    figures: Mapping[str, Figure] = field(default_factory=dict)
+
+
+def rendered(template: str, page: Page, **shared: object) -> str:
+    """The page as GitHub Markdown, a line for each paragraph. shared: further values that the template may show."""
+    loaded = _environment().get_template(f"{template}.md.j2")
+    shown = {**shared, **page.values, "table": lambda name: page.tables[name].markdown(), "tables": page.tables}
+    return tidy(loaded.render(shown))
+
+
+def tidy(text: str) -> str:
+    """Joins the lines of each paragraph and of each point of a list; one blank line between blocks."""
+    blocks = [block.strip("\n") for block in re.split(r"\n\s*\n", text)]
+    return "\n\n".join(_joined(block) for block in blocks if block.strip()) + "\n"
+
+
+def _joined(block: str) -> str:
+    lines: list[str] = []
+    for line in block.splitlines():
+        starts = re.match(r"\||<|#|- |!\[|```| {4}", line)
+        if lines and not starts and not re.match(r"\||<|#|```| {4}", lines[-1]):
+            lines[-1] += f" {line.strip()}"
+        else:
+            lines.append(line.rstrip())
+    return "\n".join(lines)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=False,  # noqa: S701 - Markdown, of names and numbers that were checked when they were read
+    )
+    environment.filters |= {
+        "nats": typeset,
+        "signed": signed,
+        "p": probability,
+        "interval": _interval,
+        "percent": lambda share: f"{100 * share:.1f} %",
+        "code": lambda names: ", ".join(f"`{name}`" for name in names),
+        "span": _span,
+    }
+    environment.globals["level"] = LEVEL
+    return environment
+
+
+def _interval(difference: Difference, digits: int = 2) -> str:
+    low, high = signed(difference.low, digits), signed(difference.high, digits)
+    return f"{signed(difference.mean, digits)} [{low}, {high}]"
+
+
+def _span(values: Iterable[Any]) -> str:
+    """From the least to the greatest of whole numbers."""
+    low, high = min(found := list(values)), max(found)
+    return f"{low}" if low == high else f"{low} to {high}"

@@ -1,0 +1,44 @@
+"""What `digit-vae verify` says at the end, for a machine and for a person."""
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from digit_vae.verification.comparison import Compared, Deviation, flat
+
+
+def certificate(compared: Sequence[Compared], facts: Mapping[str, object]) -> dict[str, Any]:
+    """What was compared and on what, for a machine to read. facts: what else it says.
+
+    NaN and infinities, for which JSON has no number, stand in it as the texts "NaN", "Infinity" and "-Infinity".
+    """
+    found = [deviation for each in compared for deviation in each.deviations]
+    outcomes = [
+        {"of": each.of, "how": each.how, "deviations": [deviation._asdict() for deviation in each.deviations]}
+        for each in compared
+    ]
+    content = {**facts, "holds": not found, "deviations": len(found), "compared": outcomes}
+    plain: dict[str, Any] = json.loads(json.dumps(content), parse_constant=str)
+    return plain
+
+
+def certificate_text(compared: Sequence[Compared], facts: Mapping[str, object]) -> str:
+    """The same for a person, in Markdown."""
+    found = [deviation for each in compared for deviation in each.deviations]
+    lines = [
+        "# Certificate of reproduction",
+        f"**{'Everything holds.' if not found else f'Does not hold: {_count(found)}.'}**",
+        "\n".join(f"- {name}: {value}" for name, value in flat(facts).items()),
+        "\n".join(["| Compared | How | Outcome |", "| --- | --- | --- |", *map(_row, compared)]),
+        "\n".join(f"- {deviation}" for deviation in found),
+    ]
+    return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def _row(compared: Compared) -> str:
+    outcome = f"**{_count(compared.deviations)}**" if compared.deviations else "holds"
+    return f"| {compared.of} | {compared.how} | {outcome} |"
+
+
+def _count(deviations: Sequence[Deviation]) -> str:
+    return f"{len(deviations)} deviation{'' if len(deviations) == 1 else 's'}"

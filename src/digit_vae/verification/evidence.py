@@ -1,0 +1,170 @@
+"""What there is of a run: as published (locks and committed files), as made anew, or as recorded at smoke size.
+
+MD5 is what DVC records: it finds accidents, not forgers.
+"""
+
+import hashlib
+import json
+import textwrap
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from pydantic import TypeAdapter
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import read_json
+from digit_vae.base.paths import GRAPH_FILES, PARAMS, SMOKE, RunFiles
+from digit_vae.config.runs import GRAPHS, Run, runs
+from digit_vae.config.schema import Params
+
+WEIGHTS = ("encoder.weights.h5", "decoder.weights.h5")
+TRAINED = (*WEIGHTS, "history.json")  # files whose bytes the maths decides, of a training
+EVALUATED = ("digits.npz", "metrics.json", "samples.npz")  # and of an evaluation
+MAKE_RECORD = "`make verify QUICK=1 RECORD=1` writes it anew"
+
+Outputs = dict[str, str]  # the MD5 of each output of a stage, by its path
+LOCKS = {graph: GRAPH_FILES[graph].with_suffix(".lock") for graph in GRAPHS}
+
+
+class Evidence(NamedTuple):
+    """What there is of one run.
+
+    params, data, epochs: those of history.json. machine: the fingerprint of the one that trained it. evaluated_on: that
+    of the one that evaluated it, with the classifier of classifier_sha256; None where nobody wrote it down. md5: that of
+    each file that a lock vouches for, by the file's name. weights: the files of them that are at hand.
+    """
+
+    params: dict[str, Any]
+    data: dict[str, Any]
+    epochs: list[dict[str, Any]]
+    metrics: dict[str, dict[str, Any]]
+    machine: dict[str, Any]
+    evaluated_on: dict[str, Any] | None
+    classifier_sha256: str | None
+    md5: dict[str, str]
+    weights: dict[str, Path]
+
+
+class Record(NamedTuple):
+    """What is expected: the MD5 of each file of data/processed, which are the same everywhere, and runs by name."""
+
+    arrays: Outputs
+    runs: dict[str, Evidence]
+
+
+def read_locks(params: Params) -> dict[str, Outputs]:
+    """The outputs of every stage that a lock of the two graphs has and params.yaml still declares.
+
+    Raises: UserError when dvc.lock is missing or never saw stage `preprocess`, or a lock is damaged.
+    """
+    if not LOCKS["paper"].is_file():
+        raise UserError(f"{LOCKS['paper']} is missing: `make repro` makes it")
+    declared = {stage for run in runs(params) for stage in run.stages}
+    declared |= {f"publish@{name}" for name in (*params.publish.paper, *params.publish.beyond)}
+    found: dict[str, Outputs] = {}
+    for lock in LOCKS.values():
+        stages = read_lock(lock) if lock.is_file() else {}
+        found |= {name: outputs for name, outputs in stages.items() if "@" not in name or name in declared}
+    if "preprocess" not in found:
+        raise UserError(f"{LOCKS['paper']} has no stage preprocess: `make repro` runs it")
+    return found
+
+
+def read_lock(lock: Path) -> dict[str, Outputs]:
+    """The outputs of every stage in a dvc.lock. Raises: UserError when it is damaged."""
+    with _refusing_damage(lock, f"`git checkout {lock}` brings the committed one back"):
+        stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].items()
+        return {str(name): {str(out["path"]): out["md5"] for out in stage.get("outs", ())} for name, stage in stages}
+
+
+def is_published(run: Run) -> bool:
+    return RunFiles(run.graph, run.name).history.is_file()
+
+
+def published(run: Run, locks: Mapping[str, Outputs]) -> Evidence:
+    """What the locks and the committed reports say of `run`. Raises: UserError when a file is missing or damaged."""
+    its, files = RunFiles(run.graph, run.name), files_of(run)
+    outputs = {path: digest for stage in run.stages for path, digest in locks.get(stage, {}).items()}
+    digests = {name: outputs[str(path)] for name, path in files.items() if str(path) in outputs}
+    weights = {name: its.published / name for name in WEIGHTS if (its.published / name).is_file()} or {
+        name: files[name] for name in WEIGHTS if files[name].is_file() and md5(files[name]) == digests.get(name)
+    }
+    return _read(Path(), run, digests, weights)
+
+
+def trained(folder: Path, run: Run) -> Evidence:
+    """What the copy in `folder` made of `run`. Raises: UserError when it is older than the copy, and so no proof."""
+    files, timings = files_of(run), RunFiles(run.graph, run.name).timings
+    if missing := [str(path) for path in (timings, *files.values()) if not (folder / path).is_file()]:
+        raise UserError(f"{run.name} was not trained anew: {', '.join(missing)} is missing")
+    started = read_json(folder / timings, made_by=run.stages[0], keys=("started_at",))["started_at"]
+    if started < (folder / PARAMS).stat().st_mtime:  # written when the copy was made
+        raise UserError(f"{run.name} was not trained anew: its training began before this verification")
+    weights = {name: folder / files[name] for name in WEIGHTS}
+    return _read(folder, run, {name: md5(folder / path) for name, path in files.items()}, weights)
+
+
+def files_of(run: Run) -> dict[str, Path]:
+    """The files whose bytes the maths decides, by their names."""
+    its = RunFiles(run.graph, run.name)
+    return {path.name: path for path in (its.encoder, its.decoder, its.history, its.digits, its.metrics, its.samples)}
+
+
+def smoke_record(folder: Path, params: Params) -> Record:
+    """That of the graph in `folder`."""
+    made = {run.name: trained(folder, run)._replace(weights={}) for run in runs(params)}
+    return Record(read_lock(folder / LOCKS["paper"])["preprocess"], made)
+
+
+def read_record() -> Record:
+    """What reports/smoke.json holds. Raises: UserError when it is missing or damaged."""
+    if not SMOKE.is_file():
+        raise UserError(f"{SMOKE} is missing: {MAKE_RECORD}")
+    with _refusing_damage(SMOKE, MAKE_RECORD):
+        record = TypeAdapter(Record).validate_json(SMOKE.read_bytes())
+        if any(each.md5.keys() != {*TRAINED, *EVALUATED} for each in record.runs.values()):
+            raise ValueError("a run's files are others than a run has")
+        return record
+
+
+def record_json(record: Record) -> dict[str, Any]:
+    return {"arrays": record.arrays, "runs": {name: each._asdict() for name, each in record.runs.items()}}
+
+
+def md5(path: Path) -> str:
+    """The MD5 of a file or a folder, as DVC computes it: a folder's is that of the list of its files.
+
+    As for DVC (.dvcignore), what a killed process left half-written under a temporary name is none of them.
+    """
+    if path.is_file():
+        return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
+    files = sorted(file for file in path.rglob("*") if file.is_file() and not file.match(".*.tmp.*"))
+    entries = [{"md5": md5(file), "relpath": file.relative_to(path).as_posix()} for file in files]
+    return hashlib.md5(json.dumps(entries, sort_keys=True).encode(), usedforsecurity=False).hexdigest() + ".dir"
+
+
+def _read(folder: Path, run: Run, digests: dict[str, str], weights: dict[str, Path]) -> Evidence:
+    its, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
+    history = read_json(folder / its.history, made_by=train, keys=("params", "data", "epochs"))
+    machine = read_json(folder / its.timings, made_by=train, keys=("machine",))["machine"]
+    metrics = read_json(folder / its.metrics, made_by=evaluate, keys=("test",))
+    evaluation = {"machine": None, "classifier_sha256": None}
+    if (folder / its.evaluation).is_file():
+        evaluation = read_json(folder / its.evaluation, made_by=evaluate, keys=tuple(evaluation))
+    with _refusing_damage(f"what {its.reports} has", f"`git checkout {its.reports}` brings the committed files back"):
+        asked = [history[key] for key in ("params", "data", "epochs")]
+        judged = evaluation["machine"], evaluation["classifier_sha256"]
+        return TypeAdapter(Evidence).validate_python((*asked, metrics, machine, *judged, digests, weights))
+
+
+@contextmanager
+def _refusing_damage(what: object, remedy: str) -> Iterator[None]:
+    """Files that are no YAML or JSON, or of another shape than the stages write. Raises: UserError that says so."""
+    try:
+        yield
+    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
+        raise UserError(f"{what} is damaged ({reason}): {remedy}") from error

@@ -1,0 +1,109 @@
+"""`make setup` with a lock file that asks for nothing: the environment finds the code of its folder, wherever that is."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+pytestmark = pytest.mark.integration
+
+
+def shell(folder, command, **variables):
+    """What a command says that runs in `folder` in the C locale, and its exit status."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LC_", "PYTHON", "MAKE", "PIP_"))}
+    environment = kept | {"LC_ALL": "C", "PYTHON": sys.executable} | variables
+    done = subprocess.run(["sh", "-c", command], cwd=folder, env=environment, capture_output=True, check=False)
+    return done.returncode, (done.stdout + done.stderr).decode("utf-8", "replace")
+
+
+def make_project(folder):
+    """The project without anything to install."""
+    for name in ("Makefile", "pyproject.toml", ".dvc/config", "dvc.yaml", "params.yaml"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, folder / name)
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / "requirements.lock").write_text("", encoding="utf-8")
+    (folder / ".git").mkdir()
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory):
+    """A project whose path has blanks, a dash and an umlaut, set up in the C locale."""
+    folder = tmp_path_factory.mktemp("set up") / "\u00dcbung \u2013 zwei"
+    make_project(folder)
+    status, said = shell(folder, "make setup")
+    assert status == 0, said
+    return folder
+
+
+def code_in_use(folder, python):
+    status, said = shell(folder, f"{python} -c 'import os, digit_vae; print(os.fsencode(digit_vae.__file__).hex())'")
+    assert status == 0, said
+    return Path(os.fsdecode(bytes.fromhex(said.strip())))
+
+
+def test_the_environment_uses_the_code_of_its_folder(project):
+    assert code_in_use(project, ".venv/bin/python").is_relative_to(project.resolve())
+    [named] = project.glob(".venv/lib/python3*/site-packages/digit_vae.pth")
+    assert not named.read_text(encoding="ascii").startswith("/")
+
+
+def test_the_command_works_from_anywhere_and_through_a_link(project, tmp_path):
+    (tmp_path / "linked").symlink_to(project / ".venv/bin/digit-vae")
+    for command in (f"'{project}/.venv/bin/digit-vae'", "./linked"):
+        status, said = shell(tmp_path, f"{command} --version")
+        assert status == 0, said
+        assert said.startswith("digit-vae ")
+
+
+def test_a_second_call_has_nothing_to_do(project):
+    status, said = shell(project, "make setup")
+    assert status == 0
+    assert "Nothing to be done" in said
+
+
+def test_a_copied_folder_gets_an_environment_of_its_own(project, tmp_path):
+    copied = tmp_path / "copied"
+    subprocess.run(["cp", "-a", project, copied], check=True)
+    status, said = shell(copied, "make setup")
+    assert status == 0, said
+    [reason] = [line for line in said.splitlines() if "made anew" in line]
+    assert str(copied) in reason
+    assert code_in_use(copied, ".venv/bin/python").is_relative_to(copied)
+    assert str(project).encode() not in (copied / ".venv/bin/pip").read_bytes()
+
+
+def test_an_environment_of_an_unfinished_installation_is_finished(project):
+    [mark] = project.glob(".venv/installed-*")
+    mark.unlink()
+    status, said = shell(project, "make setup")
+    assert status == 0
+    assert "made anew" not in said
+    assert mark.exists()
+
+
+def test_a_wrong_python_is_one_sentence(tmp_path):
+    make_project(tmp_path)
+    status, said = shell(tmp_path, "make setup", PYTHON="/bin/false")
+    assert status != 0
+    assert "expected Python 3.11" in said
+    assert not (tmp_path / ".venv").exists()
+
+
+def test_without_git_dvc_works_all_the_same(project, tmp_path):
+    """As in an archive that was downloaded: DVC itself would stop for want of a git repository."""
+    folder = tmp_path / "archive"
+    shutil.copytree(project, folder, symlinks=True)
+    (folder / ".git").rmdir()
+    assert shell(folder, "make setup")[0] != 0  # the empty lock file does not bring DVC
+    [site] = folder.glob(".venv/lib/python3*/site-packages")
+    (site / "those_of_the_tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    assert shell(folder, "make setup")[0] == 0
+    status, said = shell(folder, ".venv/bin/python -m dvc stage list --name-only")
+    assert status == 0, said
+    assert "preprocess" in said
