@@ -123,7 +123,7 @@ def test_a_server_that_went_away_and_came_back_has_all_at_the_end(mlflow_project
     its.take(start)
     with monkeypatch.context() as away:
         gone = MlflowClient(tracking_uri=CLOSED)
-        away.setattr(MlflowClient, "log_batch", lambda _self, *arguments, **named: gone.get_experiment("1"))
+        away.setattr(MlflowClient, "log_batch", lambda *_, **__: gone.get_experiment("1"))
         for epoch in epochs:
             its.take(epoch)
     its.take(end)

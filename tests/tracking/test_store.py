@@ -194,9 +194,10 @@ def test_a_server_is_told_the_password_and_stores_it_nowhere(project, make_recor
     assert not [text for text in shown if "s3cret" in text or password in text]
 
 
-def test_a_server_on_this_host_is_reached_in_spite_of_a_dead_proxy(project, python):
+def test_a_server_on_this_host_is_reached_in_spite_of_a_dead_proxy(tmp_path, python):
     proxies = dict.fromkeys(("HTTP_PROXY", "http_proxy", "ALL_PROXY"), "http://127.0.0.1:9")
-    look = "from pathlib import Path; from digit_vae.tracking.store import Store; print(Store(Path()).experiment_id)"
+    look = f"from pathlib import Path; from digit_vae.tracking.store import Store; s = Store(Path({str(tmp_path)!r}))"
+    look = f"{look}; print(s.experiment_id)"
     with answering() as server:
         uri = {"MLFLOW_TRACKING_URI": f"http://localhost:{server.server_port}", "no_proxy": "", "NO_PROXY": ""}
         assert python(look, **proxies, **uri) == "1\n"

@@ -366,7 +366,7 @@ def test_the_runs_of_an_experiment_stand_beside_the_projects_own(
     }
 
 
-def test_a_killed_run_of_an_experiment_is_closed(store, bring_in, client, make_record, small_params, false_claims):
+def test_a_killed_run_of_an_experiment_is_closed(store, bring_in, client, small_params, false_claims):
     tried = of_run(find_run(small_params, RUN), history(RUN), timings(RUN), experiment="tidy-owl")
     Live(store).start(RUN, as_started(tried))
     (run,) = runs_named(client, f"tidy-owl/{RUN}")

@@ -1,4 +1,4 @@
-"""A mirror of the runs' files in MLflow. MLflow reads its settings when it is imported: they are made here, before that.
+"""A mirror of the runs' files in MLflow. MLflow reads its settings when it is imported: they are made here, ahead.
 
 What the user's environment says stands, but for two things: nothing is unpickled, and no proxy is asked for this host.
 """

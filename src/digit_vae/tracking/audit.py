@@ -14,8 +14,8 @@ from digit_vae.tracking.sync import FIGURES, inputs_of, inputs_of_run, living
 
 NAME = "run name"  # among the values of `Claims`
 
-# What a run is to the present files: of them, of them with something lacking, of earlier ones, still at work on them, of an
-# experiment of DVC.
+# What a run is to the present files: of them, of them with something lacking, of earlier ones, still at work on them,
+# of an experiment of DVC.
 PRESENT, INCOMPLETE, SUPERSEDED, TRAINING, ASIDE = "present", "incomplete", "superseded", "training", "of experiments"
 STATES = (PRESENT, INCOMPLETE, SUPERSEDED, TRAINING, ASIDE)
 

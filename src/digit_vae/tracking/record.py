@@ -1,9 +1,9 @@
 """What the files say of a run, in the shape in which MLflow keeps it. Nothing here knows MLflow.
 
 A record is one attempt at a run: its name, the hash of its inputs and the time it started. The parent of a run is a
-record, too: the group of all runs of a variant in a study that have the same params but for the seed. Metrics are named
-by the file that they are in, so that MLflow's pages group them: `train/`, `health/` and `seconds/` have a point an epoch,
-`validation/`, `test/`, `likelihood/`, `latent/` and `quality/` are the sections of metrics.json.
+record, too: the group of all runs of a variant in a study that have the same params but for the seed. Metrics are
+named so that MLflow's pages group them: `train/`, `health/` and `seconds/` have a point an epoch; `validation/`,
+`test/`, `likelihood/`, `latent/` and `quality/` are the sections of metrics.json.
 """
 
 from collections import Counter
@@ -47,8 +47,8 @@ class Dataset(NamedTuple):
 class Record:
     """One run, or a group of runs, which has no parent itself; while a run trains, all of it as far as it got.
 
-    identity: the tags that tell it from every other. started, finished: milliseconds since 1970. files: those that become
-    artifacts, by artifact name. figures: PNG files drawn from one of these, by file name; None where there are none.
+    identity: the tags that tell it from every other. started, finished: milliseconds since 1970. files: those that
+    become artifacts, by artifact name. figures: PNG files drawn from one of these, by file name; None: there are none.
     """
 
     name: str
@@ -92,7 +92,7 @@ def of_run(run: Run, history: Content, timings: Content, *, experiment: str | No
 
 
 def of_repetition(group: str, number: int, history: Content, timings: Content, measured: Mapping[str, float]) -> Record:
-    """One run of a recorded benchmark: see digit_vae.speed.records.repetitions. measured: what else it says of the run."""
+    """One run of a recorded benchmark: see digit_vae.speed.records.repetitions. measured: its speed."""
     shared = {"variant": history["variant"], "study": "benchmark"} | _made_by("make bench")
     parent = _group(group, history, timings, shared)
     tags = shared | {"split": history["split"], "seed": str(number)}

@@ -32,8 +32,8 @@ NOTE = "mlflow.note.content"
 DESCRIPTION = {
     "mlflow.experimentKind": "custom_model_development",  # otherwise MLflow's pages open on prompts and traces
     NOTE: """\
-Each run is one trained model, `<variant>-<split>-<seed>`; its parent, `<study>/<variant>`, has what the comparison of the
-study says of the variant. `make track` makes all of this from the files, `make verify-tracking` holds it against them.
+Each run is one trained model, `<variant>-<split>-<seed>`; its parent, `<study>/<variant>`, has what the comparison of
+the study says of the variant. `make track` makes all of this from the files.
 
 * `tags.digit_vae.current = 'true'`: what the present files say; others are earlier attempts.
 * `tags.study = 'ablation'`, `tags.variant = 'dropout'`, `tags.split = 'full'`, `tags.seed = '0'`: some of the runs.
@@ -51,9 +51,9 @@ def project_root() -> Path:
 class Store:
     """The experiment in MLflow that the runs of the project are in.
 
-    It is at `MLFLOW_TRACKING_URI`, or else in a database in `root`, made at first use; one process at a time changes which
-    runs there are. All runs of the project in that database are this checkout's own; in a store that others may share,
-    those that it made: only its own runs are closed, marked and called superseded.
+    It is at `MLFLOW_TRACKING_URI`, or else in a database in `root`, made at first use; one process at a time changes
+    which runs there are. All runs of the project in that database are this checkout's own; in a store that others may
+    share, those that it made: only its own runs are closed, marked and called superseded.
     Raises: UserError when MLflow or the way to it fails, as do `exclusive` and `failures`.
     """
 

@@ -19,8 +19,8 @@ def this_process() -> str:
 def is_alive(store: Store, run: Run) -> bool:
     """Whether the process that logs an open run may still be at work.
 
-    On this host that can be seen. On another one it counts as dead when it was started, and the run's last epoch logged,
-    more than SILENT_SECONDS ago; should it be alive all the same, the run's end sets that right.
+    On this host that can be seen. On another one it counts as dead when it was started, and the run's last epoch
+    logged, more than SILENT_SECONDS ago; should it be alive all the same, the run's end sets that right.
     """
     try:
         host, process, started = run.data.tags.get(WRITER, "").rsplit(" ", 2)
