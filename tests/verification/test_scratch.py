@@ -8,6 +8,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import psutil
 import pytest
 from dvc.repo import Repo
 from synthetic import write_params
@@ -146,9 +147,10 @@ def test_a_copy_for_which_there_is_no_room_is_an_error_and_leaves_nothing(
 
 
 WAITS = """
-import os, pathlib, signal, time
+import os, pathlib, signal, subprocess, sys, time
 signal.signal(signal.SIGINT, signal.SIG_DFL)
-pathlib.Path({started!r}).write_text(str(os.getpid()))
+follower = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"], start_new_session=True)
+pathlib.Path({started!r}).write_text(f"{{os.getpid()}} {{follower.pid}}")
 time.sleep(60)
 """
 SCRIPT = """
@@ -188,8 +190,8 @@ def test_a_signal_ends_the_graph_and_removes_the_copy_quietly(project, tmp_path_
     out, _ = process.communicate(timeout=30)
     assert (process.returncode, out) == (status, "interrupted\n" if number == signal.SIGINT else "")
     assert list(temporary.iterdir()) == []
-    with pytest.raises(ProcessLookupError):
-        os.kill(int(started.read_text()), 0)
+    for pid in map(int, started.read_text().split()):
+        wait_until(lambda pid=pid: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
 
 
 def wait_until(holds):

@@ -33,8 +33,8 @@ class Evidence(NamedTuple):
     """What there is of one run.
 
     params, data, epochs: those of history.json. machine: the fingerprint of the one that trained it. evaluated_on: that
-    of the one that evaluated it, with the classifier of classifier_sha256; None where nobody wrote it down. md5: that of
-    each file that a lock vouches for, by the file's name. weights: the files of them that are at hand.
+    of the one that evaluated it, and classifier_sha256 the classifier there; None where nobody wrote it down. md5: of
+    each file by its name, if a lock vouches for it. weights: the files of them that are at hand.
     """
 
     params: dict[str, Any]

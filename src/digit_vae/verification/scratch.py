@@ -16,6 +16,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
 
+import psutil
 import yaml
 
 from digit_vae.base.errors import UserError
@@ -169,10 +170,13 @@ def _leave(number: int, _: object) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Processes of a graph that was interrupted may write for another moment."""
+    """Ends what still works in the folder first: followers and Ray's agents outlive those who started them."""
     until = time.monotonic() + PATIENCE
     while folder.exists() and time.monotonic() < until:
+        for process in psutil.process_iter(["cwd"]):
+            if process.info["cwd"] and Path(process.info["cwd"]).is_relative_to(folder):
+                with suppress(psutil.Error):
+                    process.kill()
         shutil.rmtree(folder, ignore_errors=True)
-        time.sleep(0.1)
     if folder.exists():
         print(f"warning: the temporary copy {folder} could not be removed", file=sys.stderr)
