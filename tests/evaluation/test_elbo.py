@@ -132,7 +132,7 @@ def test_reconstruct_decodes_z_mean(make_params, digits):
 
 def test_batches_hold_every_image_scaled():
     images = np.random.default_rng(0).integers(0, 256, (2500, 28, 28, 1)).astype(np.uint8)
-    batches = list(elbo.scaled_batches(images))
+    batches = list(elbo.scaled_batches(images, 1000))
     assert [len(batch) for batch in batches] == [1000, 1000, 500]
     assert {batch.dtype.name for batch in batches} == {"float32"}
     np.testing.assert_allclose(np.concatenate(batches), images / 255, rtol=1e-6)

@@ -76,6 +76,7 @@ class PlainLoop:
         self.params, self.images, self.norms = params, images, []
         self.vae = build_vae(replace(params, kl_warmup_steps=0))
         self.steps, self.step = params.epochs * -(-len(LEARN) // params.batch_size), 0
+        self.beginning = [variable.numpy() for variable in self.vae.weights]
         self.optimizer = keras.optimizers.Adam()
         self.optimizer.build(self.vae.trainable_variables)
 
@@ -116,8 +117,10 @@ def test_training_equals_a_plain_loop(trained, digits):
             recorded = [epoch.history[prefix + name] for name in Losses._fields]
             # atol: what float32 resolves of a loss of 500 nats, whose gradients all terms follow.
             np.testing.assert_allclose(recorded, means, rtol=1e-5, atol=1e-4)
-    for variable, expected in zip(result.vae.weights, plain.vae.weights, strict=True):
-        np.testing.assert_allclose(variable, expected, atol=1e-4, err_msg=variable.path)
+    # Within a hundredth of how far they went: Adam makes whole steps of what is left where gradients cancel.
+    for variable, expected, began in zip(result.vae.weights, plain.vae.weights, plain.beginning, strict=True):
+        away, went = (np.linalg.norm(expected.numpy() - each) for each in (variable.numpy(), began))
+        assert away <= 0.01 * went, variable.path
     assert min(plain.norms) < params.clip_norm < max(plain.norms), plain.norms
 
 
