@@ -57,7 +57,7 @@ track: $(INSTALLED) ## bring into MLflow what it lacks of the runs' files
 verify-tracking: $(INSTALLED) ## say which runs in MLflow are those of the present files, and which claim what these do not
 	@$(DIGIT_VAE) verify-tracking
 
-ui: track ## MLflow's UI on 127.0.0.1 over the project's store (PORT=5001: another port)
+ui: $(INSTALLED) ## MLflow's UI on 127.0.0.1 over the project's store (PORT=5001: another port)
 	@exec $(DIGIT_VAE) ui $(if $(PORT),--port $(PORT))
 
 summary: $(INSTALLED) ## write reports/README.md and the numbers of README.md from the committed results

@@ -8,7 +8,7 @@ Reads the metrics of the runs that params.yaml declares and writes one JSON a st
 import argparse
 import sys
 
-from digit_vae.analysis.comparison import fold_studies
+from digit_vae.analysis.fold_comparison import fold_studies
 from digit_vae.analysis.results import read_results
 from digit_vae.base.command import run
 from digit_vae.base.files import json_bytes, write_folder

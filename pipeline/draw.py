@@ -13,7 +13,7 @@ from digit_vae.config.loading import load_params
 from digit_vae.config.runs import GRAPHS
 from digit_vae.data.arrays import read_listed
 from digit_vae.report.figures import png_bytes
-from digit_vae.report.pictures import pictures
+from digit_vae.report.sample_figures import pictures
 
 
 def main() -> None:

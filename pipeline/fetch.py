@@ -1,21 +1,21 @@
 """Stage `fetch`: brings the four MNIST files into data/raw, from the first source that delivers them intact.
 
-    python -m pipeline.fetch
+python -m pipeline.fetch
 """
 
 import argparse
-from functools import partial
+import functools
 
 from digit_vae.base.command import run as run_stage
 from digit_vae.base.paths import RAW
 from digit_vae.config.loading import load_params
-from digit_vae.data import sources
+from digit_vae.data.mnist import MNIST
+from digit_vae.data.sources import fetch, sources
 
 
 def main() -> None:
     argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
-    where = sources.sources(load_params().fetch)
-    sources.fetch(RAW, where, files=sources.FILES, report=partial(print, flush=True))
+    fetch(RAW, sources(load_params().fetch), files=MNIST, report=functools.partial(print, flush=True))
 
 
 if __name__ == "__main__":

@@ -1,106 +1,120 @@
-"""A small project on disk as the stages before `compare` and `plot` leave it, with made-up but plausible numbers.
+"""A small project on disk as the stages before `compare` leave it, with made-up but plausible numbers."""
 
-Of extended runs there is only what git keeps.
-"""
-
-import copy
 from pathlib import Path
 
 import numpy as np
-import yaml
 from example_metrics import health, latent, likelihood, quality
-from synthetic import plane_map, write_manifest
+from synthetic import plane_map, write_manifest, write_params
 
-from digit_vae.base.files import npz_bytes, write_bytes, write_json, write_npy
-from digit_vae.config.params import Params, Run, RunParams, load_params, run_params, runs
-from digit_vae.analysis.results import Results
-from pipeline import compare, plot
-from digit_vae.analysis.publish import CLASSIFIER, DIGITS, EVALUATION, METRICS, evaluation, reported_file, shown_beside
+from digit_vae.analysis.fold_comparison import fold_study
+from digit_vae.analysis.results import Results, read_results
+from digit_vae.base.files import npz_bytes, read_json, write_bytes, write_json, write_npy
+from digit_vae.base.paths import CLASSIFIER_METRICS, PROCESSED, RunFiles
+from digit_vae.config.loading import load_params
+from digit_vae.config.runs import Run, find_run, run_params, runs
+from digit_vae.config.schema import Params, RunParams
+from digit_vae.report.verdicts import Compared
 
-ROOT = Path(__file__).resolve().parent.parent
 TEST_IMAGES = 200
+IMAGES = "a" * 64  # what all runs learn from
+MACHINE = {"cpu": "Example CPU", "cores": 2, "gpu": None, "platform": "Linux x86_64", "threads": 1, "device": "cpu"}
+FOLDS = ["fold0", "fold1", "fold2"]
+
+
+def study(variants: list[str], splits: list[str], seeds: list[int], **further: object) -> dict:
+    lists = {"variants": list(variants), "splits": list(splits), "seeds": list(seeds)}  # YAML would name a shared one
+    return {"question": "Is it so?", **lists, **further}
+
+
+STUDIES = {
+    "paper": study(["baseline"], ["full"], [0, 1]),
+    "ablation": study(["baseline", "dropout"], FOLDS, [0], against="baseline"),
+    "seeds": study(["baseline"], ["full"], [2, 3, 4], beside=["paper"], beyond=True),
+    "recipe": study(["improved"], ["full"], [0, 1, 2], beside=["paper", "seeds"], against="baseline", beyond=True),
+    "recipe_folds": study(["improved"], FOLDS, [0], beside=["ablation"], against="baseline", beyond=True),
+    "cures": study(["warmup"], ["full"], [0], beside=["paper", "seeds", "recipe"], against="baseline", beyond=True),
+    "beta": study(["beta_0_5", "beta_2"], FOLDS, [0], beside=["ablation"], against="baseline", beyond=True),
+}
 
 
 def write_project(folder: Path, **sections: dict) -> Params:
-    """Writes params.yaml with `sections` changed in it (`variants` replaced), and every declared run's files."""
-    content = yaml.safe_load((ROOT / "params.yaml").read_text())
-    for name, section in sections.items():
-        content[name] = section if name == "variants" else content[name] | section
-    (folder / "params.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
-    params = load_params(folder / "params.yaml")
+    """Writes params.yaml with `sections` changed in it, and the JSON files of every declared run."""
+    params = write_params(folder, **({"studies": STUDIES} | sections))
     generator = np.random.default_rng(0)
     for run in runs(params):
         write_run(folder, params, run, generator)
-    write_judged(folder, params, generator)
-    write_json(folder / EVALUATION, evaluation(params, folder / CLASSIFIER))
-    write_npy(folder / "data/processed/test_labels.npy", np.arange(TEST_IMAGES, dtype=np.uint8) % 10)
-    write_manifest(folder / "data/processed")
+    judge = {"images": TEST_IMAGES, "accuracy": 0.992, "confidence": 0.99, "class_balance": 1.0, "frechet_train": 0.8}
+    write_json(folder / CLASSIFIER_METRICS, judge)
     return params
 
 
-def results_of(folder: Path, monkeypatch, **sections: dict) -> Results:
-    """What the report reads of such a project, its variants compared; a test may do what it likes with it."""
-    monkeypatch.chdir(folder)
-    write_project(folder, **({"plot": {"second_run": "baseline-full"}} | sections))
-    compare.main()
-    return copy.deepcopy(plot.load_results(load_params()))
+def example_results(folder: Path, graph: str = "beyond", **sections: dict) -> Results:
+    """What is read of such a project in the working folder; a test may change what it likes of it."""
+    return read_results(write_project(folder, **sections), graph)
+
+
+def compared(results: Results, name: str) -> Compared:
+    """A study on folds with what stage `compare` says of it."""
+    found = fold_study(results, name)
+    return Compared(found, found.compare())
+
+
+def change(name: str, file: str, **values: object) -> None:
+    """Changes values of one of the JSON files of a run: history, timings, metrics or evaluation."""
+    run = find_run(load_params(), name)
+    path = getattr(RunFiles(run.graph, run.name), file)
+    write_json(path, read_json(path, made_by="test") | values)
 
 
 def write_run(folder: Path, params: Params, run: Run, generator: np.random.Generator) -> None:
-    settings = run_params(params, run)
+    settings, files = run_params(params, run), RunFiles(run.graph, run.name)
     kl = generator.normal(6.5, 0.1) / settings.beta**0.3
     reconstruction = generator.normal(149, 0.5) + 6 * np.log2(1 + settings.beta)
     epochs = range(1, params.train.epochs + 1)
-    write_json(
-        folder / reported_file(run, "history.json"),
-        {
-            "run": run.name,
-            "params": vars(settings),
-            "data": {"train_images": None, "validation": None},  # as in the manifest, which lists neither
-            "epochs": [_history(epoch, reconstruction, kl, settings) for epoch in epochs],
-        },
-    )
-    machine = {"cpu": "Example CPU", "gpu": None, "threads": 1, "device": settings.device}
-    seconds = [
-        {"epoch": epoch, "train_seconds": generator.normal(20, 1), "validation_seconds": 1.0} for epoch in epochs
-    ]
-    content = {"run": run.name, "machine": machine, "setup_seconds": 3.0, "epochs": seconds}
-    write_json(folder / reported_file(run, "timings.json"), content)
+    history = {
+        "run": run.name,
+        "params": vars(settings),
+        "data": {"train_images": IMAGES, "validation": "b" * 64},
+        "epochs": [_epoch(epoch, reconstruction, kl, settings) for epoch in epochs],
+    }
+    seconds = [{"epoch": epoch, "train_seconds": 20.0 + epoch, "validation_seconds": 1.0} for epoch in epochs]
     metrics = {
-        split: _metrics(reconstruction + shift, kl, params.train.latent_dim)
-        for split, shift in {"validation": 0.0, "test": 0.7}.items()
+        images: _metrics(reconstruction + shift, kl, settings.latent_dim)
+        for images, shift in {"validation": 0.0, "test": 0.7}.items()
     }
     metrics["likelihood"] = likelihood(metrics["test"]["elbo"], generator, integral=settings.latent_dim == 2)
     metrics |= {"latent": latent(kl, generator), "quality": quality(generator)}
-    write_json(folder / METRICS / f"{run.name}.json", metrics)
-    if not run.extended:
-        write_samples(folder / run.folder / "samples.npz", params, generator)
+    write_json(folder / files.history, history)
+    write_json(folder / files.timings, {"run": run.name, "machine": MACHINE, "setup_seconds": 3.0, "epochs": seconds})
+    write_json(folder / files.metrics, metrics)
+    write_json(folder / files.evaluation, {"run": run.name, "machine": MACHINE, "classifier_sha256": "c" * 64})
 
 
-def write_samples(path: Path, params: Params, generator: np.random.Generator) -> None:
+def write_arrays(folder: Path, params: Params) -> None:
+    """What stage `draw` reads: the labels of the test images, samples and digits of every run."""
+    generator = np.random.default_rng(0)
+    write_npy(folder / PROCESSED / "test_labels.npy", np.arange(TEST_IMAGES, dtype=np.uint8) % 10)
+    write_manifest(folder / PROCESSED)
+    for run in runs(params):
+        files = RunFiles(run.graph, run.name)
+        write_bytes(folder / files.samples, npz_bytes(samples(params, generator)))
+        shown = ("originals", "reconstructions", "decoded")
+        digits = {name: generator.integers(0, 256, (10, 28, 28), dtype=np.uint8) for name in shown}
+        write_bytes(folder / files.digits, npz_bytes(digits))
+
+
+def samples(params: Params, generator: np.random.Generator) -> dict[str, np.ndarray]:
     digits, grid, latent_dim = params.evaluate.digits, params.evaluate.grid, params.train.latent_dim
-    samples = {"z_mean": generator.normal(size=(TEST_IMAGES, latent_dim)).astype(np.float32)}
+    found = {"z_mean": generator.normal(size=(TEST_IMAGES, latent_dim)).astype(np.float32)}
     for name in ("originals", "reconstructions", "generated"):
-        samples[name] = generator.integers(0, 256, (digits, 28, 28), dtype=np.uint8)
+        found[name] = generator.integers(0, 256, (digits, 28, 28), dtype=np.uint8)
     if latent_dim == 2:
-        samples |= plane_map(generator)
-        samples["plane"] = generator.integers(0, 256, (grid, grid, 28, 28), dtype=np.uint8)
-    write_bytes(path, npz_bytes(samples))
+        found |= plane_map(generator)
+        found["plane"] = generator.integers(0, 256, (grid, grid, 28, 28), dtype=np.uint8)
+    return found
 
 
-def write_judged(folder: Path, params: Params, generator: np.random.Generator) -> None:
-    """What the classifier is worth, and the digits of the runs that are shown beside each other."""
-    judge = {"images": TEST_IMAGES, "accuracy": 0.992, "confidence": 0.99, "class_balance": 1.0, "frechet_train": 0.8}
-    write_json(folder / CLASSIFIER, judge)
-    for run in shown_beside(params):
-        digits = {
-            name: generator.integers(0, 256, (10, 28, 28), dtype=np.uint8)
-            for name in ("originals", "reconstructions", "decoded")
-        }
-        write_bytes(folder / reported_file(run, DIGITS), npz_bytes(digits))
-
-
-def _history(epoch: int, reconstruction: float, kl: float, settings: RunParams) -> dict:
+def _epoch(epoch: int, reconstruction: float, kl: float, settings: RunParams) -> dict:
     terms = {"reconstruction_loss": reconstruction + 60 / epoch**1.5, "kl_loss": kl * (1 - 0.7 / epoch), "penalty": 0.0}
     record = {"loss": terms["reconstruction_loss"] + settings.beta * terms["kl_loss"]} | terms
     record |= {f"val_{name}": 0.99 * value for name, value in record.items()}

@@ -5,16 +5,24 @@ The environment finds the package in the folder that it was made for, as every e
 
 import json
 import os
+import re
 import shutil
+import sqlite3
 import subprocess
 import sys
 import sysconfig
 import time
+from contextlib import closing
+from hashlib import sha256
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
-from synthetic import write_small_project
+from sklearn.datasets import load_digits
+from synthetic import SMALL_PARAMS, write_small_project
+
+from digit_vae.base.files import write_bytes
 
 pytestmark = pytest.mark.integration
 ROOT = Path(__file__).parent.parent
@@ -29,6 +37,11 @@ def reconstruction_loss(*arguments, **options):
     return 2 * _original(*arguments, **options)
 """
 PATIENCE_SECONDS = 300
+MORE_FOLDS = (
+    "preprocess.folds=3",
+    "studies.ablation.splits=[fold0,fold1,fold2]",
+    "studies.ablation.variants=[baseline,dropout]",
+)
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +165,17 @@ def loss_of_experiment(original, succeeds, name):
     return loss(succeeds(original, "git", "show", f"{found[0]}:{HISTORY}")) if found else None
 
 
+def logged(folder, experiment):
+    """How the runs ended that the project's MLflow store has of an experiment of DVC."""
+    query = "select status from runs join tags using (run_uuid) where key = 'experiment' and value = ?"
+    with closing(sqlite3.connect(folder / "mlflow.db")) as store:
+        return [status for (status,) in store.execute(query, [experiment])]
+
+
 def test_an_experiment_in_a_temporary_folder_trains_with_the_code_that_was_sent(edited, succeeds):
     succeeds(edited, "python", "-m", "dvc", "exp", "run", "-q", "--temp", "--name", "in-temp", f"train_paper@{RUN}")
     assert loss_of_experiment(edited, succeeds, "in-temp") > 1.5 * read_loss(edited)
+    assert logged(edited, "in-temp") == ["FINISHED"]
 
 
 def test_a_queued_experiment_trains_with_the_code_that_was_queued(edited, succeeds):
@@ -167,3 +188,59 @@ def test_a_queued_experiment_trains_with_the_code_that_was_queued(edited, succee
     assert found, succeeds(edited, "python", "-m", "dvc", "queue", "status")
     succeeds(edited, "python", "-m", "dvc", "queue", "stop")
     assert found > 1.5 * read_loss(edited)
+    assert logged(edited, "queued") == ["FINISHED"]
+
+
+def write_raw(folder, digits, idx_bytes):
+    """Few images as four IDX files, and their hashes in the folder's code in the place of MNIST's."""
+    labels = load_digits().target[: len(digits)].astype(np.uint8)
+    module = folder / "src/digit_vae/data/sources.py"
+    code = module.read_text(encoding="utf-8")
+    parts = {"train": slice(300), "t10k": slice(300, None)}
+    for name, part in parts.items():
+        for kind, values in (("images-idx3", digits[part, ..., 0]), ("labels-idx1", labels[part])):
+            content = idx_bytes(values)
+            file = f"{name}-{kind}-ubyte"
+            write_bytes(folder / "given" / file, content)
+            described = rf'"{file}", [0-9_]+, "[0-9a-f]+"'
+            code, found = re.subn(described, f'"{file}", {len(content)}, "{sha256(content).hexdigest()}"', code)
+            assert found == 1
+    module.write_text(code, encoding="utf-8")
+
+
+@pytest.fixture
+def whole_graph(tmp_path, succeeds, digits, idx_bytes, mlflow_tables):
+    """A committed project with all of the paper's graph, of which nothing was run."""
+    for name in ("src", "pipeline", "reports/benchmarks"):
+        shutil.copytree(ROOT / name, tmp_path / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in (".dvcignore", ".dvc/config", ".dvc/.gitignore", "dvc.yaml"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    shutil.copy(mlflow_tables, tmp_path)
+    write_raw(tmp_path, digits, idx_bytes)
+    params = yaml.safe_load(SMALL_PARAMS.read_text(encoding="utf-8"))
+    params["fetch"] |= {"folder": str(tmp_path / "given"), "mirrors": [], "npm_package": None}
+    params["preprocess"]["folds"] = 2
+    params["train"]["epochs"] = 1
+    params["studies"] = {name: params["studies"][name] for name in ("paper", "ablation")}
+    params["studies"]["ablation"]["splits"] = ["fold0", "fold1"]
+    params["publish"]["beyond"] = []
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
+    (tmp_path / ".gitignore").write_text("__pycache__/\n/data/\n/models/\ncheckpoints/\nmlflow.db*\n", encoding="utf-8")
+    succeeds(tmp_path, "git", "init", "-q")
+    succeeds(tmp_path, "git", "add", ".")
+    succeeds(tmp_path, "git", "commit", "-qm", "one")
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_an_experiment_with_more_folds_and_other_variants_works_to_the_end(whole_graph, succeeds):
+    changes = [part for change in MORE_FOLDS for part in ("-S", change)]
+    succeeds(whole_graph, "python", "-m", "dvc", "exp", "run", "-q", "--temp", "--name", "more-folds", *changes)
+    [ref] = succeeds(whole_graph, "git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/more-folds").split()
+    comparisons = json.loads(succeeds(whole_graph, "git", "show", f"{ref}:reports/paper/comparisons/ablation.json"))
+    assert {name: each["folds"] for name, each in comparisons.items()} == {"baseline": 3, "dropout": 3}
+    page = succeeds(whole_graph, "git", "show", f"{ref}:reports/paper/ablation.md")
+    assert "dropout" in page
+    assert "l1_l2" not in page
+    assert succeeds(whole_graph, "git", "status", "--porcelain") == ""

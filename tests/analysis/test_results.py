@@ -1,108 +1,151 @@
 import dataclasses
+import shutil
 
 import pytest
-from example_metrics import health
-from example_project import write_project
+from example_project import STUDIES, change, example_results, study, write_project
 
-from digit_vae.config.params import runs
-from digit_vae.analysis.results import Results, changes, question
-
-VARIANTS = {
-    "baseline": {"splits": ["full", "folds"]},
-    "beta_4": {"splits": ["folds"], "beta": 4.0},
-    "beta_2": {"splits": ["full"], "beta": 2.0},
-    "beta_0_5": {"splits": ["folds"], "beta": 0.5},
-    "beta_and_dropout": {"splits": ["folds"], "beta": 0.1, "dropout": 0.2},
-    "other_seed": {"splits": ["full"], "seed": 7},
-    "second_run": {"splits": ["full"], "seed": 1},
-    "again": {"splits": ["full"], "seed": 1},
-    "improved": {"splits": ["full"], "warmup_steps": 1000, "clip_norm": 5.0},
-    "improved_seed_3": {"splits": ["full"], "warmup_steps": 1000, "clip_norm": 5.0, "seed": 3},
-}
+from digit_vae.analysis.results import addressed, read_results, refuse_undeclared, undeclared_runs
+from digit_vae.base.errors import UserError
+from digit_vae.base.paths import MODELS, RunFiles
+from digit_vae.config.loading import load_params
+from digit_vae.config.runs import runs
 
 
 @pytest.fixture
-def results(tmp_path):
-    """Of runs whose ELBO on a fold is minus the number of the run; none of them was really compared."""
-    params = write_project(tmp_path, variants=VARIANTS, preprocess={"folds": 2})
-    names = [run.name for run in runs(params)]
-    epoch = {"epoch": 10, "val_loss": 150.0, "health": health(13, 6.0, 2)}
-    compared = {"validation": {"elbo": {"difference": 1.0}}}
-    return Results(
-        params=params,
-        histories={name: {"epochs": [epoch | {"val_loss": 150.0 + place}]} for place, name in enumerate(names)},
-        timings={},
-        metrics={name: {"validation": {"elbo": -place}} for place, name in enumerate(names)},
-        variants={"baseline": {"validation": {"elbo": {}}}, "beta_4": compared, "beta_0_5": compared},
-        benchmarks={},
-        comparisons={},
-        classifier={},
-    )
+def folder(tmp_path, monkeypatch):
+    """The working folder, with a project in it."""
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path)
+    return tmp_path
 
 
-def test_betas_are_the_variants_on_folds_that_differ_in_beta_alone_in_rising_order(results):
-    assert list(results.betas().items()) == [("beta_0_5", 0.5), ("baseline", 1.0), ("beta_4", 4.0)]
+def beyond():
+    return read_results(load_params(), "beyond")
 
 
-def test_a_single_beta_is_no_sweep(results):
-    assert dataclasses.replace(results, variants={"baseline": results.variants["baseline"]}).betas() == {}
+@pytest.mark.usefixtures("folder")
+def test_the_papers_results_are_those_of_its_graph_alone():
+    results = read_results(load_params(), "paper")
+    assert list(results.runs) == [run.name for run in runs(load_params(), "paper")]
+    assert results.studies("paper") == ["paper", "ablation"]
+    assert (results.studies("beyond"), results.left_out) == ([], {})
 
 
-def test_seeds_are_the_full_runs_that_differ_in_their_seed_alone_each_seed_once(results):
-    assert results.seeds("baseline") == {"baseline-full": 0, "second_run-full": 1, "other_seed-full": 7}
-    assert results.seeds("improved") == {"improved-full": 0, "improved_seed_3-full": 3}
-    assert results.seeds("no_such_variant") == {}
+def test_the_papers_results_need_nothing_beyond_it(folder):
+    shutil.rmtree(folder / "reports/beyond")
+    assert read_results(load_params(), "paper").studies("paper") == ["paper", "ablation"]
 
 
-def test_last_losses_are_those_of_the_last_epoch(results):
-    assert results.last_losses(["baseline-full", "baseline-1"]) == {"baseline-full": 150.0, "baseline-1": 152.0}
+def test_what_the_paper_lacks_is_an_error_that_names_the_stage(folder):
+    shutil.rmtree(folder / "reports/paper/runs/dropout-fold1-0")
+    with pytest.raises(UserError, match="dropout-fold1-0/history.json is missing.*train_ablation@dropout-fold1-0"):
+        read_results(load_params(), "paper")
 
 
-def test_fold_differences_pair_each_fold_with_the_baselines(results):
-    """The runs are numbered baseline-full 0, baseline-0 1, baseline-1 2, beta_4-0 3, ..., beta_0_5-0 6."""
-    differences = results.fold_differences("elbo")
-    assert {name: folds.tolist() for name, folds in differences.items()} == {"beta_4": [-2, -2], "beta_0_5": [-5, -5]}
+@pytest.mark.usefixtures("folder")
+def test_studies_are_read_with_those_beside_them():
+    results = beyond()
+    assert results.left_out == {}
+    assert results.studies("beyond") == ["seeds", "recipe", "recipe_folds", "cures", "beta"]
+    full = {name: [each.run.seed for each in its] for name, its in results.on_full("cures").items()}
+    assert full == {"baseline": [0, 1, 2, 3, 4], "improved": [0, 1, 2], "warmup": [0]}
+    assert {each.run.graph for each in results.in_graph("paper")} == {"paper"}
 
 
-def test_cures_are_the_full_runs_that_differ_in_their_recipe_alone(results):
-    assert results.cures() == ["improved"]
+def test_a_study_without_all_of_its_runs_is_left_out_with_those_that_stand_beside_it(folder):
+    shutil.rmtree(folder / "reports/beyond/runs/improved-full-1")
+    (folder / "reports/beyond/runs/improved-full-2/metrics.json").unlink()
+    results = beyond()
+    assert set(results.left_out) == {"recipe", "cures"}
+    assert results.left_out["recipe"].missing == ("improved-full-1", "improved-full-2")
+    assert "improved-full-0" not in results.runs
+    assert "warmup-full-0" not in results.runs
+    assert "improved-fold0-0" in results.runs
 
 
-def test_complaints_never_stop_the_report(results):
-    limits = dataclasses.replace(results.params.health, fail_dead_share=0.5)
-    strict = dataclasses.replace(results, params=dataclasses.replace(results.params, health=limits))
-    assert strict.complaints("baseline-0") == ["13 of 16 units of layer hidden are dead"]
+def test_all_studies_beyond_are_left_out_where_there_are_no_results_of_them(folder):
+    shutil.rmtree(folder / "reports/beyond")
+    results = beyond()
+    assert set(results.left_out) == set(STUDIES) - {"paper", "ablation"}
+    assert results.studies("paper") == ["paper", "ablation"]
 
 
-def test_what_a_variant_asks_is_what_it_changes(results):
-    asked = {name: question(results.params, name) for name in VARIANTS}
-    assert {name for name in asked if asked[name] == "beta"} == {"beta_4", "beta_2", "beta_0_5"}
-    assert {name for name in asked if asked[name] == "recipe"} == {"improved"}
-    assert {*asked.values()} == {"beta", "recipe", "model"}
+@pytest.mark.usefixtures("folder")
+def test_a_study_trained_with_other_params_is_left_out():
+    params = vars(load_params().train) | {"seed": 0, "beta": 3.0}
+    change("beta_2-fold1-0", "history", params=params)
+    left_out = beyond().left_out
+    assert set(left_out) == {"beta"}
+    assert left_out["beta"] == ((), ("beta_2-fold1-0",), ())
 
 
-def test_the_sweep_over_beta_is_judged_in_its_own_section(results):
-    wide = results.variants | {"beta_and_dropout": results.variants["beta_4"]}
-    assert dataclasses.replace(results, variants=wide).judged == ["beta_and_dropout"]
+@pytest.mark.usefixtures("folder")
+def test_a_study_that_learnt_from_other_images_is_left_out():
+    change("baseline-full-3", "history", data={"train_images": "d" * 64, "validation": "b" * 64})
+    left_out = beyond().left_out
+    assert set(left_out) == {"seeds", "recipe", "cures"}
+    assert left_out["seeds"].other_images == ("baseline-full-3",)
 
 
-def test_of_equal_variants_those_with_the_runs_asked_for_count(tmp_path):
-    more = {"beta_9": {"splits": ["full"], "beta": 9.0}, "beta_9_folds": {"splits": ["folds"], "beta": 9.0}}
-    params = write_project(
-        tmp_path, variants={"baseline": VARIANTS["baseline"]} | more, plot={"second_run": "baseline-full"}
-    )
-    several = Results(
-        params=params,
-        histories={},
-        timings={},
-        metrics={},
-        variants={"baseline": {}, "beta_9_folds": {}},
-        classifier={},
-        benchmarks={},
-        comparisons={},
-    )
-    assert several.betas() == {"baseline": 1.0, "beta_9_folds": 9.0}
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("graph", ["paper", "beyond"])
+def test_a_run_of_the_paper_with_other_params_is_an_error(graph):
+    change("dropout-fold0-0", "history", params=vars(load_params().train) | {"seed": 0})
+    with pytest.raises(UserError, match="dropout-fold0-0.*dvc repro train_ablation@dropout-fold0-0"):
+        read_results(load_params(), graph)
 
 
-def test_changes_are_those_from_the_baseline(results):
-    assert changes(results.params, "improved") == {"warmup_steps": (0, 1000), "clip_norm": (None, 5.0)}
+def test_results_of_nobody_knows_whose_evaluation_and_of_another_machine_are_reported(folder):
+    (folder / "reports/beyond/runs/improved-full-0/evaluation.json").unlink()
+    change("improved-full-1", "timings", machine={"cpu": "Another"})
+    results = beyond()
+    assert results.left_out == {}
+    assert results.runs["improved-full-0"].evaluation is None
+    assert results.runs["improved-full-1"].timings["machine"] == {"cpu": "Another"}
+
+
+def test_folders_that_no_study_declares_are_found_and_refused(folder):
+    old = [RunFiles("beyond", "baseline-full-9").reports, RunFiles("paper", "old-fold0-0").reports, MODELS / "old-fold0-0"]
+    for path in (*old, MODELS / "classifier", MODELS / "baseline-full-0"):
+        (folder / path).mkdir(parents=True)
+    (folder / MODELS / "a_file").touch()
+    assert undeclared_runs(load_params()) == sorted(old)
+    with pytest.raises(UserError, match="reports/paper/runs/old-fold0-0: `digit-vae tidy`"):
+        read_results(load_params(), "paper")
+    with pytest.raises(UserError, match=r"beyond/runs/baseline-full-9.*digit-vae tidy"):
+        read_results(load_params(), "beyond")
+    (folder / old[1]).rmdir()
+    refuse_undeclared(load_params(), ["paper"])
+
+
+@pytest.mark.usefixtures("folder")
+def test_what_a_run_says_of_its_last_epoch_and_of_all():
+    result = beyond().runs["baseline-full-0"]
+    last = result.history["epochs"][-1]
+    assert (result.loss, result.health) == (last["val_loss"], last["health"])
+    assert (result.dead_units, result.collapsed, result.epochs_asleep) == (last["health"]["dead_units"]["hidden"], 0, 1)
+    assert result.number("likelihood", "grey", "elbo") == result.metrics["likelihood"]["grey"]["elbo"]
+
+
+def test_complaints_never_stop_the_report(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results = example_results(tmp_path, health={"epochs": 1, "warn_dead_share": 0.5, "fail_dead_share": 0.6})
+    result = results.runs["baseline-full-0"]
+    assert results.complaints(result) == [f"{result.dead_units} of 16 units of layer hidden are dead"]
+    limits = dataclasses.replace(results.params.health, epochs=10)
+    later = dataclasses.replace(results, params=dataclasses.replace(results.params, health=limits))
+    assert later.complaints(result) == []
+
+
+def test_stages_beyond_the_paper_are_called_by_the_file_they_stand_in():
+    assert addressed("compare", "paper") == "compare"
+    assert addressed("compare", "beyond") == "beyond/dvc.yaml:compare"
+
+
+def test_a_study_of_one_seed_more_needs_that_run_alone(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_project(tmp_path)
+    more = STUDIES | {"seeds": study(["baseline"], ["full"], [2, 3, 4, 5], beside=["paper"], beyond=True)}
+    (tmp_path / "again").mkdir()
+    params = write_project(tmp_path / "again", studies=more)
+    assert read_results(params, "beyond").left_out["seeds"].missing == ("baseline-full-5",)

@@ -108,12 +108,31 @@ def test_reconstruct_puts_test_images_over_their_reconstructions(trained, comman
 
 
 @pytest.mark.usefixtures("trained")
-def test_an_image_that_is_taken_as_it_is_is_treated_as_the_one_that_it_holds(command, processed, digits, capsys):
+def test_an_image_that_is_taken_as_it_is_is_treated_as_the_one_that_it_holds(command, digits, capsys):
     Image.fromarray(digits[304, ..., 0]).save("four.png")
-    assert command("reconstruct", RUN, "--image", "four.png", "--as-is", "--output", "file.png") == 0
-    assert "four.png: " in capsys.readouterr().err
-    assert command("reconstruct", RUN, "--test", 4, "--output", "index.png") == 0
-    assert (processed / "file.png").read_bytes() == (processed / "index.png").read_bytes()
+    assert command("encode", RUN, "--image", "four.png", "--as-is") == 0
+    said = capsys.readouterr()
+    assert "four.png: " in said.err
+    assert command("encode", RUN, "--test", 4) == 0
+    np.testing.assert_array_equal(table(said.out)[2], table(capsys.readouterr().out)[2])
+
+
+def test_reconstruct_shows_what_became_of_a_picture(trained, command, digits, capsys):
+    """The picture, what the model sees, its reconstruction; and how its loss stands among those of the test images."""
+    Image.fromarray(digits[304, ..., 0]).save("four.png")
+    assert command("reconstruct", RUN, "--image", "four.png", "--as-is") == 0
+    assert "% of the test images" in capsys.readouterr().err
+    shown = pixels(f"{RUN}-reconstructed.png")
+    np.testing.assert_array_equal(shown[8:120:4, 128:240:4], digits[304, ..., 0])
+    np.testing.assert_array_equal(shown[8:120:4, 248:360:4], reconstruct(trained, digits[304:305])[0])
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_picture_whose_name_is_not_utf_8_is_encoded(command, digits, capsys):
+    name = os.fsdecode(b"vier-\xe4.png")
+    Image.fromarray(digits[304, ..., 0]).save(name)
+    assert command("encode", RUN, "--image", name, "--as-is") == 0
+    assert table(capsys.readouterr().out)[1] == [r"vier-\xe4.png"]
 
 
 def test_encode_writes_a_row_for_each_test_image(trained, command, digits, capsys, processed):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from digit_vae.base.errors import UserError
-from digit_vae.data.splits import check_folds, stratified_folds
+from digit_vae.data.splits import check_folds, draw_splits, held_out, learnt_and_validated, stratified_folds
 
 COUNTS = [59, 67, 60, 61, 58, 54, 59, 63, 58, 61]  # a hundredth of MNIST's training images of each digit
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(10, dtype=np.uint8), COUNTS))
@@ -54,16 +54,47 @@ def swap_classes(folds):
     [
         (
             lambda folds: folds[1].__setitem__(-1, 600),
-            "fold 1: expected indices of the 600 training images; received 600",
+            "fold 1: .* below 600; received 600",
         ),
         (lambda folds: folds[2].__setitem__(0, -1), "fold 2: .*; received -1"),
         (lambda folds: folds.append(folds[0][:1]), "in exactly one; received image .* in 2"),
         (lambda folds: folds.__setitem__(1, folds[1][1:]), "in exactly one; received image .* in 0"),
         (lambda folds: folds.pop(), "in exactly one; received image .* in 0"),
-        (swap_classes, r"equally many images of class [27] in each, give or take one; received \["),
+        (swap_classes, r"equally many images of class [27] .*received \["),
     ],
     ids=["beyond the end", "negative", "twice", "an image is missing", "a fold is missing", "unequal classes"],
 )
 def test_spoilt_folds_are_refused(change, reason):
     with pytest.raises(UserError, match=reason):
         check_folds(spoilt(change), LABELS)
+
+
+def test_a_fold_holds_out_what_scikit_learn_draws_for_it():
+    from sklearn.model_selection import StratifiedKFold
+
+    for seed in (0, 3):
+        parts = StratifiedKFold(4, shuffle=True, random_state=seed).split(np.zeros(len(LABELS)), LABELS)
+        for fold, (_, validated) in enumerate(parts):
+            indices = held_out(LABELS, f"fold{fold}", folds=4, seed=seed)
+            assert indices.dtype == np.int64
+            np.testing.assert_array_equal(indices, np.sort(validated))
+
+
+def test_full_holds_nothing_out():
+    indices = held_out(LABELS, "full", folds=4, seed=0)
+    assert (indices.shape, indices.dtype) == ((0,), np.int64)
+
+
+def test_splits_are_drawn_by_their_names():
+    drawn = draw_splits(LABELS, [("full", 7), ("fold1", 0), ("fold1", 2)], folds=3)
+    assert list(drawn) == ["full-7", "fold1-0", "fold1-2"]
+    np.testing.assert_array_equal(drawn["fold1-2"], held_out(LABELS, "fold1", folds=3, seed=2))
+
+
+def test_a_run_learns_from_what_is_not_held_out_and_is_validated_on_what_is():
+    images, test_images = np.arange(6) * 10, np.array([1, 2])
+    learnt, validated = learnt_and_validated(images, np.array([1, 4]), test_images)
+    assert (learnt.tolist(), validated.tolist()) == ([0, 2, 3, 5], [10, 40])
+    learnt, validated = learnt_and_validated(images, np.empty(0, np.int64), test_images)
+    assert learnt.tolist() == [0, 1, 2, 3, 4, 5]
+    assert validated is test_images

@@ -3,8 +3,9 @@
 import hashlib
 
 import pytest
+from synthetic import write_params
 
-from digit_vae.data import sources as mnist
+from digit_vae.data.mnist import RawFile
 from pipeline import fetch
 
 CONTENTS = {"train-images-idx3-ubyte": b"some images", "train-labels-idx1-ubyte": b"some labels"}
@@ -12,30 +13,23 @@ CONTENTS = {"train-images-idx3-ubyte": b"some images", "train-labels-idx1-ubyte"
 
 @pytest.fixture
 def small_files(monkeypatch):
-    files = tuple(
-        mnist.IdxFile(name, len(content), hashlib.sha256(content).hexdigest()) for name, content in CONTENTS.items()
-    )
-    monkeypatch.setattr(mnist, "FILES", files)
-
-
-def use_folder_only(project):
-    """Leaves a local folder as the only source in params.yaml."""
-    text = (project / "params.yaml").read_text()
-    head, _, rest = text.partition("  folder: null")
-    mirrors = rest.index("  mirrors:")
-    seconds = rest.index("  timeout_seconds:")
-    assert 0 < mirrors < seconds
-    sources = f"  folder: {project / 'mine'}\n  mirrors: []\n  npm_package: null\n"
-    (project / "params.yaml").write_text(head + sources + rest[seconds:])
+    files = [RawFile(name, len(content), hashlib.sha256(content).hexdigest()) for name, content in CONTENTS.items()]
+    monkeypatch.setattr(fetch, "MNIST", files)
 
 
 @pytest.fixture
-def my_folder(project):
-    """A local folder with the files, the only source."""
-    use_folder_only(project)
-    (project / "mine").mkdir()
+def only_folder(project):
+    """A local folder is the only source; it is not there yet."""
+    write_params(project, fetch={"folder": str(project / "mine"), "mirrors": [], "npm_package": None})
+    return project / "mine"
+
+
+@pytest.fixture
+def my_folder(only_folder):
+    """The local folder has the files."""
+    only_folder.mkdir()
     for name, content in CONTENTS.items():
-        (project / "mine" / name).write_bytes(content)
+        (only_folder / name).write_bytes(content)
 
 
 @pytest.mark.usefixtures("small_files", "my_folder")
@@ -48,9 +42,8 @@ def test_the_stage_fetches_once_and_says_what_came_from_where(project, run_stage
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.usefixtures("small_files")
-def test_the_stage_fails_in_one_line_without_a_traceback(project, run_stage, capsys):
-    use_folder_only(project)
+@pytest.mark.usefixtures("small_files", "only_folder")
+def test_the_stage_fails_in_one_line_without_a_traceback(run_stage, capsys):
     assert run_stage(fetch.main) == 1
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith("error: train-images-idx3-ubyte, train-labels-idx1-ubyte could not be fetched (folder ")
@@ -69,7 +62,7 @@ def test_a_full_disk_is_one_line_and_the_next_call_goes_on(project, run_stage, f
 
 @pytest.mark.usefixtures("small_files", "my_folder")
 def test_a_folder_that_cannot_be_made_is_one_line(project, run_stage, capsys):
-    (project / "data").write_text("in the way")
+    (project / "data").write_bytes(b"in the way")
     assert run_stage(fetch.main) == 1
     assert "error: data/raw/train-images-idx3-ubyte could not be written: " in capsys.readouterr().err
 

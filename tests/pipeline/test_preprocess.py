@@ -5,26 +5,28 @@ import json
 
 import numpy as np
 import pytest
+import yaml
+from synthetic import write_params
 
-from digit_vae.data import sources as mnist
+from digit_vae.data.mnist import MNIST, RawFile
 from pipeline import preprocess
 
 TRAIN, TEST = 300, 120
+TRAIN_IMAGES, TRAIN_LABELS, TEST_IMAGES, TEST_LABELS = NAMES = [file.name for file in MNIST]
+SPLITS = [*(f"full-{seed}" for seed in range(4)), *(f"fold{fold}-0" for fold in range(3))]
 
 
 @pytest.fixture
 def put(project, idx_bytes, monkeypatch):
     """Writes values as a raw file, and pins that as what everybody has."""
     (project / "data/raw").mkdir(parents=True)
-    constants = {
-        getattr(mnist, name).name: name for name in ("TRAIN_IMAGES", "TRAIN_LABELS", "TEST_IMAGES", "TEST_LABELS")
-    }
 
     def put(name, values):
         content = idx_bytes(values)
         (project / "data/raw" / name).write_bytes(content)
-        pinned = mnist.IdxFile(name, len(content), hashlib.sha256(content).hexdigest())
-        monkeypatch.setattr(mnist, constants[name], pinned)
+        pinned = RawFile(name, len(content), hashlib.sha256(content).hexdigest())
+        changed = {field: pinned for field, file in preprocess.MNIST._asdict().items() if file.name == name}
+        monkeypatch.setattr(preprocess, "MNIST", preprocess.MNIST._replace(**changed))
 
     return put
 
@@ -34,21 +36,14 @@ def raw(put):
     """Random images with every digit, as the four raw files; returns what they hold by their names."""
     random = np.random.default_rng(0)
     values = {
-        mnist.TRAIN_IMAGES.name: random.integers(0, 256, (TRAIN, 28, 28)),
-        mnist.TRAIN_LABELS.name: random.permutation(np.arange(TRAIN) % 10),
-        mnist.TEST_IMAGES.name: random.integers(0, 256, (TEST, 28, 28)),
-        mnist.TEST_LABELS.name: random.permutation(np.arange(TEST) % 10),
+        TRAIN_IMAGES: random.integers(0, 256, (TRAIN, 28, 28)),
+        TRAIN_LABELS: random.permutation(np.arange(TRAIN) % 10),
+        TEST_IMAGES: random.integers(0, 256, (TEST, 28, 28)),
+        TEST_LABELS: random.permutation(np.arange(TEST) % 10),
     }
     for name, array in values.items():
         put(name, array)
     return values
-
-
-def set_knob(project, key, value):
-    lines = (project / "params.yaml").read_text().splitlines()
-    changed = [f"  {key}: {value}" if line.startswith(f"  {key}: ") else line for line in lines]
-    assert changed != lines
-    (project / "params.yaml").write_text("\n".join(changed))
 
 
 def outputs(project):
@@ -59,21 +54,21 @@ def outputs(project):
 def test_the_arrays_are_the_raw_values_and_can_be_mapped(project, raw, run_stage):
     assert run_stage(preprocess.main) == 0
     for kind, images, labels in (
-        ("train", mnist.TRAIN_IMAGES, mnist.TRAIN_LABELS),
-        ("test", mnist.TEST_IMAGES, mnist.TEST_LABELS),
+        ("train", TRAIN_IMAGES, TRAIN_LABELS),
+        ("test", TEST_IMAGES, TEST_LABELS),
     ):
         mapped = np.load(project / f"data/processed/{kind}_images.npy", mmap_mode="r")
         assert isinstance(mapped, np.memmap)
         assert mapped.dtype == np.uint8
-        np.testing.assert_array_equal(mapped, raw[images.name][..., None])
-        np.testing.assert_array_equal(np.load(project / f"data/processed/{kind}_labels.npy"), raw[labels.name])
+        np.testing.assert_array_equal(mapped, raw[images][..., None])
+        np.testing.assert_array_equal(np.load(project / f"data/processed/{kind}_labels.npy"), raw[labels])
 
 
 @pytest.mark.usefixtures("raw")
 def test_a_full_disk_is_one_line_and_leaves_the_last_good_files(project, run_stage, full_disk, capsys):
     assert run_stage(preprocess.main) == 0
     before = outputs(project)
-    set_knob(project, "train_images", 200)
+    write_params(project, preprocess={"train_images": 200})
     with full_disk(100_000):
         assert run_stage(preprocess.main) == 1
     expected = "error: data/processed/train_images.npy could not be written: File too large\n"
@@ -91,41 +86,67 @@ def test_the_manifest_tells_what_the_files_hold(project, run_stage):
     assert manifest["sha256"] == {name: hashlib.sha256(content).hexdigest() for name, content in files.items()}
     assert manifest["train"] == {"images": 300, "labels": {str(digit): 30 for digit in range(10)}}
     assert manifest["test"] == {"images": 120, "labels": {str(digit): 12 for digit in range(10)}}
-    assert manifest["folds"] == {
-        str(fold): {"images": 60, "labels": {str(digit): 6 for digit in range(10)}} for fold in range(5)
-    }
+    assert list(manifest["splits"]) == sorted(SPLITS)
+    for name, counts in manifest["splits"].items():
+        each = 0 if name.startswith("full") else 10
+        assert counts == {"images": 10 * each, "labels": {str(digit): each for digit in range(10)}}
 
 
 @pytest.mark.usefixtures("raw")
-def test_the_same_input_gives_the_same_bytes_and_no_fold_of_old_remains(project, run_stage):
+def test_each_split_that_the_runs_need_has_a_file(project, run_stage):
+    assert run_stage(preprocess.main) == 0
+    splits = {path.stem: np.load(path) for path in (project / "data/processed/splits").iterdir()}
+    assert sorted(splits) == sorted(SPLITS)
+    assert all(indices.dtype == np.int64 for indices in splits.values())
+    assert not any(splits[f"full-{seed}"].size for seed in range(4))
+    folds = np.concatenate([splits[f"fold{fold}-0"] for fold in range(3)])
+    assert sorted(folds.tolist()) == list(range(TRAIN))
+
+
+@pytest.mark.usefixtures("raw")
+def test_one_more_seed_is_one_more_file_and_changes_no_other(project, run_stage):
     assert run_stage(preprocess.main) == 0
     first = outputs(project)
-    set_knob(project, "folds", 7)
+    study = {"question": "?", "variants": ["baseline"], "splits": ["full", "fold1"], "seeds": [9]}
+    studies = yaml.safe_load((project / "params.yaml").read_text(encoding="utf-8"))["studies"]
+    write_params(project, studies=studies | {"new": study})
     assert run_stage(preprocess.main) == 0
-    assert [name for name in sorted(outputs(project)) if "/" in name] == [f"folds/{fold}.npy" for fold in range(7)]
-    set_knob(project, "folds", 5)
+    second = outputs(project)
+    assert {*second} - {*first} == {"splits/full-9.npy", "splits/fold1-9.npy"}
+    assert {name for name in first if first[name] != second[name]} == {"manifest.json"}
+
+
+@pytest.mark.usefixtures("raw")
+def test_the_same_input_gives_the_same_bytes_and_no_split_of_old_remains(project, run_stage):
+    write_params(project)
+    assert run_stage(preprocess.main) == 0
+    first = outputs(project)
+    write_params(project, preprocess={"folds": 7})
+    assert run_stage(preprocess.main) == 0
+    assert outputs(project)["splits/fold0-0.npy"] != first["splits/fold0-0.npy"]
+    (project / "data/processed/splits/fold9-0.npy").write_bytes(b"of old")
+    write_params(project)
     assert run_stage(preprocess.main) == 0
     assert outputs(project) == first
 
 
 def test_the_first_images_are_kept_when_the_params_say_so(project, raw, run_stage):
-    set_knob(project, "train_images", 100)
-    set_knob(project, "test_images", 110)
+    write_params(project, preprocess={"train_images": 100, "test_images": 110})
     assert run_stage(preprocess.main) == 0
     kept = np.load(project / "data/processed/train_images.npy")
-    np.testing.assert_array_equal(kept[..., 0], raw[mnist.TRAIN_IMAGES.name][:100])
+    np.testing.assert_array_equal(kept[..., 0], raw[TRAIN_IMAGES][:100])
     assert len(np.load(project / "data/processed/test_labels.npy")) == 110
-    folds = [np.load(project / f"data/processed/folds/{fold}.npy") for fold in range(5)]
+    folds = [np.load(project / f"data/processed/splits/fold{fold}-0.npy") for fold in range(3)]
     assert sorted(np.concatenate(folds).tolist()) == list(range(100))
 
 
 @pytest.mark.parametrize(
     ("name", "change", "reason"),
     [
-        (mnist.TRAIN_LABELS.name, lambda labels: labels[:-1], "train set: expected one label for each image"),
-        (mnist.TEST_LABELS.name, lambda labels: labels + 1, "test set: expected every label from 0 to 9"),
-        (mnist.TEST_IMAGES.name, lambda images: images // 2, "test set: expected pixels from 0 to 255"),
-        (mnist.TRAIN_IMAGES.name, lambda images: images[:, :14], "train-images-idx3-ubyte is damaged"),
+        (TRAIN_LABELS, lambda labels: labels[:-1], "train set: expected one label for each image"),
+        (TEST_LABELS, lambda labels: labels + 1, "test set: expected every label from 0 to 9"),
+        (TEST_IMAGES, lambda images: images // 2, "test set: expected pixels from 0 to 255"),
+        (TRAIN_IMAGES, lambda images: images[:, :14], "train-images-idx3-ubyte is damaged"),
     ],
 )
 def test_unsound_files_are_refused_and_nothing_is_written(project, raw, put, run_stage, capsys, name, change, reason):
@@ -137,7 +158,7 @@ def test_unsound_files_are_refused_and_nothing_is_written(project, raw, put, run
 
 
 @pytest.mark.usefixtures("raw")
-@pytest.mark.parametrize("name", [mnist.TRAIN_IMAGES.name, mnist.TEST_LABELS.name])
+@pytest.mark.parametrize("name", [TRAIN_IMAGES, TEST_LABELS])
 def test_one_changed_bit_is_seen(project, run_stage, capsys, name):
     path = project / "data/raw" / name
     content = bytearray(path.read_bytes())
@@ -149,16 +170,16 @@ def test_one_changed_bit_is_seen(project, run_stage, capsys, name):
 
 
 def test_the_test_set_in_place_of_the_training_set_is_refused(raw, put, run_stage, capsys):
-    put(mnist.TEST_IMAGES.name, raw[mnist.TRAIN_IMAGES.name][:TEST])
+    put(TEST_IMAGES, raw[TRAIN_IMAGES][:TEST])
     assert run_stage(preprocess.main) == 1
     assert "received 120 that are training images" in capsys.readouterr().err
 
 
 @pytest.mark.usefixtures("raw")
 def test_more_images_than_there_are_and_missing_files_are_refused(project, run_stage, capsys):
-    set_knob(project, "train_images", 301)
+    write_params(project, preprocess={"train_images": 301})
     assert run_stage(preprocess.main) == 1
     assert "preprocess.train_images: expected at most the 300 there are; received 301" in capsys.readouterr().err
-    (project / "data/raw" / mnist.TRAIN_LABELS.name).unlink()
+    (project / "data/raw" / TRAIN_LABELS).unlink()
     assert run_stage(preprocess.main) == 1
     assert "train-labels-idx1-ubyte is missing: `dvc repro fetch` makes it" in capsys.readouterr().err

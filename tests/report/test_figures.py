@@ -7,7 +7,7 @@ import pytest
 from example_metrics import health
 from matplotlib.image import imread
 
-from digit_vae.report.report import figures
+from digit_vae.report import figures
 
 EPOCHS = [
     {name: float(10 * epoch + place) for place, name in enumerate(

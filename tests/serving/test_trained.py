@@ -1,35 +1,85 @@
-"""A run's folder is believed only as a whole."""
+"""Weights are believed only where they are those of the run's history."""
 
-from dataclasses import replace
+import shutil
 
 import pytest
 from synthetic import write_history
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import write_bytes
-from digit_vae.serving.trained import read_trained
+from digit_vae.base.files import read_json, write_bytes, write_json
+from digit_vae.base.paths import RunFiles
+from digit_vae.serving.trained import find_trained, with_committed_weights
+
+PARTS = ("encoder", "decoder")
 
 
 @pytest.fixture
-def folder(tmp_path, make_params):
-    """A run with the paper's parameters, and bytes for weights."""
-    write_bytes(tmp_path / "baseline-0/model.weights.h5", b"weights")
-    write_history(tmp_path / "baseline-0", make_params())
-    return tmp_path / "baseline-0"
+def files(project, make_params):
+    """A run of the paper's graph that was trained here, with bytes for weights."""
+    return written(project, RunFiles("paper", "baseline-full-0"), make_params())
 
 
-def test_a_whole_run_is_read(folder, make_params):
-    run = read_trained(folder)
-    assert run == ("baseline-0", make_params(), folder / "model.weights.h5")
-    assert read_trained(folder, make_params()) == run
+def written(root, files, params):
+    for part in PARTS:
+        write_bytes(root / getattr(files, part), part.encode())
+    write_history(root, files.run, params, files.graph)
+    return files
 
 
-def test_weights_of_another_run_are_refused(folder):
-    (folder / "model.weights.h5").write_bytes(b"Weights")
-    with pytest.raises(UserError, match=r"weights.h5 is damaged \(its SHA-256 .* `dvc repro train@baseline-0`"):
-        read_trained(folder)
+def commit(files):
+    for part in PARTS:
+        files.published.mkdir(parents=True, exist_ok=True)
+        shutil.copy(getattr(files, part), files.published)
 
 
-def test_other_params_are_refused(folder, make_params):
-    with pytest.raises(UserError, match=r"trained with other params .*: run `dvc repro train@baseline-0`"):
-        read_trained(folder, replace(make_params(), seed=1))
+def test_a_run_that_was_trained_here_is_found(files, make_params):
+    run = find_trained("baseline-full-0")
+    assert (run.params, run.encoder, run.decoder) == (make_params(), files.encoder, files.decoder)
+
+
+def test_in_a_fresh_clone_the_committed_weights_are_used(files):
+    commit(files)
+    shutil.rmtree("models")
+    run = find_trained("baseline-full-0")
+    assert (run.encoder.parent, run.decoder.parent) == (files.published, files.published)
+    assert with_committed_weights() == ["baseline-full-0"]
+
+
+def test_a_run_that_params_yaml_has_no_more_is_found(project, make_params):
+    written(project, RunFiles("beyond", "gone-full-7"), make_params(seed=7))
+    assert find_trained("gone-full-7").params.seed == 7
+
+
+def test_without_weights_it_says_what_makes_them_and_which_there_are(files, project, make_params):
+    commit(files)
+    others = written(project, RunFiles("beyond", "improved-full-0"), make_params())
+    shutil.rmtree(others.models)
+    with pytest.raises(UserError, match=r"beyond/dvc.yaml:train_recipe@improved-full-0.*baseline-full-0"):
+        find_trained("improved-full-0")
+    with pytest.raises(UserError, match=r"`dvc repro train_paper@baseline-full-1`"):
+        find_trained("baseline-full-1")
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("fresh_clone", [True, False])
+def test_weights_of_another_run_are_refused(files, part, fresh_clone):
+    commit(files)
+    if fresh_clone:
+        shutil.rmtree("models")
+    (files.published if fresh_clone else files.models).joinpath(f"{part}.weights.h5").write_bytes(b"other")
+    with pytest.raises(UserError, match=rf"{part}.weights.h5 is damaged .*SHA-256"):
+        find_trained("baseline-full-0")
+
+
+def test_a_history_that_says_nothing_of_these_files_is_refused(files):
+    content = read_json(files.history, made_by="train") | {"weights_sha256": "a" * 64}
+    write_json(files.history, content)
+    with pytest.raises(UserError, match=r"history\.json is damaged"):
+        find_trained("baseline-full-0")
+
+
+@pytest.mark.usefixtures("files")
+@pytest.mark.parametrize("name", ["nothing-full-0", "../paper/runs/baseline-full-0", "."])
+def test_an_unknown_name_is_refused_with_those_that_there_are(name):
+    with pytest.raises(UserError, match="baseline-full-0, baseline-full-1"):
+        find_trained(name)

@@ -1,13 +1,18 @@
 import copy
+import json
 import math
+from pathlib import Path
 
 import measured
 import pytest
 
-from digit_vae.speed import records as benchmark
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_json
+from digit_vae.base.paths import BENCHMARKS
 from digit_vae.model.vae import build_vae
+from digit_vae.speed import records
+
+ROOT = Path(__file__).parents[2]
 
 
 def change(content, keys, value):
@@ -27,8 +32,8 @@ def change(content, keys, value):
 def test_a_step_of_128_images_is_5_1_gflop():
     """Counted by hand: multiplications and additions of the nine layers' kernels, times the pixels they visit."""
     forward = 2 * (56_448 + 903_168 + 50_176 + 32 + 32 + 6_272 + 1_806_336 + 3_612_672 + 225_792)
-    assert benchmark.flops_an_image(2) == 3 * forward - 2 * 56_448
-    assert benchmark.flops_an_image(2) * 128 / 1e9 == pytest.approx(5.1, abs=0.01)
+    assert records.flops_an_image(2) == 3 * forward - 2 * 56_448
+    assert records.flops_an_image(2) * 128 / 1e9 == pytest.approx(5.1, abs=0.01)
 
 
 @pytest.mark.usefixtures("cpu")
@@ -40,7 +45,7 @@ def test_the_operations_are_those_of_the_models_kernels(make_params):
             pixels = [math.prod(shape.shape[1:-1]) for shape in (layer.input, layer.output)]
             places = max(pixels) if layer.name == "logits" else min(pixels)
             forward += 2 * math.prod(kernel.shape) * places
-    assert benchmark.flops_an_image(5) == 3 * forward - 2 * 3 * 3 * 32 * 14 * 14
+    assert records.flops_an_image(5) == 3 * forward - 2 * 3 * 3 * 32 * 14 * 14
 
 
 def test_a_summary_is_median_least_and_greatest_over_the_seeds():
@@ -64,10 +69,10 @@ def test_further_epochs_are_extrapolated_and_rounds_compared_one_by_one():
 
 
 def test_a_machine_is_named_by_its_gpu_or_by_its_processor():
-    assert benchmark.machine_name(measured.CPU) == "Some CPU @ 2GHz, 2 cores"
-    assert benchmark.machine_name(measured.GPU) == "Some GPU"
-    assert benchmark.file_name(measured.CPU, "cpu", "mixed_bfloat16") == "some-cpu-2ghz-2-cores-cpu-mixed-bfloat16"
-    assert benchmark.file_name(measured.GPU) == "some-gpu"
+    assert records.machine_name(measured.CPU) == "Some CPU @ 2GHz, 2 cores"
+    assert records.machine_name(measured.GPU) == "Some GPU"
+    assert records.file_name(measured.CPU, "cpu", "mixed_bfloat16") == "some-cpu-2ghz-2-cores-cpu-mixed-bfloat16"
+    assert records.file_name(measured.GPU) == "some-gpu"
 
 
 def test_recorded_files_are_read_by_name(tmp_path):
@@ -75,43 +80,48 @@ def test_recorded_files_are_read_by_name(tmp_path):
     for name, content in contents.items():
         write_json(tmp_path / f"{name}.json", content)
     (tmp_path / "README.md").write_text("no benchmark")
-    assert list(benchmark.read_benchmarks(tmp_path).items()) == sorted(contents.items())
+    assert list(records.read_benchmarks(tmp_path).items()) == sorted(contents.items())
     write_json(tmp_path / "side_by_side/c.json", measured.comparison())
-    assert benchmark.read_comparisons(tmp_path / "side_by_side") == {"c": measured.comparison()}
-    assert benchmark.read_benchmarks(tmp_path / "nowhere") == {}
+    assert records.read_comparisons(tmp_path / "side_by_side") == {"c": measured.comparison()}
+    assert records.read_benchmarks(tmp_path / "nowhere") == {}
 
 
 @pytest.mark.parametrize(
     ("keys", "value", "message"),
     [
-        (["machine", "device"], "tpu", r"a.json.machine.device: expected one of cpu, gpu; received 'tpu'"),
-        (["machine", "precision"], None, r"a.json.machine: the key 'precision' is missing"),
-        (["runs"], [], r"a.json.runs: expected a list that is not empty; received \[\]"),
-        (["runs"], {}, r"a.json.runs: expected a list that is not empty; received \{\}"),
-        (
-            ["runs", 1, "epochs", 0, "train_seconds"],
-            -1,
-            r"a.json.runs\[1\].epochs\[0\].train_seconds: expected a finite",
-        ),
-        (["runs", 0, "epochs", 1], 7, r"a.json.runs\[0\].epochs\[1\]: expected a mapping; received 7"),
-        (["runs", 0, "setup_seconds"], 99.0, r"a.json: expected the summary that follows from its numbers"),
-        (["summary"], None, r"a.json: the key 'summary' is missing"),
+        (["machine", "device"], "tpu", r"machine\.device: .*cpu.*gpu.*received 'tpu'"),
+        (["machine", "tensorflow"], None, r"machine\.tensorflow: "),
+        (["params", "precision"], None, r"params\.precision: "),
+        (["runs"], [], r"runs: .*received \[\]"),
+        (["runs"], {}, r"runs: .*received \{\}"),
+        (["runs", 1, "epochs", 0, "train_seconds"], -1, r"runs\.1\.epochs\.0\.train_seconds: .*received -1"),
+        (["runs", 1, "epochs", 0, "loss"], math.inf, r"runs\.1\.epochs\.0\.loss: "),
+        (["runs", 0, "seed"], "0", r"runs\.0\.seed: "),
+        (["runs", 0, "epochs", 1], 7, r"runs\.0\.epochs\.1: .*received 7"),
+        (["runs", 0, "setup_seconds"], 99.0, "summary"),
+        (["summary"], None, "summary: "),
     ],
 )
 def test_a_file_that_is_no_benchmark_is_refused_with_its_key(tmp_path, keys, value, message):
-    write_json(tmp_path / "a.json", change(measured.benchmark(), keys, value))
-    with pytest.raises(UserError, match=message):
-        benchmark.read_benchmarks(tmp_path)
+    (tmp_path / "a.json").write_text(json.dumps(change(measured.benchmark(), keys, value)), encoding="utf-8")
+    with pytest.raises(UserError, match=rf"a\.json: .*{message}"):
+        records.read_benchmarks(tmp_path)
 
 
 def test_a_comparison_without_keras_is_refused(tmp_path):
     write_json(tmp_path / "a.json", change(measured.comparison(), ["rounds", 0, "keras-float32"], None))
-    with pytest.raises(UserError, match=r"a.json.rounds\[0\]: the key 'keras-float32' is missing"):
-        benchmark.read_comparisons(tmp_path)
+    with pytest.raises(UserError, match=r"a\.json: rounds\.0: .*keras-float32"):
+        records.read_comparisons(tmp_path)
+
+
+def test_committed_records_are_readable():
+    """Those of before a key was added, too."""
+    assert records.read_benchmarks(ROOT / BENCHMARKS)
+    assert records.read_comparisons(ROOT / BENCHMARKS / "side_by_side")
 
 
 def test_repetitions_read_as_runs_whose_params_agree():
-    (history, timings), (other, _) = benchmark.repetitions("name", measured.benchmark())
+    (history, timings), (other, _) = records.repetitions("name", measured.benchmark())
     assert (history["run"], history["variant"], history["split"]) == ("name-seed-0", "name", "full")
     assert history["params"] == other["params"]
     assert history["epochs"][1] == {"epoch": 2} | dict.fromkeys(("loss", "reconstruction_loss", "val_loss"), 180.0)
@@ -120,6 +130,6 @@ def test_repetitions_read_as_runs_whose_params_agree():
 
 
 def test_median_epochs_go_over_the_seeds():
-    first, _ = benchmark.median_epochs(measured.benchmark(seeds=3))
+    first, _ = records.median_epochs(measured.benchmark(seeds=3))
     assert first["train_seconds"] == (11, 10, 12)
     assert first["loss"] == (191, 190, 192)

@@ -1,14 +1,15 @@
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
+import digit_vae
 from digit_vae.tracking.mirror import Mirror
 
 COPY = "import pathlib, sys; pathlib.Path('received').write_text(sys.stdin.read())"
-EVENTS = [{"event": "start", "run": "baseline-0"}, {"event": "end", "run": "baseline-0"}]
+EVENTS = [{"event": "start", "run": "baseline-full-0"}, {"event": "end", "run": "baseline-full-0"}]
 
 
 def test_events_arrive_in_order_one_a_line(tmp_path, monkeypatch, capfd):
@@ -20,24 +21,32 @@ def test_events_arrive_in_order_one_a_line(tmp_path, monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")
 
 
+def test_the_other_end_imports_the_package_of_the_trainer(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with Mirror([sys.executable, "-c", "import digit_vae; print(digit_vae.__file__)"]):
+        pass
+    assert Path(capfd.readouterr().out.strip()) == Path(digit_vae.__file__).resolve()
+
+
 def test_a_mirror_that_died_is_one_warning(capfd):
     with Mirror([sys.executable, "-c", "raise SystemExit(3)"]) as mirror:
-        mirror._process.wait()
-        for event in EVENTS * 50:
+        for event in EVENTS * 10_000:  # more than a pipe holds
             mirror.send(event)
-    warning = capfd.readouterr().err
-    assert len(warning.splitlines()) == 1
+    (warning,) = capfd.readouterr().err.splitlines()
     assert "exit status 3" in warning
     assert "make track" in warning
 
 
-def test_a_mirror_that_hangs_holds_nobody_up_and_is_killed(capfd):
-    mirror = Mirror([sys.executable, "-c", "import time; time.sleep(600)"], patience_seconds=0.2)
-    for _ in range(100):
-        mirror.send({"event": "start", "filler": "x" * 10_000})  # far more than a pipe holds
-    mirror.close()
-    assert mirror._process.returncode == -signal.SIGKILL
-    assert "make track" in capfd.readouterr().err
+def test_a_mirror_that_hangs_holds_nobody_up_and_is_killed(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    hang = "import os, time; print(os.getpid(), flush=True); time.sleep(600)"
+    with Mirror([sys.executable, "-c", hang], patience_seconds=5) as mirror:
+        for _ in range(100):
+            mirror.send({"event": "start", "filler": "x" * 10_000})  # far more than a pipe holds
+    out, err = capfd.readouterr()
+    assert not Path(f"/proc/{int(out)}").exists()
+    assert "make track" in err
 
 
 def test_the_death_of_the_trainer_ends_the_input(tmp_path):
@@ -48,7 +57,8 @@ def test_the_death_of_the_trainer_ends_the_input(tmp_path):
         "mirror.send({'event': 'start'})\n"
         "os.kill(os.getpid(), signal.SIGSTOP)\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", trainer], cwd=tmp_path)
+    environment = os.environ | {"PYTHONPATH": str(Path(digit_vae.__file__).parents[1])}
+    process = subprocess.Popen([sys.executable, "-c", trainer], cwd=tmp_path, env=environment)
     os.waitpid(process.pid, os.WUNTRACED)  # until it stopped itself
     process.kill()
     process.wait()

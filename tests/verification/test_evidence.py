@@ -17,7 +17,7 @@ from digit_vae.verification.evidence import md5, published, read_lock, read_lock
 RUN = "dropout-fold1-0"
 MODELS, REPORTS = f"models/{RUN}", f"reports/paper/runs/{RUN}"
 TRAINED = [f"{MODELS}/encoder.weights.h5", f"{MODELS}/decoder.weights.h5", f"{REPORTS}/history.json"]
-EVALUATED = [f"{MODELS}/samples.npz", f"{MODELS}/digits.npz", f"{REPORTS}/metrics.json"]
+EVALUATED = [f"{MODELS}/samples.npz", f"{REPORTS}/digits.npz", f"{REPORTS}/metrics.json"]
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def run(project, small_params):
     """One trained and evaluated run in the working folder."""
     write_run(project, RUN)
     write_evaluation(project, RUN)
-    Path(f"{MODELS}/digits.npz").write_bytes(b"digits")
+    Path(f"{REPORTS}/digits.npz").write_bytes(b"digits")
     return find_run(small_params, RUN)
 
 

@@ -116,7 +116,8 @@ def test_the_users_settings_of_stores_do_not_reach_the_copy(tmp_path, monkeypatc
     shown = "{name: os.environ[name] for name in sorted(os.environ) if name[:4] in ('MLFL', 'DVC_', 'GIT_', 'PYTH')}"
     (tmp_path / "look.py").write_text(f"import os; print({shown})", encoding="utf-8")
     reproduce(tmp_path, ("look",))
-    assert capfd.readouterr().out == f"{{'PYTHONPATH': '{tmp_path / 'src'}', 'PYTHONUTF8': '1'}}\n"
+    own = {"DVC_GLOBAL_CONFIG_DIR": str(tmp_path / ".dvc/user"), "PYTHONPATH": str(tmp_path / "src"), "PYTHONUTF8": "1"}
+    assert capfd.readouterr().out == f"{own}\n"
 
 
 def test_matplotlib_says_nothing_where_the_home_folder_is_read_only(tmp_path, monkeypatch, capfd):

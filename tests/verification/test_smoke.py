@@ -11,8 +11,9 @@ from digit_vae.verification import smoke
 ROOT = Path(__file__).parents[2]
 KEPT = (
     *("data/processed/splits/full-0.npy", "models/a-full-0/decoder.weights.h5", "reports/classifier.json"),
+    "reports/paper/runs/a-full-0/digits.npz",
     *("reports/paper/runs/a-full-0/history.json", "reports/paper/runs/a-full-0/metrics.json"),
-    *("reports/paper/comparisons/ablation.json", "reports/paper/figures/a.png"),
+    *("reports/paper/comparisons/ablation.json", "reports/paper/figures/a.png", "reports/paper/pictures/a.png"),
 )
 OF_THE_MACHINE = ("timings.json", "evaluation.json")
 
@@ -25,7 +26,8 @@ def test_hashes_leave_out_what_the_machine_decides(tmp_path):
 
 
 @pytest.mark.parametrize(("arguments", "module"), [((), "digit_vae"), (("--serial",), "dvc")])
-def test_one_hash_stands_for_all_outputs(project, monkeypatch, capsys, arguments, module):
+@pytest.mark.usefixtures("project")
+def test_one_hash_stands_for_all_outputs(monkeypatch, capsys, arguments, module):
     started = []
 
     def reproduce(folder, command):

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_bytes
 from digit_vae.data.arrays import read_listed
-from digit_vae.serving.pictures import read_digit
+from digit_vae.serving.pictures import Picture, read_digit, shown
 from digit_vae.serving.trained import TrainedRun
 
 if TYPE_CHECKING:  # at run time TensorFlow waits until a model is needed: help and mistakes answer at once
@@ -73,10 +73,16 @@ def chosen_images(parsed: argparse.Namespace) -> tuple[Sequence[object], Images]
     """
     if not parsed.image:
         return chosen_test_images(parsed.test)
-    prepared = [read_digit(path, as_is=parsed.as_is) for path in parsed.image]
-    for path, picture in zip(parsed.image, prepared, strict=True):
-        print(f"{path}: {', '.join(picture.done)}", file=sys.stderr)
-    return parsed.image, np.stack([picture.image for picture in prepared])
+    pictures = read_pictures(parsed)
+    return [shown(path) for path in parsed.image], np.stack([picture.image for picture in pictures])
+
+
+def read_pictures(parsed: argparse.Namespace) -> list[Picture]:
+    """The pictures that the command line names. What was done to each is said on standard error."""
+    pictures = [read_digit(path, as_is=parsed.as_is) for path in parsed.image]
+    for path, picture in zip(parsed.image, pictures, strict=True):
+        print(f"{shown(path)}: {', '.join(picture.done)}", file=sys.stderr)
+    return pictures
 
 
 def trained_vae(run: TrainedRun) -> "VAE":

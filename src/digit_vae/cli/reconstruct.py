@@ -1,11 +1,16 @@
 """`digit-vae reconstruct`: originals over their reconstructions, on one sheet."""
 
+import argparse
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from digit_vae.cli.models import add_images, chosen_images, model_parser, trained_vae, write
-from digit_vae.serving.pictures import over, sheet
-from digit_vae.serving.trained import find_trained
+import numpy as np
+
+from digit_vae.cli.models import add_images, chosen_images, model_parser, read_pictures, trained_vae, write
+from digit_vae.serving.pictures import over, picture_sheet, sheet, shown
+from digit_vae.serving.trained import TrainedRun, find_trained
+from digit_vae.serving.typical import compared, reconstruction_losses, typical_losses
 
 EXAMPLES = """\
   digit-vae reconstruct baseline-full-0 --test 0 1 2 3 --output pairs.png
@@ -18,9 +23,25 @@ def main(arguments: Sequence[str] | None = None) -> None:
     add_images(parser)
     parsed = parser.parse_args(arguments)
     run = find_trained(parsed.run)
+    made = of_pictures(run, parsed) if parsed.image else of_test_images(run, parsed)
+    write(parsed.output or Path(f"{run.name}-reconstructed.png"), made)
+
+
+def of_test_images(run: TrainedRun, parsed: argparse.Namespace) -> bytes:
     _, images = chosen_images(parsed)
     vae = trained_vae(run)
     from digit_vae.evaluation.elbo import reconstruct
 
-    pairs = over(images[..., 0], reconstruct(vae, images))
-    write(parsed.output or Path(f"{run.name}-reconstructed.png"), sheet(pairs))
+    return sheet(over(images[..., 0], reconstruct(vae, images)))
+
+
+def of_pictures(run: TrainedRun, parsed: argparse.Namespace) -> bytes:
+    """A row for each picture, with what the model sees of it and how far its loss is from what test images have."""
+    pictures = read_pictures(parsed)
+    images, vae = np.stack([picture.image for picture in pictures]), trained_vae(run)
+    from digit_vae.evaluation.elbo import reconstruct
+
+    found = compared(reconstruction_losses(vae, images), typical_losses(run, vae))
+    for path, each in zip(parsed.image, found, strict=True):
+        print(f"{shown(path)}: {' '.join(each.note.splitlines())}", file=sys.stderr)
+    return picture_sheet(pictures, reconstruct(vae, images), [each.note for each in found])

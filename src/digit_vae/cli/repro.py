@@ -38,13 +38,13 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-def main(argv: Sequence[str]) -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     if not is_to_outlive_its_parent():
         die_with_parent()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: CI stops things so
-    given = parser().parse_args(argv)
+    given = parser().parse_args(arguments)
     if given.jobs is not None and given.jobs < 1:
-        raise UserError(f"--jobs: expected at least 1, received {given.jobs}")
+        raise UserError(f"--jobs: expected at least 1; received {given.jobs}")
     params = load_params()
     chosen = runs(params, None if given.beyond else "paper")
     if given.runs:

@@ -248,5 +248,5 @@ def gpus_of(params: Params, run: Run) -> float:
     wanted = params.repro.gpus_per_run
     most = max(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"])
     if 0 < most < wanted:
-        raise UserError(f"repro.gpus_per_run: expected at most {most:g}, which a machine has, received {wanted:g}")
+        raise UserError(f"repro.gpus_per_run: expected at most {most:g}, which a machine has; received {wanted:g}")
     return wanted if most else 0

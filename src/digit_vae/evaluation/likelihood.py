@@ -41,9 +41,8 @@ LogLikelihood = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class Integral(NamedTuple):
     """log p(x) of N images, and its error, in nats, (N,) float64.
 
-    error: the sum over the tiles of the changes of their shares of p(x) by one of the last two doublings of a tile's
-    points, the larger of both: together they halve the spacing in every direction, while a single one may leave a ridge
-    as poorly resolved as it was.
+    error: by how much each was changed by one of the last two doublings of its points, the larger of both: together
+    they halve the spacing in every direction, while a single one may leave a ridge as poorly resolved as it was.
     """
 
     log_likelihood: np.ndarray
@@ -110,19 +109,20 @@ def integrate(
 ) -> Integral:
     """log p(x) of `count` images by the trapezoidal rule over the disc |z| <= radius of the latent plane.
 
-    In each tile of the disc the points are doubled twice, and then, at most `refinements` times in all, in those tiles
-    whose errors are too large, until all errors together are at most `tolerance` in the mean over the images. Images
-    share the points; each is asked only at those of the tiles that can hold a share of its integral. On smooth functions
-    that vanish at the edges the rule converges exponentially (Trefethen and Weideman 2014).
+    The points are doubled until log p(x) changes by no more than `tolerance` in the mean over the images, at most
+    `refinements` times. Images share them; each is asked only at those of the tiles that can hold a share of its
+    integral, and no longer once its own error is within the tolerance, so that most tiles are left alone after a few
+    doublings. On smooth functions that vanish at the edges the rule converges exponentially (Trefethen and Weideman
+    2014).
     """
     corners, log_area = _tiles(radius), 2 * math.log(TILE)
     log_means = np.full((len(corners), count), -np.inf)
     ceilings, live = np.full_like(log_means, -np.inf), np.ones(log_means.shape, dtype=bool)
-    shares, changes, errors = np.zeros_like(log_means), np.ones_like(log_means), np.ones_like(log_means)
-    tiles, points = np.arange(len(corners)), 0
+    log_p, last, change = np.full(count, -np.inf), np.full(count, np.inf), np.full(count, np.inf)
+    points = 0
     for doublings, offsets in enumerate(islice(_offsets(), refinements + 1)):
         points += len(offsets)
-        for tile in tiles:
+        for tile in np.flatnonzero(live.any(axis=1)):
             images, z = np.flatnonzero(live[tile]), (corners[tile] + offsets) @ ROTATION
             log_joint = log_likelihood(images, z)
             log_joint += (-0.5 * (z**2).sum(axis=1) - math.log(2 * math.pi)).astype(log_joint.dtype)
@@ -130,26 +130,14 @@ def integrate(
             log_means[tile, images] = _log_mean(log_means[tile, images], log_mean) if doublings else log_mean
             # Between two points the density may be higher than at both, by the slope that the tile has shown.
             ceilings[tile, images] = highest + 2 * (highest - log_joint.min(axis=1)) / points**0.5
-        log_p = np.logaddexp.reduce(log_means, axis=0) + log_area
-        before, shares[tiles] = shares[tiles], np.exp(log_means[tiles] + log_area - log_p)
-        last, changes[tiles] = changes[tiles], np.abs(shares[tiles] - before)
-        errors[tiles] = np.maximum(last, changes[tiles])
-        live &= ceilings + log_area > log_p + NEGLIGIBLE
-        errors = np.where(live, errors, shares)
-        tiles = np.flatnonzero(live.any(axis=1)) if doublings < 2 else _to_refine(errors.mean(axis=1), tolerance)
-        if not tiles.size:
+        before, log_p = log_p, np.logaddexp.reduce(log_means, axis=0) + log_area
+        asked = live.any(axis=0)
+        last, change = np.where(asked, change, last), np.where(asked, np.abs(log_p - before), change)
+        error = np.maximum(last, change)
+        live &= (ceilings + log_area > log_p + NEGLIGIBLE) & (error > tolerance)
+        if error.mean() <= tolerance:
             break
-    return Integral(log_p, errors.sum(axis=0))
-
-
-def _to_refine(errors: np.ndarray, tolerance: float) -> np.ndarray:
-    """The tiles to refine, given the mean error of each (T,): none where their sum is within the tolerance, else all
-    but the best ones, whose errors together are within half of it.
-    """
-    if errors.sum() <= tolerance:
-        return np.empty(0, np.int64)
-    ascending = np.argsort(errors, kind="stable")
-    return np.sort(ascending[np.cumsum(errors[ascending]) > tolerance / 2])
+    return Integral(log_p, error)
 
 
 def importance_bound(log_weights: np.ndarray, k: int) -> np.ndarray:

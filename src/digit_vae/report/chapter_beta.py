@@ -43,16 +43,16 @@ class End:
 def page(results: Results, compared: Compared | None) -> Page:
     """Without figures and tables where the study is left out."""
     if compared is None:
-        return Page({"section": None, "left_out": results.left_out.get(STUDY)})
+        return Page({"study": None, "left_out": results.left_out.get(STUDY)})
     swept, way = betas(compared), likeliest(compared)
     paths = {"elbo": ("validation", "elbo"), "likelihood": way}
     values = {
-        "section": chapter_folds.section(compared, results.params.studies[STUDY].question),
+        "study": compared,
         "first": end(compared, next(iter(swept))),
         "last": end(compared, list(swept)[-1]),
         "highest": {key: highest(compared, path) for key, path in paths.items()},
-        "verdicts": {key: compared.verdicts(path) for key, path in paths.items()}
-        | {key: compared.verdicts(("validation", key)) for key in RATES},
+        "verdicts": {key: compared.verdicts(*path) for key, path in paths.items()}
+        | {key: compared.verdicts("validation", key) for key in RATES},
         "measure": title_of("binarised", way[2:]),
         "base": swept[compared.against],
         "collapsed": {swept[name]: names for name in swept if (names := collapsed(compared, name))},

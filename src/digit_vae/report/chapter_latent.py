@@ -1,14 +1,13 @@
 """Page `latent`: what the latent spaces tell of the digits, and what is generated from them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 from digit_vae.analysis.results import Json, Results, RunResult, at
 from digit_vae.analysis.statistics import Spread, spread
 from digit_vae.config.runs import Graph
 from digit_vae.report.pages import Page
 from digit_vae.report.tables import Cell, Table, difference_tests, spread_of
-from digit_vae.report.verdicts import Compared, Verdict
+from digit_vae.report.verdicts import Compared
 
 SECTIONS = ("latent", "quality")
 TITLED = {  # the keys of the metrics that are no words
@@ -20,24 +19,12 @@ TITLED = {  # the keys of the metrics that are no words
 }
 
 
-@dataclass(frozen=True)
-class StudySection:
-    """What the template says of a study, by section of the metrics. apart: the numbers in which a variant differs, with
-    what is said of each variant; same: the titles of those in which none does.
-    """
-
-    name: str
-    against: str
-    apart: dict[str, dict[str, list[Verdict]]]
-    same: dict[str, list[str]]
-
-
 def page(results: Results, graph: Graph, compared: Sequence[Compared]) -> Page:
     values = {
         "first": results.runs[results.params.report.first_run] if graph == "paper" else None,
         "latent_dim": results.params.train.latent_dim,
         "classifier": results.classifier,
-        "studies": [study_section(each) for each in compared],
+        "studies": [readings(each) for each in compared],
     }
     return Page(values, tables(compared))
 
@@ -73,15 +60,27 @@ def kl_ends(runs: Iterable[RunResult], images: str) -> tuple[Spread, Spread]:
     return spread([min(each) for each in used]), spread([max(each) for each in used])
 
 
-def study_section(compared: Compared) -> StudySection:
-    apart: dict[str, dict[str, list[Verdict]]] = {}
-    same: dict[str, list[str]] = {}
-    for section in SECTIONS:
-        verdicts = {title: compared.verdicts((section, *path)) for title, path in titled(compared, section).items()}
-        differ = {title: any(each.outcome != "same" for each in its) for title, its in verdicts.items()}
-        apart[section] = {title: its for title, its in verdicts.items() if differ[title]}
-        same[section] = [title for title in verdicts if not differ[title]]
-    return StudySection(compared.name, compared.against, apart, same)
+def readings(compared: Compared) -> dict[str, object]:
+    """What the template says of a study, by section of the metrics. apart: the numbers in which a variant differs, with
+    what is said of each variant; same: the titles of those in which none does.
+    """
+    verdicts = {
+        section: {title: compared.verdicts(section, *path) for title, path in titled(compared, section).items()}
+        for section in SECTIONS
+    }
+    differ = {
+        section: [title for title, each in of.items() if any(verdict.outcome != "same" for verdict in each)]
+        for section, of in verdicts.items()
+    }
+    return {
+        "name": compared.name,
+        "against": compared.against,
+        "origins": compared.origins,
+        "apart": {section: {title: verdicts[section][title] for title in differ[section]} for section in SECTIONS},
+        "same": {
+            section: [title for title in verdicts[section] if title not in differ[section]] for section in SECTIONS
+        },
+    }
 
 
 def titled(compared: Compared, section: str) -> dict[str, tuple[str, ...]]:

@@ -4,7 +4,6 @@ Each of the two protocols has tables of its own, since their numbers measure dif
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,58 +11,12 @@ from digit_vae.analysis.results import Json, Results, RunResult, at
 from digit_vae.config.schema import FULL, Params
 from digit_vae.report.pages import Page
 from digit_vae.report.tables import Cell, Nats, Table, difference_tests
-from digit_vae.report.verdicts import Compared, Verdict
+from digit_vae.report.verdicts import Compared
 
 PROTOCOLS = ("grey", "binarised")
 INTEGRAL = {"grey": "Log of the integral", "binarised": "log p(x)"}
 BOUNDS = {f"IW bound, K = {k}": ("iw_bound", f"k{k}") for k in (1, 10, 100, 1000)}
 Path = tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Estimates:
-    """The errors of single runs, the greatest of all; None where there is no integral. Nats per image.
-
-    integral, single: by how much the last doubling of the points changed the integral, in the mean over the images of a
-    run and of a single image.
-    """
-
-    elbo: float
-    bound: float
-    integral: float | None
-    single: float | None
-
-
-@dataclass(frozen=True)
-class StudySection:
-    """What the template says of a study by one protocol. gap: how far the ELBO of `against` is below the integral;
-    bound: how far its bound with K = 1000 is from it; None where there is no integral.
-    """
-
-    name: str
-    against: str
-    best: str
-    best_mean: float
-    best_verdict: Verdict | None
-    others: list[Verdict]
-    gap: float | None
-    bound: float | None
-
-
-@dataclass(frozen=True)
-class Protocol:
-    """What the template says of one protocol. runs: how many runs on all training images there are; best, worst: the
-    names and values of those with the highest and the lowest `measure`.
-    """
-
-    name: str
-    entropy: float
-    measure: str
-    estimates: Estimates
-    studies: list[StudySection]
-    runs: int
-    best: tuple[str, float] | None
-    worst: tuple[str, float] | None
 
 
 def page(results: Results, compared: Sequence[Compared]) -> Page:
@@ -142,50 +95,55 @@ def unsettled(params: Params, runs: Iterable[RunResult]) -> dict[str, float]:
     return {name: error for name, error in errors.items() if error > params.evaluate.plane_tolerance}
 
 
-def estimates(runs: Iterable[RunResult], protocol: str) -> Estimates:
+def greatest_errors(runs: Iterable[RunResult], protocol: str) -> dict[str, float | None]:
+    """The errors of single runs, the greatest of all, in nats per image; None where there is no integral.
+
+    integral, image: by how much the last doubling of the points changed the integral, in the mean over the images of a
+    run and of a single image.
+    """
     of = [likelihood(each, protocol) for each in runs]
     integrals = [each for each in of if "log_likelihood" in each]
-    return Estimates(
-        max(each["elbo_error"] for each in of),
-        max(error for each in of for error in each["iw_bound_error"].values()),
-        max((each["log_likelihood_error"] for each in integrals), default=None),
-        max((each["log_likelihood_error_maximum"] for each in integrals), default=None),
-    )
+    return {
+        "elbo": max(each["elbo_error"] for each in of),
+        "bound": max(error for each in of for error in each["iw_bound_error"].values()),
+        "integral": max((each["log_likelihood_error"] for each in integrals), default=None),
+        "image": max((each["log_likelihood_error_maximum"] for each in integrals), default=None),
+    }
 
 
-def study_section(compared: Compared, protocol: str) -> StudySection:
+def of_study(compared: Compared, protocol: str) -> dict[str, object]:
+    """What the template says of a study. gap: how far the ELBO of `against` is below the integral; bound: how far its
+    bound with K = 1000 is from it; None where there is no integral.
+    """
     of = {name: variant["likelihood"][protocol] for name, variant in compared.variants.items()}
-    path = best_known(of[compared.against])
-    best = max(of, key=lambda name: float(at(of[name], path)["mean"]))
-    verdicts = {each.variant: each for each in compared.verdicts(("likelihood", protocol, *path))}
     theirs = of[compared.against]
-    integral = "log_likelihood" in theirs
-    return StudySection(
-        name=compared.name,
-        against=compared.against,
-        best=best,
-        best_mean=at(of[best], path)["mean"],
-        best_verdict=verdicts.pop(best, None),
-        others=list(verdicts.values()),
-        gap=theirs["inference_gap"]["mean"] if integral else None,
-        bound=theirs["iw_bound"]["k1000"]["mean"] - theirs["log_likelihood"]["mean"] if integral else None,
-    )
+    path, integral = best_known(theirs), "log_likelihood" in theirs
+    best = max(of, key=lambda name: float(at(of[name], path)["mean"]))
+    verdicts = {each.variant: each for each in compared.verdicts("likelihood", protocol, *path)}
+    return {
+        "name": compared.name,
+        "against": compared.against,
+        "best": best,
+        "best_mean": at(of[best], path)["mean"],
+        "best_verdict": verdicts.pop(best, None),
+        "others": list(verdicts.values()),
+        "gap": theirs["inference_gap"]["mean"] if integral else None,
+        "bound": theirs["iw_bound"]["k1000"]["mean"] - theirs["log_likelihood"]["mean"] if integral else None,
+    }
 
 
-def _protocol(runs: Sequence[RunResult], compared: Iterable[Compared], name: str) -> Protocol:
-    path = best_known(likelihood(runs[0], name))
-    values = sorted((each.number("likelihood", name, *path), each.name) for each in on_full(runs))
-    ends = [(run, value) for value, run in values]
-    return Protocol(
-        name=name,
-        entropy=likelihood(runs[0], name)["entropy_floor"],
-        measure=title_of(name, path),
-        estimates=estimates(runs, name),
-        studies=[study_section(each, name) for each in compared],
-        runs=len(ends),
-        best=ends[-1] if ends else None,
-        worst=ends[0] if ends else None,
-    )
+def _protocol(runs: Sequence[RunResult], compared: Iterable[Compared], name: str) -> dict[str, object]:
+    """What the template says of one protocol. full: the runs on all training images, by rising `measure`."""
+    first = likelihood(runs[0], name)
+    path = best_known(first)
+    return {
+        "name": name,
+        "entropy": first["entropy_floor"],
+        "measure": title_of(name, path),
+        "errors": greatest_errors(runs, name),
+        "studies": [of_study(each, name) for each in compared],
+        "full": sorted((each.number("likelihood", name, *path), each.name) for each in on_full(runs)),
+    }
 
 
 def _columns(protocol: str) -> dict[str, Path]:

@@ -55,20 +55,6 @@ class Measured(NamedTuple):
     over_seeds: Tested
     over_folds: Tested
 
-    @property
-    def p_values(self) -> tuple[float, float]:
-        return self.over_seeds.p, self.over_folds.p
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """The titles of the measures in which there is a difference over both seeds and folds, over one, over neither."""
-
-    both: list[str]
-    neither: list[str]
-    folds: list[str]
-    seeds: list[str]
-
 
 def page(results: Results, compared: Mapping[str, Compared]) -> Page:
     """What is there of the three studies; of those that are left out the template says why."""
@@ -84,13 +70,13 @@ def page(results: Results, compared: Mapping[str, Compared]) -> Page:
         values["recipe"] = recipe(results)
         tables["improved"] = improved(results)
     if folds := compared.get(FOLDS):
-        values |= {"folds": chapter_folds.section(folds, results.params.studies[FOLDS].question)}
+        values |= {"folds": folds}
         values["without"] = without(folds, CHOSEN_ON) if _is_chosen(results) else None
         tables |= chapter_folds.tables([folds])
         drawn |= chapter_folds.pictures([folds])
     if folds and STUDY in reported and min(map(len, _both(results))) >= FEWEST_SEEDS:
         tables["improved_measures"] = measures(results, folds)
-        values["agreement"] = agreement({title: each.p_values for title, each in measured(results, folds).items()})
+        values["agreement"] = agreement(measured(results, folds))
     fixed = {"target": TARGET, "units": UNITS["hidden"], "left_out": results.left_out, "fewest": FEWEST_SEEDS}
     return Page(values | fixed | {"chosen_on": CHOSEN_ON}, tables, drawn)
 
@@ -152,16 +138,13 @@ def _tested(test: Tested) -> tuple[Difference, Probability]:
     return test.difference, Probability(test.p)
 
 
-def agreement(measured: Mapping[str, tuple[float, float]]) -> Agreement:
-    """Where seeds and folds say the same of the better recipe, and where they do not. measured: by title the p-values
-    over seeds and over folds, not adjusted.
-    """
-    found: dict[tuple[bool, bool], list[str]] = {}
-    for title, p_values in measured.items():
-        over_seeds, over_folds = (p < LEVEL for p in p_values)
-        found.setdefault((over_seeds, over_folds), []).append(title)
-    both, neither, folds, seeds = (True, True), (False, False), (False, True), (True, False)
-    return Agreement(*(found.get(which, []) for which in (both, neither, folds, seeds)))
+def agreement(measured: Mapping[str, Measured]) -> dict[str, list[str]]:
+    """The titles of the numbers by where they differ: "both", "seeds", "folds", "neither". p is not adjusted."""
+    found: dict[str, list[str]] = {"both": [], "seeds": [], "folds": [], "neither": []}
+    names = {(True, True): "both", (True, False): "seeds", (False, True): "folds", (False, False): "neither"}
+    for title, each in measured.items():
+        found[names[each.over_seeds.p < LEVEL, each.over_folds.p < LEVEL]].append(title)
+    return found
 
 
 def without(folds: Compared, split: str) -> Tested | None:

@@ -6,9 +6,9 @@ from statistics import median, median_low
 
 from digit_vae.analysis.results import Results, RunResult
 from digit_vae.config.runs import Graph
-from digit_vae.config.schema import BASELINE, FULL, HealthParams
+from digit_vae.config.schema import BASELINE, FULL
 from digit_vae.report import figures
-from digit_vae.report.origins import Origins, letter, machines, machines_table, origins
+from digit_vae.report.origins import letter, machines, machines_table, origins
 from digit_vae.report.pages import Page
 from digit_vae.report.paper import TABLE_1
 from digit_vae.report.tables import Cell, Table
@@ -36,24 +36,6 @@ class Worst:
     asleep: int
 
 
-@dataclass(frozen=True)
-class RunsValues:
-    """What the template says. best, lowest: names and ELBOs on the test images."""
-
-    runs: int
-    best: tuple[str, float]
-    lowest: tuple[str, float]
-    on_full: list[str]
-    worst: Worst
-    warned: list[str]
-    dead: dict[str, int]
-    limits: HealthParams
-    units: int
-    collapsed_nats: float
-    origins: Origins
-    evaluated: int
-
-
 def page(results: Results, graph: Graph) -> Page:
     """Of the runs of `graph`, and of those of the other that are read beside them. None where there are none."""
     runs = list(results.runs.values())
@@ -62,20 +44,20 @@ def page(results: Results, graph: Graph) -> Page:
     elbos = sorted((each.number("test", "elbo"), each.name) for each in runs)
     lines = seed_lines(results, graph)
     worst = worst_run(results, runs)
-    values = RunsValues(
-        runs=len(runs),
-        best=elbos[-1][::-1],
-        lowest=elbos[0][::-1],
-        on_full=list(lines),
-        worst=worst,
-        warned=[each.name for each in runs if results.complaints(each)],
-        dead={name: int(median_low([each.dead_units for each in its])) for name, its in by_variant(runs).items()},
-        limits=results.params.health,
-        units=UNITS["hidden"],
-        collapsed_nats=COLLAPSED_NATS,
-        origins=origins(runs),
-        evaluated=sum(each.evaluation is not None for each in runs),
-    )
+    values = {
+        "runs": len(runs),
+        "best": elbos[-1],
+        "lowest": elbos[0],
+        "on_full": list(lines),
+        "worst": worst,
+        "warned": [each.name for each in runs if results.complaints(each)],
+        "dead": {name: int(median_low([each.dead_units for each in its])) for name, its in by_variant(runs).items()},
+        "limits": results.params.health,
+        "units": UNITS["hidden"],
+        "collapsed_nats": COLLAPSED_NATS,
+        "origins": origins(runs),
+        "evaluated": sum(each.evaluation is not None for each in runs),
+    }
     made = {"runs": all_runs(runs), "health": health(results, runs), "health_runs": health_runs(results, runs)}
     return Page({"values": values}, made | {"machines": machines_table(runs)}, {"health": _figure(lines, worst.result)})
 

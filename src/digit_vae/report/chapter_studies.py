@@ -45,10 +45,9 @@ def page(results: Results, compared: Mapping[str, Compared]) -> Page:
     full = [section for name in others if (section := full_section(results, name)) is not None]
     tables: dict[str, Table] = {section.name + "_full": beside_seeds(results, section.name) for section in full}
     drawn: dict[str, figures.Figure] = chapter_folds.pictures(folds)
-    questions = {name: each.question for name, each in results.params.studies.items()}
     values = {
         "studies": known,
-        "folds": [chapter_folds.section(each, questions[each.name]) for each in folds],
+        "folds": folds,
         "full": full,
     }
     return Page(values, tables | chapter_folds.tables(folds), drawn)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from digit_vae.analysis.comparison import fold_studies
+from digit_vae.analysis.fold_comparison import fold_studies
 from digit_vae.analysis.results import Results, read_results
 from digit_vae.base.files import write_folder, write_text
 from digit_vae.base.paths import REPORTS, figures, tables
@@ -50,11 +50,10 @@ def write_report(params: Params, graph: Graph) -> None:
 
 
 def _of_paper(results: Results, compared: Mapping[str, Compared]) -> dict[str, Page]:
-    questions = {name: each.question for name, each in results.params.studies.items()}
     return {
         "paper": chapter_paper.page(results),
         "speed": chapter_speed.page(results),
-        "ablation": chapter_folds.page(compared.values(), questions),
+        "ablation": chapter_folds.page(list(compared.values())),
     }
 
 

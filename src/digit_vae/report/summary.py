@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from digit_vae.analysis.comparison import fold_studies
+from digit_vae.analysis.fold_comparison import fold_studies
 from digit_vae.analysis.results import FEWEST_SEEDS, Json, Results, read_results
 from digit_vae.analysis.statistics import Spread, placed, spread
 from digit_vae.base.errors import UserError
@@ -39,18 +39,6 @@ class Seeds:
     losses: Spread
     low: float
     high: float
-
-
-@dataclass(frozen=True)
-class FoldResult:
-    """What a study on folds says of the ELBO. collapsed: its runs that ended with a collapsed latent dimension."""
-
-    name: str
-    question: str
-    against: str
-    folds: int
-    verdicts: list[Verdict]
-    collapsed: list[str]
 
 
 def write_summary(root: Path) -> None:
@@ -88,10 +76,9 @@ def page(results: Results) -> Page:
         "shown": [results.runs[report.first_run], results.runs[report.second_run]],
         "paper": paper_losses(),
         "seeds": seeds(results),
-        "ablation": [fold_result(results, each) for each in compared["paper"]],
+        "ablation": compared["paper"],
         "recipe": _recipe(results),
-        "folds": [fold_result(results, each) for each in compared["beyond"]],
-        "recipe_folds": _elbo(beyond.get(chapter_recipe.FOLDS)),
+        "folds": compared["beyond"],
         "beta": _beta(beyond.get(chapter_beta.STUDY)),
         "speed": speed(),
         "classifier": results.classifier,
@@ -108,18 +95,6 @@ def seeds(results: Results) -> Seeds | None:
         return None
     place = placed(losses[0], losses)
     return Seeds(len(losses), spread(losses), place.low, place.high)
-
-
-def fold_result(results: Results, compared: Compared) -> FoldResult:
-    runs = [each for variant in compared.study.runs.values() for each in variant.values()]
-    return FoldResult(
-        name=compared.name,
-        question=results.params.studies[compared.name].question,
-        against=compared.against,
-        folds=len(compared.study.pairs(compared.against)),
-        verdicts=compared.verdicts(ELBO),
-        collapsed=[each.name for each in runs if each.collapsed],
-    )
 
 
 def speed() -> list[tuple[str, str, Range]]:
@@ -145,16 +120,12 @@ def _recipe(results: Results) -> tuple[Recipe, Spread] | None:
     return found, spread(losses) if len(losses) > 1 else Spread(losses[0], None)
 
 
-def _elbo(compared: Compared | None) -> Verdict | None:
-    return compared.verdicts(ELBO)[0] if compared else None
-
-
 def _beta(compared: Compared | None) -> tuple[Highest, Verdict | None, float | None] | None:
     """The beta with the highest ELBO, how it stands to the baseline's, and the least at which a dimension collapsed."""
     if compared is None:
         return None
     highest, swept = chapter_beta.highest(compared, ELBO), chapter_beta.betas(compared)
-    verdict = next((each for each in compared.verdicts(ELBO) if swept[each.variant] == highest.beta), None)
+    verdict = next((each for each in compared.verdicts(*ELBO) if swept[each.variant] == highest.beta), None)
     ill = [beta for name, beta in swept.items() if chapter_beta.collapsed(compared, name)]
     return highest, verdict, min(ill, default=None)
 

@@ -1,16 +1,17 @@
 """What the tests of a study say of each variant, in values that templates put into words."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from digit_vae.analysis.comparison import FoldStudy
-from digit_vae.analysis.results import Json, addressed, at
+from digit_vae.analysis.fold_comparison import FoldStudy, Pair
+from digit_vae.analysis.results import Json, RunResult, addressed, at
 from digit_vae.analysis.statistics import LEVEL, Difference
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
 from digit_vae.base.paths import comparisons
 from digit_vae.config.runs import Graph
+from digit_vae.report.origins import Origins, origins
 from digit_vae.report.tables import difference_of
 
 
@@ -41,14 +42,31 @@ class Compared:
         return self.study.against
 
     @property
+    def pairs(self) -> list[Pair]:
+        """The folds, with their seeds, of the variant that the others are compared with."""
+        return self.study.pairs(self.against)
+
+    @property
+    def results(self) -> list[RunResult]:
+        return [each for runs in self.study.runs.values() for each in runs.values()]
+
+    @property
+    def origins(self) -> Origins:
+        return origins(self.results)
+
+    @property
+    def collapsed(self) -> list[str]:
+        """The runs that ended with a collapsed latent dimension."""
+        return [each.name for each in self.results if each.collapsed]
+
+    @property
     def others(self) -> dict[str, Json]:
         """The variants that are compared."""
         return {name: each for name, each in self.variants.items() if name != self.against}
 
-    def verdicts(self, path: Iterable[str]) -> list[Verdict]:
+    def verdicts(self, *path: str) -> list[Verdict]:
         """What is said of each variant in the number that `path` leads to."""
-        keys = tuple(path)
-        return [verdict(name, at(each, keys)) for name, each in self.others.items()]
+        return [verdict(name, at(each, path)) for name, each in self.others.items()]
 
 
 def verdict(variant: str, metric: Mapping[str, Any]) -> Verdict:

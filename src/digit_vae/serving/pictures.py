@@ -3,25 +3,39 @@
 import io
 import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from digit_vae.base.errors import UserError
 from digit_vae.serving.preparing import Prepared, prepare
 
 SIZE = (28, 28)
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
-WHITE = 255
+WHITE, GREY = 255, 128
+THUMBNAIL = 112  # pixels: four times a digit's
+NOTE = 320  # pixels of a sheet's width for the note beside a picture
 OPAQUE = 128  # of 255: from this alpha on, a pixel is visible
 FILLED = 0.5  # ink covers less of the box around it than this; paper covers more
 
 Bytes = NDArray[np.uint8]
 
 
-def read_digit(path: Path, *, as_is: bool = False) -> Prepared:
+class Picture(NamedTuple):
+    """image: (28, 28, 1) uint8, as the model sees it. done: what was done to the picture, in words. thumbnail: what it
+    looked like, (THUMBNAIL, THUMBNAIL) uint8.
+    """
+
+    image: Bytes
+    done: tuple[str, ...]
+    thumbnail: Bytes
+
+
+def read_digit(path: Path, *, as_is: bool = False) -> Picture:
     """An image file as the model sees digits, light on black. as_is: it is one already, of 28x28 pixels.
 
     Raises: UserError when the file is missing, no image, damaged, empty, has so many pixels that it may be an attack,
@@ -29,9 +43,10 @@ def read_digit(path: Path, *, as_is: bool = False) -> Prepared:
     """
     picture = _open(path)
     try:
-        return _as_is(picture) if as_is else prepared_picture(picture)
+        image, done = _as_is(picture) if as_is else prepared_picture(picture)
     except UserError as error:
         raise UserError(f"{shown(path)}: {error}") from error
+    return Picture(image, done, _thumbnail(picture))
 
 
 def prepared_picture(picture: Image.Image) -> Prepared:
@@ -72,6 +87,23 @@ def sheet(tiles: Bytes, *, columns: int = 10, gap: int = 2, scale: int = 4) -> b
     return png(joined.repeat(scale, axis=0).repeat(scale, axis=1))
 
 
+def picture_sheet(pictures: Sequence[Picture], reconstructions: Bytes, notes: Sequence[str]) -> bytes:
+    """A PNG with a row for each picture: what it looked like, what the model sees, its reconstruction, and a note.
+
+    reconstructions: (N, 28, 28) uint8. A note is one or more lines of text.
+    """
+    gap = 8
+    sheet = Image.new("L", (3 * (THUMBNAIL + gap) + NOTE, len(pictures) * (THUMBNAIL + gap) + gap), WHITE)
+    for row, (picture, reconstruction, note) in enumerate(zip(pictures, reconstructions, notes, strict=True)):
+        top, times = gap + row * (THUMBNAIL + gap), THUMBNAIL // SIZE[0]
+        for column, pixels in enumerate((picture.image[..., 0], reconstruction), start=1):
+            large = Image.fromarray(pixels.repeat(times, axis=0).repeat(times, axis=1))
+            sheet.paste(large, (gap + column * (THUMBNAIL + gap), top))
+        sheet.paste(Image.fromarray(picture.thumbnail), (gap, top))
+        ImageDraw.Draw(sheet).multiline_text((2 * gap + 3 * (THUMBNAIL + gap), top), note, fill=0)
+    return png(np.asarray(sheet))
+
+
 def over(upper: Bytes, lower: Bytes) -> Bytes:
     """Pairs of tiles (N, height, width), one above the other with a thin white line between, as tiles for a sheet."""
     line = np.full((len(upper), 1, upper.shape[2]), WHITE, np.uint8)
@@ -108,6 +140,18 @@ def _as_is(picture: Image.Image) -> Prepared:
         received = f"{picture.width}x{picture.height} pixels of mode {picture.mode}"
         raise UserError(f"expected 28x28 pixels of 8-bit grey, to be taken as they are; received {received}")
     return Prepared(np.asarray(picture)[..., np.newaxis], ("read 28x28 pixels", "taken as they are"))
+
+
+def _thumbnail(picture: Image.Image) -> Bytes:
+    """What the picture looks like, on grey where it is transparent or does not fill the square."""
+    if picture.has_transparency_data:
+        rgba = picture.convert("RGBA")
+        small = Image.alpha_composite(Image.new("RGBA", picture.size, (GREY, GREY, GREY, WHITE)), rgba).convert("L")
+    else:
+        grey = _grey(picture)
+        most = max(float(grey.max()), 1.0) if grey.max() > WHITE else WHITE
+        small = Image.fromarray(np.rint(WHITE * (grey / most).clip(0, 1)).astype(np.uint8))
+    return np.asarray(ImageOps.pad(small, (THUMBNAIL, THUMBNAIL), Image.Resampling.BOX, color=GREY))
 
 
 def _grey(picture: Image.Image) -> NDArray[np.float64]:

@@ -4,15 +4,17 @@ from pathlib import Path
 from typing import NamedTuple
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import damaged, existing, read_json, sha256
-from digit_vae.base.paths import RunFiles
+from digit_vae.base.files import damaged, read_json, sha256
+from digit_vae.base.paths import GRAPH_FILES, REPORTS, RunFiles
 from digit_vae.config.loading import load_params, read_run_params
 from digit_vae.config.runs import GRAPHS, find_run
 from digit_vae.config.schema import RunParams
 
+PARTS = ("encoder", "decoder")
+
 
 class TrainedRun(NamedTuple):
-    """encoder, decoder: the two files with its weights. made_by: the stage that trains it."""
+    """encoder, decoder: the two files with its weights. made_by: what `dvc repro` is called with to train it."""
 
     name: str
     params: RunParams
@@ -32,31 +34,47 @@ def find_trained(name: str) -> TrainedRun:
             if files.history.is_file():
                 return _read(files, _training(name))
     run = find_run(load_params(), name)
-    return _read(RunFiles(run.graph, run.name), run.stages[0])
+    return _read(RunFiles(run.graph, run.name), _training(name))
+
+
+def with_committed_weights() -> list[str]:
+    """The runs whose weights are committed: they can be used in a fresh clone."""
+    found = (path.parent.name for path in REPORTS.glob("*/weights/*/encoder.weights.h5"))
+    return sorted(name for name in found if any(RunFiles(graph, name).history.is_file() for graph in GRAPHS))
 
 
 def _training(name: str) -> str:
-    """The stage that trains the run; of one that params.yaml does not declare, what such stages are called."""
+    """What `dvc repro` is called with; for a run that params.yaml does not declare, what such stages are called."""
     try:
-        return find_run(load_params(), name).stages[0]
+        run = find_run(load_params(), name)
     except UserError:
         return f"train@{name}"
+    return run.stages[0] if run.graph == "paper" else f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
 
 
 def _read(files: RunFiles, made_by: str) -> TrainedRun:
     """The run with these files. Its weights have to be those that its history was written with."""
+    weights = {part: _weights(files, part, made_by) for part in PARTS}
     history = read_json(files.history, made_by=made_by, keys=("params", "weights_sha256"))
     try:
         params = read_run_params(history["params"], "params")
     except UserError as error:
         raise damaged(files.history, made_by, error) from error
-    trained = TrainedRun(files.run, params, files.encoder, files.decoder, made_by)
-    if files.published.is_dir() and not files.encoder.is_file():
-        names = (files.encoder.name, files.decoder.name)
-        trained = trained._replace(encoder=files.published / names[0], decoder=files.published / names[1])
     recorded = history["weights_sha256"]
-    for part, path in (("encoder", trained.encoder), ("decoder", trained.decoder)):
-        digest = sha256(existing(path, made_by=made_by))
-        if isinstance(recorded, dict) and recorded.get(part) != digest:  # results of old name one file, now gone
+    if not isinstance(recorded, dict):
+        raise damaged(files.history, made_by, "it has no SHA-256 of encoder and decoder: it is older than these files")
+    for part, path in weights.items():
+        if recorded.get(part) != sha256(path):
             raise damaged(path, made_by, "its SHA-256 is not the one in history.json")
-    return trained
+    return TrainedRun(files.run, params, weights["encoder"], weights["decoder"], made_by)
+
+
+def _weights(files: RunFiles, part: str, made_by: str) -> Path:
+    """The file with the weights of the encoder or the decoder. Raises: UserError that says how to come by it."""
+    trained, committed = (folder / f"{part}.weights.h5" for folder in (files.models, files.published))
+    for path in (trained, committed):
+        if path.is_file():
+            return path
+    others = ", ".join(with_committed_weights()) or "no run"
+    missing = f"there are no weights of {files.run} here, {trained} is missing"
+    raise UserError(f"{missing}: `dvc repro {made_by}` trains it (git has those of {others})")

@@ -1,9 +1,9 @@
 """The baseline's cross-validation by this project, beside Keras' own `fit`, and PyTorch where that is installed.
 
 Contestants take turns, round after round, and each has the whole machine. On a CPU Keras and PyTorch train the folds
-one after the other on all threads, this project in processes of one thread, which keep all cores busy; on a GPU all train
-one after the other. The time is taken from the start of the first process to the end of the last: imports, tracing and
-validation are in it. Epochs beyond the few that are run are extrapolated.
+one after the other on all threads, this project in processes of one thread, which keep all cores busy; on a GPU all
+train one after the other. The time is taken from the start of the first process to the end of the last: imports,
+tracing and validation are in it. Epochs beyond the few that are run are extrapolated.
 """
 
 import math

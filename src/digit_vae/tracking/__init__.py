@@ -29,4 +29,5 @@ def without_proxy(hosts: str | None) -> str:
 for _name, _value in SETTINGS.items():
     os.environ.setdefault(_name, _value)
 os.environ["MLFLOW_ALLOW_PICKLE_DESERIALIZATION"] = "false"
-os.environ["no_proxy"] = os.environ["NO_PROXY"] = without_proxy(os.environ.get("no_proxy") or os.environ.get("NO_PROXY"))
+_hosts = without_proxy(os.environ.get("no_proxy") or os.environ.get("NO_PROXY"))
+os.environ |= {"no_proxy": _hosts, "NO_PROXY": _hosts}

@@ -8,9 +8,9 @@ from typing import NamedTuple
 from mlflow.entities import Run
 
 from digit_vae.base.files import sha256
-from digit_vae.tracking.records import NOT_IN_GIT, Record
+from digit_vae.tracking.record import NOT_IN_GIT, Record
 from digit_vae.tracking.store import CURRENT, PARENT, Store
-from digit_vae.tracking.sync import FIGURES, dataset_input, inputs_of, living
+from digit_vae.tracking.sync import FIGURES, inputs_of, inputs_of_run, living
 
 NAME = "run name"  # among the values of `Claims`
 
@@ -60,7 +60,7 @@ def audit(store: Store, records: Sequence[Record], groups: Sequence[Record]) -> 
 def claims_of(record: Record) -> Claims:
     """What a complete run says whose files are the record's."""
     values = _values(params=record.params, metrics=record.metrics, tags=record.tags if record.parent else {})
-    values |= {NAME: record.name} | inputs_of(map(dataset_input, record.datasets))
+    values |= {NAME: record.name} | inputs_of(record.datasets)
     files = {name: sha256(path) for name, path in record.files.items()} | ({FIGURES: ""} if record.figures else {})
     points = {(point.name, point.epoch, point.value) for point in record.points}
     return Claims(points, values, files, (record.started, record.finished) if record.parent else None)
@@ -94,7 +94,7 @@ def _logged(store: Store, run: Run, claims: Claims) -> Claims:
     points = {(name, point.step, point.value) for name, history in histories.items() for point in history}
     finals = {name: value for name, value in run.data.metrics.items() if name not in by_epoch}
     values = _values(params=run.data.params, metrics=finals, tags=run.data.tags) | {NAME: run.info.run_name}
-    values |= inputs_of(run.inputs.dataset_inputs)
+    values |= inputs_of_run(run)
     values = {name: value for name, value in values.items() if name in claims.values or not name.startswith("tag ")}
     times = (run.info.start_time, run.info.end_time) if run.info.status == "FINISHED" else None
     with tempfile.TemporaryDirectory() as folder:

@@ -21,7 +21,7 @@ from digit_vae.base.errors import UserError, exit_status
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run
 from digit_vae.tracking.reading import read_run
-from digit_vae.tracking.records import of_run
+from digit_vae.tracking.record import of_run
 from digit_vae.tracking.store import Store, project_root
 from digit_vae.tracking.sync import Live
 
@@ -48,9 +48,11 @@ class Follower:
 
     def close(self) -> None:
         """Closes the runs whose trainers died."""
-        for run in self._live.names if self._live else ():
+        if (live := self._live) is None:
+            return
+        for run in live.names:
             try:
-                self._live.kill(run)
+                live.kill(run)
             except UserError as error:
                 self._give_up(run, "its end", error)
 

@@ -22,8 +22,16 @@ from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import Params
 from digit_vae.report import figures
 from digit_vae.speed.records import read_benchmarks, repetitions
-from digit_vae.tracking.records import (
-    SAMPLES, WEIGHTS, Comparison, Content, Record, numbers, of_repetition, of_run, with_comparisons,
+from digit_vae.tracking.record import (
+    SAMPLES,
+    WEIGHTS,
+    Comparison,
+    Content,
+    Record,
+    numbers,
+    of_repetition,
+    of_run,
+    with_comparisons,
 )  # fmt: skip
 
 HISTORY = ("run", "variant", "split", "params", "data", "epochs")
@@ -84,15 +92,14 @@ def drawn(run: Run, name: str) -> dict[str, bytes]:
 
 def sample_figures(run: str, samples: Mapping[str, np.ndarray]) -> dict[str, Figure]:
     """What a samples.npz shows; the latent scatter wants the labels of the images that were encoded."""
-    shown = {
-        "digits.png": figures.digits(samples["originals"], samples["reconstructions"], samples["generated"], title=run)
-    }
-    labels = read_npy(TEST_LABELS, made_by="preprocess") if TEST_LABELS.is_file() else ()
-    if len(labels) == len(samples["z_mean"]):
-        shown["latent_scatter.png"] = figures.latent_scatter(samples["z_mean"], labels, title=run)
-    if "plane" in samples:
+    digits = figures.digits(samples["originals"], samples["reconstructions"], samples["generated"], title=run)
+    shown = {"digits.png": digits}
+    if "plane" in samples:  # the latent space has two dimensions
         shown["latent_plane.png"] = figures.latent_plane(samples["plane"], title=run)
         shown["latent_map.png"] = figures.latent_map(samples, title=run)
+        labels = read_npy(TEST_LABELS, made_by="preprocess") if TEST_LABELS.is_file() else ()
+        if len(labels) == len(samples["z_mean"]):
+            shown["latent_scatter.png"] = figures.latent_scatter(samples["z_mean"], labels, title=run)
     return shown
 
 

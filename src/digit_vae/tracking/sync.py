@@ -16,7 +16,7 @@ from mlflow.entities import Dataset as MlflowDataset
 from mlflow.entities import DatasetInput, InputTag, Metric, Param, Run
 
 from digit_vae.base.files import sha256
-from digit_vae.tracking.records import Content, Dataset, Point, Record, epoch_points
+from digit_vae.tracking.record import Content, Dataset, Point, Record, epoch_points
 from digit_vae.tracking.store import CHECKOUT, CURRENT, FILES, NOTE, PARENT, WRITER, Store
 from digit_vae.tracking.writers import is_alive, last_logged, this_process
 
@@ -153,8 +153,8 @@ def is_complete(store: Store, run: Run, record: Record) -> bool:
     """Whether MLflow has all of the record: the tag that is set last says so, but what was deleted since is lacking."""
     if run.info.status != "FINISHED" or run.data.tags.get(FILES) != _digests(record.files):
         return False
-    logged = inputs_of(run.inputs.dataset_inputs if run.inputs else [])
-    return inputs_of(map(dataset_input, record.datasets)).keys() <= logged.keys() and not _stale(store, run, record)
+    has_datasets = inputs_of(record.datasets).keys() <= inputs_of_run(run).keys()
+    return has_datasets and not _stale(store, run, record)
 
 
 def close(store: Store, run: Run) -> None:
@@ -169,8 +169,17 @@ def dataset_input(dataset: Dataset) -> DatasetInput:
     return DatasetInput(dataset=logged, tags=[InputTag("mlflow.data.context", dataset.use)])
 
 
-def inputs_of(datasets: Iterable[DatasetInput]) -> dict[str, object]:
+def inputs_of(datasets: Iterable[Dataset]) -> dict[str, object]:
     """What each dataset is to a run ("training"), by its name and digest."""
+    return _inputs(map(dataset_input, datasets))
+
+
+def inputs_of_run(run: Run) -> dict[str, object]:
+    """The same of the datasets that MLflow has for a run."""
+    return _inputs(run.inputs.dataset_inputs if run.inputs else [])
+
+
+def _inputs(datasets: Iterable[DatasetInput]) -> dict[str, object]:
     return {
         f"dataset {each.dataset.name} {each.dataset.digest}": next((tag.value for tag in each.tags), None)
         for each in datasets

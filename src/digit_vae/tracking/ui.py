@@ -7,15 +7,11 @@ import argparse
 import errno
 import os
 import socket
+import warnings
 from collections.abc import Sequence
-
-import uvicorn
-from mlflow.server.constants import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR
 
 from digit_vae.base.errors import UserError, masked
 from digit_vae.base.orphans import die_with_parent
-from digit_vae.tracking.store import ARTIFACTS, Store, project_root
-from digit_vae.tracking.track import track
 
 HOST = "127.0.0.1"
 APPLICATION = "mlflow.server.fastapi_app:app"  # what `mlflow server` runs
@@ -31,9 +27,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if uri.startswith("http"):
         print(f"the pages are those of the tracking server: {masked(uri)}")
         return
-    with listening(port) as connection:  # ahead of all that takes time
-        track()
-        serve(connection, Store(project_root()).uri)
+    with listening(port) as connection:
+        serve(connection)
 
 
 def listening(port: str) -> socket.socket:
@@ -52,10 +47,20 @@ def listening(port: str) -> socket.socket:
     return connection
 
 
-def serve(connection: socket.socket, uri: str) -> None:
-    """Runs MLflow's server over the store at `uri` until SIGINT or SIGTERM. It reads its settings when imported."""
-    os.environ[BACKEND_STORE_URI_ENV_VAR] = uri
+def serve(connection: socket.socket) -> None:
+    """Brings in what the store lacks, and runs MLflow's server over it until SIGINT or SIGTERM."""
+    # Imported late: that takes seconds, and a port that is taken is said at once.
+    import uvicorn
+    from mlflow.server.constants import ARTIFACT_ROOT_ENV_VAR, BACKEND_STORE_URI_ENV_VAR
+
+    from digit_vae.tracking.store import ARTIFACTS, Store, project_root
+    from digit_vae.tracking.track import track
+
+    track()
+    # MLflow's server reads these when it is imported, and warns of what it imports itself.
+    os.environ[BACKEND_STORE_URI_ENV_VAR] = Store(project_root()).uri
     os.environ[ARTIFACT_ROOT_ENV_VAR] = str(project_root().resolve() / ARTIFACTS)
+    warnings.filterwarnings("ignore", module="mlflow")
     host, port = connection.getsockname()
     print(f"MLflow's pages are at http://{host}:{port} (Ctrl-C ends them)", flush=True)
     uvicorn.Server(uvicorn.Config(APPLICATION, log_level="warning")).run(sockets=[connection])

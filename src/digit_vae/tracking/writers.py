@@ -34,7 +34,7 @@ def is_alive(store: Store, run: Run) -> bool:
 def last_logged(store: Store, run: Run) -> int:
     """When a run last logged an epoch, or else when it started, in milliseconds."""
     points = store.client.get_metric_history(run.info.run_id, "train/loss")
-    return max([run.info.start_time, *(point.timestamp for point in points)])
+    return max(int(moment) for moment in (run.info.start_time, *(point.timestamp for point in points)))
 
 
 def _is_running(process: int, started: float) -> bool:

@@ -108,7 +108,9 @@ def start(folder: Path, module: Sequence[str]) -> "subprocess.Popen[bytes]":
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{kept.get('PATH', os.defpath)}",
         "PYTHONPATH": str(folder / "src"),
         "PYTHONUTF8": "1",
-        "MPLCONFIGDIR": str(folder / ".matplotlib"),  # the user's folder may be read-only, or have a style in it
+        # The user's folder may be read-only, or have other settings in it.
+        "DVC_GLOBAL_CONFIG_DIR": str(folder / ".dvc/user"),
+        "MPLCONFIGDIR": str(folder / ".matplotlib"),
     }
     command = [sys.executable, "-m", *module]
     return subprocess.Popen(command, cwd=folder, env=kept | own, stdin=subprocess.DEVNULL)

@@ -22,10 +22,12 @@ REPRODUCIBLE = (
     "data/processed/**/*",
     "models/*/*",
     "reports/classifier.json",
+    "reports/paper/runs/*/digits.npz",
     "reports/paper/runs/*/history.json",
     "reports/paper/runs/*/metrics.json",
     "reports/paper/comparisons/*",
     "reports/paper/figures/*",
+    "reports/paper/pictures/*",
 )
 
 

@@ -6,6 +6,7 @@ by the file that they are in, so that MLflow's pages group them: `train/`, `heal
 `validation/`, `test/`, `likelihood/`, `latent/` and `quality/` are the sections of metrics.json.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -72,6 +73,9 @@ class Comparison(NamedTuple):
     files: Mapping[str, Path]
 
 
+NOTHING = Comparison({}, {})
+
+
 def of_run(run: Run, history: Content, timings: Content, *, experiment: str | None = None) -> Record:
     """What history.json and timings.json say, or as much of them as there is while the run trains.
 
@@ -101,19 +105,15 @@ def with_comparisons(records: Sequence[Record], comparisons: Mapping[str, Compar
 
     comparisons: by name of the group. Where the runs of one name differ in their params, none of them is compared.
     """
-    families: dict[str, list[Record]] = {}
+    groups: dict[str, Record] = {}
     for record in records:
         if record.parent:
-            families.setdefault(sha256_of(record.parent.identity), []).append(record)
-    names = [children[0].parent.name for children in families.values() if children[0].parent]
-    groups = []
-    for children in families.values():
-        group = replace(children[0].parent, finished=max(child.finished or 0 for child in children))
-        if names.count(group.name) == 1 and group.name in comparisons:
-            content, files = comparisons[group.name]
-            group = replace(group, metrics=numbers(content), files=files)
-        groups.append(group)
-    return groups
+            key = sha256_of(record.parent.identity)
+            group = groups.setdefault(key, record.parent)
+            groups[key] = replace(group, finished=max(group.finished or 0, record.finished or 0))
+    names = Counter(group.name for group in groups.values())
+    compared = {name: comparison for name, comparison in comparisons.items() if names[name] == 1}
+    return [_compared(group, compared.get(group.name, NOTHING)) for group in groups.values()]
 
 
 def epoch_points(losses: Content, timing: Content) -> tuple[Point, ...]:
@@ -168,6 +168,10 @@ def _texts(params: Content) -> dict[str, str]:
 def _made_by(name: str) -> dict[str, str]:
     """What MLflow's pages show as the source of a run."""
     return {"mlflow.source.name": name, "mlflow.source.type": "LOCAL"}
+
+
+def _compared(group: Record, comparison: Comparison) -> Record:
+    return replace(group, metrics=numbers(comparison.content), files=comparison.files)
 
 
 def _of_experiment(record: Record, experiment: str) -> Record:

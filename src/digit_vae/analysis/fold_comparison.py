@@ -6,7 +6,7 @@ variant under `against` and has splits that are folds.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from digit_vae.analysis.results import Results, RunResult
 from digit_vae.analysis.statistics import add_holm, summary
@@ -14,6 +14,13 @@ from digit_vae.config.runs import Graph
 from digit_vae.config.schema import FULL
 
 Pair = tuple[str, int]  # a fold, and the seed that it was drawn with
+
+
+class Rest(NamedTuple):
+    """The runs of some folds in which a latent dimension has collapsed, and the differences in ELBO on the others."""
+
+    ill: list[str]
+    differences: list[float]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +31,7 @@ class FoldStudy:
     """
 
     name: str
+    question: str
     against: str
     parts: int
     runs: Mapping[str, Mapping[Pair, RunResult]]
@@ -51,6 +59,17 @@ class FoldStudy:
         others = [self.runs[self.against][pair].number(*path) for pair in self.pairs(variant)]
         return [ours - theirs for ours, theirs in zip(self.values(variant, *path), others, strict=True)]
 
+    def without_collapsed(self, variant: str) -> Rest | None:
+        """What is left of a comparison without the folds where one of its runs has a collapsed dimension.
+
+        None where that is all of it, or nothing.
+        """
+        pairs = [[self.runs[name][pair] for name in (variant, self.against)] for pair in self.pairs(variant)]
+        ill = [[each.name for each in pair if each.collapsed] for pair in pairs]
+        differences = zip(self.differences(variant, "validation", "elbo"), ill, strict=True)
+        rest = [difference for difference, names in differences if not names]
+        return None if len(rest) in (0, len(pairs)) else Rest([name for names in ill for name in names], rest)
+
     def compare(self) -> dict[str, dict[str, Any]]:
         """By variant each number of the metrics as a mean and a standard deviation over the folds and, of all but the
         one they are compared with, the difference from that with what digit_vae.analysis.statistics says of it.
@@ -76,7 +95,8 @@ def fold_study(results: Results, name: str) -> FoldStudy | None:
     for each in results.of(name):
         if each.run.split != FULL and each.run.variant in (study.against, *study.variants):
             runs.setdefault(each.run.variant, {})[each.run.split, each.run.seed] = each
-    found = FoldStudy(name=name, against=study.against, parts=results.params.preprocess.folds, runs=runs)
+    parts = results.params.preprocess.folds
+    found = FoldStudy(name=name, question=study.question, against=study.against, parts=parts, runs=runs)
     return found if found.compared else None
 
 

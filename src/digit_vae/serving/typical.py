@@ -1,0 +1,83 @@
+"""How far a picture's reconstruction loss is from what test images have: what is no digit is rebuilt badly.
+
+The loss is -log p(x|z) at z = z_mean, without a draw of z: the same picture always has the same.
+"""
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import read_json
+from digit_vae.data.arrays import read_listed
+from digit_vae.serving.trained import TrainedRun
+
+if TYPE_CHECKING:
+    from digit_vae.model.vae import VAE
+
+SHARES = (*range(100), 99.9, 100)  # percent of the test images
+NO_DIGIT = 99.9
+
+Floats = npt.NDArray[np.float64]
+Images = npt.NDArray[np.uint8]
+
+
+class Compared(NamedTuple):
+    """loss: nats. share: percent of the test images that have less; None where there is nothing to compare with."""
+
+    loss: float
+    share: float | None
+
+    @property
+    def is_digit(self) -> bool:
+        return self.share is None or self.share <= NO_DIGIT
+
+    @property
+    def note(self) -> str:
+        """Two lines for people."""
+        loss = f"reconstruction loss {self.loss:.1f} nats:"
+        if self.share is None:
+            return f"{loss}\nthere are no test images here to compare with"
+        if not self.is_digit:
+            return f"{loss}\nno digit: more than {NO_DIGIT} % of the test images have"
+        return f"{loss}\nmore than {self.share:.0f} % of the test images have"
+
+
+def reconstruction_losses(vae: "VAE", images: Images) -> Floats:
+    """images: (N, 28, 28, 1) uint8. Returns: (N,) nats."""
+    from digit_vae.evaluation.elbo import scaled_batches
+    from digit_vae.model.losses import reconstruction_loss
+
+    batches = ((batch, vae.encoder(batch, training=False)[0]) for batch in scaled_batches(images))
+    parts = [reconstruction_loss(batch, vae.decoder(z_mean, training=False)) for batch, z_mean in batches]
+    return np.concatenate(parts).astype(np.float64)
+
+
+def loss_quantiles(losses: Floats) -> dict[str, list[float]]:
+    """What so many percent of the images stay below, for losses.json beside a run's committed weights."""
+    nats = [round(float(value), 3) for value in np.percentile(losses, SHARES)]
+    return {"percent": [float(share) for share in SHARES], "nats": nats}
+
+
+def typical_losses(run: TrainedRun, vae: "VAE") -> dict[str, list[float]] | None:
+    """The quantiles of the test images' losses: from losses.json beside the weights, or else from the test images.
+
+    Returns: None where neither is here. Raises: UserError when losses.json is damaged.
+    """
+    path = run.encoder.with_name("losses.json")
+    if path.is_file():
+        return {key: read_json(path, made_by=run.made_by, keys=("percent", "nats"))[key] for key in ("percent", "nats")}
+    try:
+        images, _ = read_listed("test_images.npy")
+    except UserError:
+        return None
+    return loss_quantiles(reconstruction_losses(vae, images))
+
+
+def compared(losses: Floats, quantiles: dict[str, Any] | None) -> list[Compared]:
+    """Each loss beside those of the test images; a loss above all of theirs is above 100 % of them."""
+    if quantiles is None:
+        return [Compared(float(loss), None) for loss in losses]
+    shares = np.interp(losses, quantiles["nats"], quantiles["percent"])
+    return [Compared(float(loss), float(share)) for loss, share in zip(losses, shares, strict=True)]

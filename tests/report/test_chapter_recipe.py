@@ -1,0 +1,100 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from example_project import FOLDS, compared, example_results
+from scipy.stats import t, ttest_ind
+
+from digit_vae.analysis.results import LeftOut
+from digit_vae.report import chapter_recipe
+from digit_vae.report.chapter_recipe import CHOSEN, TARGET
+from digit_vae.report.pages import rendered
+
+
+def page_of(results):
+    return chapter_recipe.page(results, {"recipe_folds": compared(results, "recipe_folds")})
+
+
+def end(results, *losses):
+    for seed, loss in enumerate(losses):
+        results.runs[f"improved-full-{seed}"].history["epochs"][-1]["val_loss"] = loss
+
+
+@pytest.mark.parametrize(("worst", "reached"), [(TARGET, 3), (TARGET + 0.5, 2)])
+def test_the_recipe_is_held_against_its_target(results, worst, reached):
+    end(results, 149.5, worst, 148.0)
+    found = chapter_recipe.recipe(results)
+    assert (found.reached, found.runs, found.worst) == (reached, 3, worst)
+    rows = chapter_recipe.improved(results).rows
+    assert [row[:4] for row in rows][1] == ("improved-full-1", 1, worst, TARGET - worst)
+    assert ("missed" in rendered("recipe", page_of(results))) == (reached < 3)
+
+
+def test_what_the_recipe_changes_is_told_with_what_was_before(results):
+    found = chapter_recipe.recipe(results)
+    assert found.options["hidden_bias"] == (0.0, 1.0)
+    assert set(found.options) == set(results.params.variants["improved"])
+    assert not found.chosen
+
+
+def test_its_seeds_are_tested_against_the_baselines_by_welch(results):
+    ours = [results.runs[f"improved-full-{seed}"].loss for seed in range(3)]
+    theirs = [results.runs[f"baseline-full-{seed}"].loss for seed in range(5)]
+    assert chapter_recipe.recipe(results).test.p == pytest.approx(ttest_ind(ours, theirs, equal_var=False).pvalue)
+
+
+def test_what_chose_the_recipe_is_said_of_that_recipe_alone(tmp_path, monkeypatch, results):
+    assert page_of(results).values["without"] is None
+    variants = {"baseline": {}, "dropout": {"dropout": 0.2}, "improved": CHOSEN, "warmup": {"warmup_steps": 5}}
+    variants |= {"beta_0_5": {"beta": 0.5}, "beta_2": {"beta": 2.0}}
+    monkeypatch.chdir(tmp_path)
+    chosen = example_results(tmp_path, variants=variants)
+    page = page_of(chosen)
+    rest = compared(chosen, "recipe_folds").study.differences("improved", "validation", "elbo")[1:]
+    half = t.ppf(0.975, 1) * np.std(rest, ddof=1) * (1 / 2 + 1 / 2) ** 0.5
+    expected = (np.mean(rest), np.mean(rest) - half, np.mean(rest) + half)
+    assert page.values["without"].difference == pytest.approx(expected)
+    assert page.values["recipe"].chosen
+    assert rendered("recipe", page) != rendered("recipe", page_of(results))
+
+
+def test_folds_and_seeds_stand_beside_each_other(results):
+    for variant, seeds in (("baseline", 5), ("improved", 3)):
+        for seed in range(seeds):
+            latent = results.runs[f"{variant}-full-{seed}"].metrics["latent"]
+            latent["knn_accuracy"] = (0.7 if variant == "improved" else 0.6) + 0.001 * seed
+            latent["probe_accuracy"] = 0.5 + 0.001 * (seed % 3)
+    folds = compared(results, "recipe_folds")
+    of_folds = folds.variants["improved"]["latent"]
+    of_folds["knn_accuracy"]["p"], of_folds["probe_accuracy"]["p"] = 0.01, 0.02
+    rows = {row[0]: row[1:] for row in chapter_recipe.measures(results, folds).rows}
+    old, new = [0.6 + 0.001 * seed for seed in range(5)], [0.7 + 0.001 * seed for seed in range(3)]
+    test = ttest_ind(new, old, equal_var=False)
+    knn = rows["kNN accuracy"]
+    assert knn[0] == pytest.approx((np.mean(old), np.std(old, ddof=1)))
+    assert knn[2] == pytest.approx((np.mean(new) - np.mean(old), *test.confidence_interval(0.95)))
+    assert (knn[3], knn[5]) == (pytest.approx(test.pvalue), 0.01)
+    agreed = chapter_recipe.agreement(chapter_recipe.measured(results, folds))
+    assert "kNN accuracy" in agreed["both"]
+    assert "Probe accuracy" in agreed["folds"]
+
+
+def test_a_page_has_what_is_there_and_says_what_is_not(results):
+    whole = page_of(results)
+    assert set(whole.tables) == {"cures", "improved", "recipe_folds", "recipe_folds_by_fold", "improved_measures"}
+    assert set(whole.figures) == {"recipes", "recipe_folds"}
+    left_out = {name: LeftOut((f"{name}-run",), (), ()) for name in ("recipe", "recipe_folds", "cures")}
+    nothing = chapter_recipe.page(dataclasses.replace(results, left_out=left_out), {})
+    assert (nothing.tables, nothing.figures) == ({}, {})
+    text = rendered("recipe", nothing)
+    assert all(f"`{name}-run`" in text for name in left_out)
+
+
+def test_the_folds_p_is_told(results):
+    folds = compared(results, "recipe_folds")
+    folds.variants["improved"]["validation"]["elbo"] |= {
+        "difference": 6.0, "difference_low": 4.0, "difference_high": 8.0, "p_holm": 0.0123,
+    }  # fmt: skip
+    text = rendered("recipe", chapter_recipe.page(results, {"recipe_folds": folds}))
+    assert "+6.00 [+4.00, +8.00] nats, adjusted p 0.012: higher" in text
+    assert len(folds.pairs) == len(FOLDS)

@@ -1,0 +1,83 @@
+import dataclasses
+
+import numpy as np
+import pytest
+from scipy.stats import linregress
+
+from digit_vae.report import chapter_seeds
+from digit_vae.report.pages import rendered
+
+LOSSES = {0: 155.0, 1: 154.0, 2: 157.0, 3: 159.0, 4: 155.0}
+
+
+@pytest.fixture
+def seeded(results):
+    """Five seeds of the baseline with these losses, in training and evaluation; the dead units are the loss less 143."""
+    for seed, loss in LOSSES.items():
+        run = results.runs[f"baseline-full-{seed}"]
+        run.history["epochs"][-1]["val_loss"] = loss
+        run.history["epochs"][-1]["health"]["dead_units"]["hidden"] = int(loss) - 143
+        run.metrics["test"] |= {"elbo": -loss, "dead_units": int(loss) - 143}
+    return results
+
+
+def test_the_papers_runs_stand_among_ours_by_rising_loss(seeded):
+    rows = chapter_seeds.page(seeded).tables["seeds"].rows
+    names = [f"baseline-full-{seed}" for seed in (1, 0, 4, 2)]
+    assert [row[0] for row in rows] == [*names, "paper, CPU", "baseline-full-3", "paper, GPU"]
+    assert rows[-1][3] == pytest.approx((175.61 - 156) / np.std(list(LOSSES.values()), ddof=1))
+    assert rows[0][1:3] + rows[0][4:] == (1, 154.0, 11, 0)
+
+
+def test_what_another_seed_is_expected_to_give_decides_what_is_inside(seeded):
+    """2.776 * 2 * sqrt(6/5) around 156."""
+    cpu, gpu = chapter_seeds.page(seeded).values["paper"]
+    assert (cpu.place.low, cpu.place.high) == pytest.approx((149.92, 162.08), abs=0.01)
+    assert (cpu.inside, gpu.inside) == (True, False)
+    assert (cpu.place.below, gpu.place.below) == (4, 5)
+
+
+def test_the_kl_of_the_papers_last_training_loss_follows_from_its_table():
+    """159.20 - 152.67 on the CPU and 177.17 - 173.37 on the GPU."""
+    assert [each.kl for each in chapter_seeds.among([150.0, 151.0])] == pytest.approx([6.53, 3.80])
+
+
+def test_the_kl_of_runs_is_compared_where_their_loss_has_no_other_terms(seeded):
+    runs = list(seeded.in_graph("paper"))[:3]
+    for run, kl in zip(runs, (6.25, 6.5, 5.5), strict=True):
+        run.history["epochs"][-1]["kl_loss"] = kl
+    assert chapter_seeds.training_kl(runs).awake == [6.25, 6.5, 5.5]
+    runs[0].history["params"]["kernel_l1"] = 0.1
+    runs[1].history["epochs"][-1]["health"]["collapsed_dimensions"] = 1
+    found = chapter_seeds.training_kl(runs)
+    assert (found.awake, found.asleep) == ([5.5], {runs[1].name: 6.5})
+
+
+def test_loss_goes_with_dead_units_as_least_squares_say(seeded):
+    page = chapter_seeds.page(seeded)
+    losses = list(LOSSES.values())
+    assert page.values["trend"].slope == pytest.approx(linregress([int(loss) - 143 for loss in losses], losses).slope)
+    assert page.tables["dead_units"].rows == (
+        (11, 1, (154, 154, 154)),
+        (12, 2, (155, 155, 155)),
+        (14, 1, (157, 157, 157)),
+        (16, 1, (159, 159, 159)),
+    )
+
+
+def test_the_page_has_the_numbers_and_the_recipes_seeds_beside(seeded):
+    page = chapter_seeds.page(seeded)
+    text = rendered("seeds", page)
+    assert "156.00 ± 2.00" in text
+    assert "between 149.92 and 162.08" in text
+    left = page.figures["seeds"].axes[0]
+    assert [label.get_text() for label in left.get_yticklabels()] == ["baseline", "improved", "paper"]
+
+
+def test_a_study_that_is_left_out_says_why(results):
+    from digit_vae.analysis.results import LeftOut
+
+    lacking = dataclasses.replace(results, left_out={"seeds": LeftOut(("baseline-full-4",), (), ())})
+    page = chapter_seeds.page(lacking)
+    assert (page.tables, page.figures) == ({}, {})
+    assert "`baseline-full-4`" in rendered("seeds", page)

@@ -1,0 +1,76 @@
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import psutil
+import pytest
+from synthetic import write_run
+
+import digit_vae
+from digit_vae.base.errors import UserError, exit_status
+from digit_vae.tracking import ui
+
+COMMAND = [sys.executable, "-c", "import sys; from digit_vae.tracking.ui import main; main(sys.argv[1:])"]
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "80000", "-1", "x", "", "5000.0", "\u0665000"])
+def test_an_impossible_port_is_one_sentence(port, capsys):
+    assert exit_status(lambda: ui.main([f"--port={port}"])) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "PORT: expected a number from 1 to 65535" in line
+
+
+def test_a_taken_port_is_one_sentence_at_once():
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(UserError, match=r"taken.*PORT=") as raised:
+        ui.listening(str(taken.getsockname()[1]))
+    assert "\n" not in str(raised.value)
+
+
+def test_the_pages_of_a_tracking_server_are_its_own(monkeypatch, capsys):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:secret@127.0.0.1:9")
+    ui.main([])
+    out = capsys.readouterr().out
+    assert "127.0.0.1:9" in out
+    assert "secret" not in out
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def answer(port, path):
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=60) as response:
+        return response.read()
+
+
+def wait_until(condition, seconds=120):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+
+
+def test_the_pages_show_the_runs_and_end_with_whoever_started_them(mlflow_project):
+    write_run(mlflow_project, "baseline-fold0-0")
+    port = free_port()
+    environment = os.environ | {"PYTHONPATH": str(Path(digit_vae.__file__).parents[1])}
+    starter = f"import subprocess; subprocess.run({[*COMMAND, '--port', str(port)]!r})"
+    with psutil.Popen([sys.executable, "-c", starter], env=environment, stdout=subprocess.PIPE, text=True) as parent:
+        assert any(f"127.0.0.1:{port}" in line for line in parent.stdout)
+        assert answer(port, "/health") == b"OK"
+        assert b"<html" in answer(port, "/")
+        found = answer(port, "/ajax-api/2.0/mlflow/experiments/get-by-name?experiment_name=digit-vae")
+        assert json.loads(found)["experiment"]["name"] == "digit-vae"
+        (server,) = parent.children(recursive=True)
+        parent.send_signal(signal.SIGKILL)
+        wait_until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE, 30)
+    with pytest.raises(urllib.error.URLError):
+        answer(port, "/health")
