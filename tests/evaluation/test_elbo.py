@@ -130,9 +130,16 @@ def test_reconstruct_decodes_z_mean(make_params, digits):
     np.testing.assert_allclose(reconstructed, expected, atol=0.51)
 
 
+def test_what_an_image_becomes_does_not_depend_on_those_beside_it(make_params, digits):
+    vae = build_vae(make_params(batch_norm=True))
+    for few, many in zip(elbo.posterior(vae, digits[:3]), elbo.posterior(vae, digits), strict=True):
+        np.testing.assert_array_equal(few, many[:3])
+    np.testing.assert_array_equal(elbo.reconstruct(vae, digits[:3]), elbo.reconstruct(vae, digits)[:3])
+
+
 def test_batches_hold_every_image_scaled():
     images = np.random.default_rng(0).integers(0, 256, (2500, 28, 28, 1)).astype(np.uint8)
-    batches = list(elbo.scaled_batches(images))
+    batches = list(elbo.scaled_batches(images, 1000))
     assert [len(batch) for batch in batches] == [1000, 1000, 500]
     assert {batch.dtype.name for batch in batches} == {"float32"}
     np.testing.assert_allclose(np.concatenate(batches), images / 255, rtol=1e-6)
