@@ -6,7 +6,6 @@ Reads the metrics of the runs that params.yaml declares and writes one JSON a st
 """
 
 import argparse
-import sys
 
 from digit_vae.analysis.fold_comparison import fold_studies
 from digit_vae.analysis.results import read_results
@@ -26,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    run(main)

@@ -4,7 +4,6 @@ python -m pipeline.draw paper
 """
 
 import argparse
-import sys
 
 from digit_vae.base.command import run
 from digit_vae.base.files import write_folder
@@ -26,4 +25,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    run(main)

@@ -4,7 +4,6 @@ python -m pipeline.report paper
 """
 
 import argparse
-import sys
 
 from digit_vae.base.command import run
 from digit_vae.config.loading import load_params
@@ -19,4 +18,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(run(main))
+    run(main)

@@ -1,4 +1,4 @@
-"""`make setup` with a lock file that asks for nothing: the environment finds the code of its folder, wherever that is."""
+"""`make setup` with an empty lock file: the environment finds the code of its folder, wherever that is."""
 
 import os
 import shutil

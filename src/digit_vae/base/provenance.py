@@ -12,8 +12,8 @@ MADE = ("reports", "dvc.lock", "beyond/dvc.lock")  # by the code: new results be
 def git_commit() -> str | None:
     """The commit of the working folder; None unless that is the root of a checkout.
 
-    It ends in "-dirty" when tracked files other than results differ from it, or code is there that git neither tracks nor
-    ignores.
+    It ends in "-dirty" when tracked files other than results differ from it, or code is there that git neither tracks
+    nor ignores.
     """
     root = _git("rev-parse", "--show-toplevel")
     if not root or Path(root).resolve() != Path.cwd().resolve():  # an archive, maybe within somebody's repository
