@@ -101,10 +101,8 @@ def _explained(error: ValidationError, schema: JsonSchema, where: str) -> str:
             return f"{_name(where, path)}: the key {last!r} is missing; received only {', '.join(received)}"
         case "string_pattern_mismatch" if last == "[key]":  # pydantic's mark of what is wrong with a key itself
             path, expected = path[:-1], "names of the characters a-z, 0-9 and _"
-        case "missing":
-            expected = _described(_at(schema, path))
-        case _:
-            path = list(problem["loc"])
+        case kind:
+            path = path if kind == "missing" else list(problem["loc"])
             expected = _described(_at(schema, path))
     return f"{_name(where, path)}: expected {expected}; received {reprlib.repr(received)} ({type(received).__name__})"
 
