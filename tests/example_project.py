@@ -1,6 +1,9 @@
 """A small project on disk as the stages before `compare` leave it, with made-up but plausible numbers."""
 
+import functools
+import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import numpy as np
 from example_metrics import health, latent, likelihood, quality
@@ -9,7 +12,7 @@ from synthetic import plane_map, write_manifest, write_params
 from digit_vae.analysis.fold_comparison import fold_study
 from digit_vae.analysis.results import Results, read_results
 from digit_vae.base.files import npz_bytes, read_json, write_bytes, write_json, write_npy
-from digit_vae.base.paths import CLASSIFIER_METRICS, PROCESSED, RunFiles
+from digit_vae.base.paths import CLASSIFIER_METRICS, PARAMS, PROCESSED, RunFiles
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run, run_params, runs
 from digit_vae.config.schema import Params, RunParams
@@ -39,6 +42,21 @@ STUDIES = {
 
 def write_project(folder: Path, **sections: dict) -> Params:
     """Writes params.yaml with `sections` changed in it, and the JSON files of every declared run."""
+    if sections:
+        return _write(folder, **sections)
+    shutil.copytree(_unchanged().name, folder, dirs_exist_ok=True)
+    return load_params(folder / PARAMS)
+
+
+@functools.cache
+def _unchanged() -> TemporaryDirectory:
+    """The project that most tests want, written once: a hundred files that are synced to the disk one by one."""
+    folder = TemporaryDirectory()
+    _write(Path(folder.name))
+    return folder
+
+
+def _write(folder: Path, **sections: dict) -> Params:
     params = write_params(folder, **({"studies": STUDIES} | sections))
     generator = np.random.default_rng(0)
     for run in runs(params):
