@@ -68,13 +68,14 @@ def test_a_run_of_an_experiment_of_dvc_is_logged_in_the_projects_store(mlflow_pr
     track()
     elsewhere = tmp_path_factory.mktemp("experiment")
     (elsewhere / "params.yaml").write_bytes((mlflow_project / "params.yaml").read_bytes())
-    write_run(elsewhere, RUN, started_at=STARTED + 1000)
-    write_evaluation(elsewhere, RUN, elbo=-151.5)
+    write_run(elsewhere, RUN)
     with monkeypatch.context() as experiment:
         experiment.chdir(elsewhere)
         experiment.setenv("DVC_ROOT", str(mlflow_project))
         experiment.setenv("DVC_EXP_NAME", "tidy-owl")
         follower.follow(events(RUN))
+        write_evaluation(elsewhere, RUN, elbo=-151.5)
+        follower.follow(events(RUN)[-1:])  # as mirror_evaluation sends it
     found = logged(mlflow_project)
     assert found.keys() == {RUN, f"tidy-owl/{RUN}"}
     assert found[f"tidy-owl/{RUN}"].data.metrics["test/elbo"] == -151.5

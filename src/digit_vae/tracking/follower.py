@@ -17,7 +17,8 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from digit_vae.base.errors import UserError, exit_status
+from digit_vae.base.command import run as run_command
+from digit_vae.base.errors import UserError
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run
 from digit_vae.tracking.reading import read_run
@@ -89,4 +90,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(exit_status(main))
+    run_command(main, anywhere=True)  # the trainer's package, checked there

@@ -65,6 +65,16 @@ class Mirror:
         self.close()
 
 
+def mirror_evaluation(run: str) -> None:
+    """In an experiment of DVC, whose folder is deleted at its end, brings in what an evaluation has written.
+
+    Elsewhere `make track` does, for all runs at once.
+    """
+    if "DVC_EXP_NAME" in os.environ:
+        with Mirror() as mirror:
+            mirror.send({"event": "end", "run": run})
+
+
 def _environment() -> dict[str, str]:
     """The other end imports this same package, whatever else is installed; it reads and writes UTF-8."""
     source = str(Path(digit_vae.__file__).resolve().parent.parent)
