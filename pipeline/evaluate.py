@@ -17,6 +17,7 @@ from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run
 from digit_vae.data.arrays import read_arrays, read_held_out
 from digit_vae.evaluation.run import evaluate_run
+from digit_vae.tracking.mirror import mirror_evaluation
 
 
 def main() -> None:
@@ -29,6 +30,7 @@ def main() -> None:
     for path, content in evaluate_run(params, run, Path(), read_arrays(), held_out, git_commit()).items():
         write_bytes(path, content)
     remove(RunFiles(run.graph, run.name).checkpoint)  # DVC has recorded the training by now
+    mirror_evaluation(run.name)
 
 
 if __name__ == "__main__":

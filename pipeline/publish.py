@@ -1,6 +1,6 @@
 """Stage `publish@<run>`: puts a run's weights where git has them, with how well it rebuilds the test images.
 
-    python -m pipeline.publish baseline-full-0
+python -m pipeline.publish baseline-full-0
 """
 
 import argparse

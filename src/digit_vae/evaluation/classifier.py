@@ -152,7 +152,7 @@ def measure_quality(
     confidence: mean of max_y p(y|x), the probability of the likeliest digit. class_balance: H(y) / log 10, the entropy
     of the digits' shares. Both are what the inception score rewards (Salimans et al. 2016). agreement: the share of
     reconstructions whose likeliest digit is the label. frechet: Frechet distance to `images` in the classifier's
-    feature space; what it is between real images stands in reports/metrics/classifier.json.
+    feature space; what it is between real images stands in reports/classifier.json.
     images: (N, 28, 28, 1) uint8 test images; labels: (N,).
     """
     real = judge(classifier, images)

@@ -50,6 +50,7 @@ def evaluate_run(
     """
     started, machine = time.time(), select_device("cpu")
     files, asked = RunFiles(run.graph, run.name), params.evaluate
+    judge_sha256 = sha256(existing(root / CLASSIFIER_WEIGHTS, made_by="classifier"))
     vae, classifier = _load_trained(params, run, root), load_classifier(root / CLASSIFIER_WEIGHTS)
     with threadpool_limits(limits=1):  # of NumPy and scikit-learn, whose sums depend on the number of threads
         encoded = encode(vae, arrays.test_images, asked)
@@ -58,12 +59,14 @@ def evaluate_run(
         samples = _shown(vae, arrays.test_images, test, asked)
         if test.mean.shape[1] == 2:
             samples |= _plane(vae, classifier, test, asked)
+    finished = time.time()
     evaluation = {
         "run": run.name,
         "started_at": started,
-        "finished_at": time.time(),
+        "finished_at": finished,
+        "seconds": finished - started,
         "git_commit": commit,
-        "classifier_sha256": sha256(root / CLASSIFIER_WEIGHTS),
+        "classifier_sha256": judge_sha256,
         "machine": machine | {package: version(package) for package in VERSIONED},
     }
     return {

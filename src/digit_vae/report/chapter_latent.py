@@ -6,6 +6,7 @@ from digit_vae.analysis.results import Json, Results, RunResult, at
 from digit_vae.analysis.statistics import Spread, spread
 from digit_vae.config.runs import Graph
 from digit_vae.report.pages import Page
+from digit_vae.report.sample_figures import digits_beside, shown_beside
 from digit_vae.report.tables import Cell, Table, difference_tests, spread_of
 from digit_vae.report.verdicts import Compared
 
@@ -20,13 +21,15 @@ TITLED = {  # the keys of the metrics that are no words
 
 
 def page(results: Results, graph: Graph, compared: Sequence[Compared]) -> Page:
+    beside = digits_beside(shown_beside(results, graph))
     values = {
+        "beside": bool(beside),
         "first": results.runs[results.params.report.first_run] if graph == "paper" else None,
         "latent_dim": results.params.train.latent_dim,
         "classifier": results.classifier,
         "studies": [readings(each) for each in compared],
     }
-    return Page(values, tables(compared))
+    return Page(values, tables(compared), beside)
 
 
 def tables(compared: Iterable[Compared]) -> dict[str, Table]:

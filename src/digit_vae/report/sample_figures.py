@@ -1,10 +1,10 @@
-"""The figures that need arrays of trained runs, models/<run>/samples.npz and digits.npz: not all are in git."""
+"""Figures of what runs make: of samples.npz, which is too large for git, and of digits.npz, which git has."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-from digit_vae.analysis.results import addressed
+from digit_vae.analysis.results import Results, addressed
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_npz
 from digit_vae.base.paths import RunFiles
@@ -13,16 +13,11 @@ from digit_vae.config.schema import FULL, Params
 from digit_vae.report import figures
 
 
-def pictures(params: Params, graph: Graph, labels: np.ndarray) -> dict[str, figures.Figure]:
-    """By file name: the paper's Figures 1 to 4 and the latent plane of its first run; digits of a run of each variant.
+def paper_figures(params: Params, labels: np.ndarray) -> dict[str, figures.Figure]:
+    """By file name: the paper's Figures 1 to 4, and the latent plane of its first run.
 
     labels: of the test images, (N,). Raises: UserError that names the file and the stage that makes it.
     """
-    paper = paper_figures(params, labels) if graph == "paper" else {}
-    return paper | {"digits_beside": digits_beside(shown_beside(params, graph))}
-
-
-def paper_figures(params: Params, labels: np.ndarray) -> dict[str, figures.Figure]:
     drawn = {}
     for position, name in enumerate((params.report.first_run, params.report.second_run)):
         samples = _samples(find_run(params, name), len(labels))
@@ -35,24 +30,27 @@ def paper_figures(params: Params, labels: np.ndarray) -> dict[str, figures.Figur
     return drawn
 
 
-def shown_beside(params: Params, graph: Graph) -> list[Run]:
+def shown_beside(results: Results, graph: Graph) -> list[Run]:
     """One run of each variant of the graph: on the first of its folds, or else on all training images."""
+    declared = [run for run in runs(results.params, graph) if run.name in results.runs]
+    there = [run for run in declared if RunFiles(run.graph, run.name).digits.is_file()]
     chosen: dict[str, Run] = {}
-    for run in sorted(runs(params, graph), key=lambda run: run.split == FULL):
+    for run in sorted(there, key=lambda run: run.split == FULL):
         chosen.setdefault(run.variant, run)
-    return [run for run in runs(params, graph) if run in chosen.values()]
+    return [run for run in there if run in chosen.values()]
 
 
-def digits_beside(shown: Sequence[Run]) -> figures.Figure:
-    """What each of these runs makes of the same test images and the same latent points."""
+def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
+    """What each of these runs makes of the same test images and latent points; nothing where there are none."""
     files = {
         run.name: read_npz(RunFiles(run.graph, run.name).digits, made_by=addressed(run.stages[1], run.graph))
         for run in shown
     }
+    if not files:
+        return {}
     originals = next(iter(files.values()))["originals"]
-    return figures.digits_beside(
-        originals, {name: (each["reconstructions"], each["decoded"]) for name, each in files.items()}
-    )
+    rows = {name: (each["reconstructions"], each["decoded"]) for name, each in files.items()}
+    return {"digits_beside": figures.digits_beside(originals, rows)}
 
 
 def _samples(run: Run, images: int) -> dict[str, np.ndarray]:
