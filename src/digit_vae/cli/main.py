@@ -1,6 +1,6 @@
-"""The command `digit-vae`: finds what its first word names and hands the rest of the line over.
+"""The command `digit-vae`: its first argument names a command, which gets the other arguments.
 
-Each command is the `main` of a module that is imported when it is asked for: help and mistakes answer at once.
+A command is the `main` of a module that is imported only when it is called: help and mistakes answer at once.
 """
 
 import argparse
@@ -13,8 +13,8 @@ from digit_vae.base.command import run
 
 
 class Command(NamedTuple):
-    """module: the one with the command's `main`. adds: arguments that come before the user's. uses_models: whether it
-    only uses trained models, and so runs in any folder with any code.
+    """module: has the command's `main`. adds: arguments that come before the user's. uses_models: whether it only uses
+    trained models, and so runs in any folder with any code.
     """
 
     module: str

@@ -1,4 +1,4 @@
-"""Whether a run that was trained anew is the one that was published.
+"""Compares a run that was trained anew with the published one.
 
 On a machine with the same fingerprint every byte has to be the same. On another one the order of sums differs, and with
 it the last bits of every step, until the run is as far from the published one as another seed's would be: losses have
@@ -27,8 +27,8 @@ class Tolerance(NamedTuple):
 
     In nats per image: `epoch` for a loss of any epoch but the last, `loss` for one of the last and in the metrics, and
     for the log-likelihood and its bounds, `kl` for the KL loss of any epoch, in the metrics and what it is made of.
-    `share` for what the latent space and the images are worth: of 1, or of the published number where that is larger.
-    `rest` for all else: counts of units, the KL of single dimensions, errors of estimates.
+    `share` for the metrics of latent space and images: a share of 1, or of the published number where that is larger.
+    `rest` for all others: counts of units, the KL of single dimensions, errors of estimates.
     """
 
     epoch: float
@@ -38,7 +38,7 @@ class Tolerance(NamedTuple):
     rest: float = math.inf
 
     def of(self, metric: str, published: object) -> float:
-        """That of a metric by its name, "likelihood.grey.iw_bound.k10"."""
+        """The tolerance of a metric by its name, "likelihood.grey.iw_bound.k10"."""
         key = metric.rpartition(".")[2]
         if key == "images":  # their count has to be equal everywhere
             return 0
@@ -56,7 +56,7 @@ SHARES = ("knn_accuracy", "probe_accuracy", "nmi", "silhouette", "confidence", "
 
 
 class Deviation(NamedTuple):
-    """One thing that is not as published: of which run or file, what, and by how much (None: it is no number)."""
+    """One deviation: the run or file, what deviates in it, and by how much (None: it is no number)."""
 
     of: str
     what: str
@@ -70,7 +70,7 @@ class Deviation(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """The outcome for one run, or for one other thing: how it was compared, and what is not as published."""
+    """The outcome for one run or file: how it was compared, and what deviates."""
 
     of: str
     how: str
@@ -78,14 +78,14 @@ class Compared(NamedTuple):
 
 
 def repeats(published: Mapping[str, object] | None, anew: Mapping[str, object] | None) -> bool:
-    """Whether the two fingerprints promise the same bits: all but the number of cores is the same. None: unknown."""
+    """Whether two fingerprints promise the same bits: they differ in the number of cores at most. None: unknown."""
     return published is not None and anew is not None and {**published, "cores": 0} == {**anew, "cores": 0}
 
 
 def compare(run: str, published: Evidence, anew: Evidence, tolerance: Tolerance) -> Compared:
-    """Holds what was trained anew against what was published.
+    """Compares what was trained anew with what was published.
 
-    An evaluation has to have the same bytes where it was on such a machine as the published one, and the training too.
+    An evaluation has to repeat its bytes if both it and the training were on a machine with the published fingerprint.
     """
     trains = repeats(published.machine, anew.machine)
     evaluates = trains and repeats(published.evaluated_on, anew.evaluated_on)
@@ -117,7 +117,7 @@ def _how(files: Sequence[str], locked: Mapping[str, str], anew: Evidence, evalua
 def compare_values(
     of: str, what: str, expected: Mapping[str, object], received: Mapping[str, object]
 ) -> Iterator[Deviation]:
-    """Values by name that have to be equal everywhere."""
+    """Compares values by name that have to be equal on every machine."""
     for name in sorted(expected.keys() | received.keys()):
         if expected.get(name) != received.get(name):
             yield Deviation(of, f"{what} {name}", expected.get(name), received.get(name))
@@ -150,7 +150,7 @@ def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
 def _first_epoch(
     run: str, published: Sequence[Mapping[str, Any]], anew: Sequence[Mapping[str, Any]], allowed: Tolerance
 ) -> Iterator[Deviation]:
-    """The first epoch that deviates, with the loss of it that deviates most, or else what it says of its health."""
+    """The first epoch that deviates, with its loss that deviates most, or else its health."""
     yield from _apart(run, "number of epochs", len(published), len(anew))
     for number, (expected, received) in enumerate(zip(map(flat, published), map(flat, anew), strict=False), 1):
         losses = allowed.loss if number == len(published) else allowed.epoch
@@ -166,12 +166,12 @@ def _first_epoch(
 
 
 def _size(deviation: Deviation) -> float:
-    """By how much, where what is missing or no number counts as most."""
+    """The size of a deviation; what is missing or no number counts as the largest."""
     return math.inf if deviation.size is None or math.isnan(deviation.size) else deviation.size
 
 
 def _weights(run: str, published: Mapping[str, Path], anew: Mapping[str, Path]) -> Iterator[Deviation]:
-    """The tensors that deviate, each with its largest difference, of the files that both have at hand."""
+    """The tensors that deviate, each with its largest difference, in the files that both have."""
     for name in WEIGHTS:
         if name not in published or name not in anew:
             continue
@@ -217,7 +217,7 @@ def _tensor(run: str, what: str, expected: Tensor | None, received: Tensor | Non
 
 
 def _apart(of: str, what: str, expected: object, received: object, limit: float = 0) -> Iterator[Deviation]:
-    """The deviation, where there is one: numbers further apart than `limit`, or other values that are not equal."""
+    """The deviation, if there is one: numbers further apart than `limit`, or other values that are not equal."""
     if _is_number(expected) and _is_number(received):
         if not abs(received - expected) <= limit:  # NaN is within no limit
             yield Deviation(of, what, expected, received, abs(received - expected))

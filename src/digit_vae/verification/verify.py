@@ -1,4 +1,4 @@
-"""Trains runs anew in a temporary copy of this folder, and holds them against what is published.
+"""`digit-vae verify`: trains runs anew in a temporary copy of this folder, and compares them with the published ones.
 
     digit-vae verify                   # report.first_run, and the first run of each variant in the paper's studies
     digit-vae verify --runs dropout-fold2-0 improved-full-0
@@ -6,11 +6,11 @@
     digit-vae verify --quick           # the paper's studies at smoke size, against reports/smoke.json
     digit-vae verify --quick --record  # writes reports/smoke.json anew
 
-Published are dvc.lock, beyond/dvc.lock and the files below reports/: these are held against each other, too, and the
-committed weights are measured once more. Runs that are in no lock are named: nothing vouches for their bytes. Writes
-reports/certificate.json and .md, of which none is left where it ends early (`--quick` only prints it); the exit status
-is 0 only when all holds. digit_vae.verification.comparison says what is compared, params.yaml how far another machine
-may be off.
+The published results are dvc.lock, beyond/dvc.lock and the files below reports/. These are compared with each other,
+too, and the committed weights are measured once more. Runs that are in no lock are named: nothing vouches for their
+bytes. Writes reports/certificate.json and .md (`--quick` only prints it); a call that ends early leaves none. The exit
+status is 0 only when everything agrees. digit_vae.verification.comparison says what is compared, and params.yaml how
+far the numbers of another machine may be off.
 """
 
 import argparse
@@ -63,7 +63,7 @@ UNCOMMITTED = "the working tree has changes that are not committed: what is veri
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Raises: UserError when something is not as published, or where verification itself fails."""
+    """Raises: UserError when something is not as published, or when the verification itself fails."""
     parsed = parse_arguments(arguments)
     params, started = load_params(), time.monotonic()
     chosen = chosen_runs(params, parsed.runs)
@@ -106,7 +106,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
-    """The runs called `names`, or all that are published; where none is named, the ones said above."""
+    """The runs called `names`, or all published ones; without names, those of the first line above."""
     if list(names) == ["all"]:
         if unpublished := [run.name for run in runs(params) if not is_published(run)]:
             print(f"not published, and so left out: {', '.join(unpublished)}")
@@ -120,7 +120,7 @@ def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
 
 
 def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) -> list[Compared]:
-    """Trains `chosen` anew, and holds that and the committed weights against what is published."""
+    """Trains `chosen` anew, and compares these runs and the committed weights with what is published."""
     expected = Record(locks["preprocess"], {run.name: published(run, locks) for run in chosen})
     weights, limits = committed_weights(params, locks), params.verify
     tolerance = Tolerance(limits.epoch_nats, limits.loss_nats, limits.kl_nats, limits.share)
@@ -131,7 +131,7 @@ def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) 
 
 
 def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: bool) -> list[Compared]:
-    """The same with the paper's studies at smoke size. recording: what they make is expected from now on."""
+    """The same with the paper's studies at smoke size. recording: whether to expect from now on what they make."""
     few, weights = small(params), committed_weights(params, locks)
     if not recording and read_record().runs.keys() != {run.name for run in runs(few)}:
         raise UserError(f"{SMOKE} has other runs than params.yaml: {MAKE_RECORD}")
@@ -146,12 +146,12 @@ def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: boo
 
 
 def committed_files(locks: Mapping[str, Outputs]) -> Outputs:
-    """What the locks say of files that git has."""
+    """The MD5 in the locks of files that git has."""
     return {path: md5 for outs in locks.values() for path, md5 in outs.items() if path.startswith("reports/")}
 
 
 def compare_runs(params: Params, folder: Path, expected: Record, tolerance: Tolerance) -> list[Compared]:
-    """Everything that the copy in `folder` made, against what was expected of it."""
+    """Compares everything that the copy in `folder` made with what was expected."""
     found = [compare_files("arrays and splits", folder, expected.arrays)]
     for name, evidence in expected.runs.items():
         found.append(compare(name, evidence, trained(folder, find_run(params, name)), tolerance))
@@ -159,7 +159,7 @@ def compare_runs(params: Params, folder: Path, expected: Record, tolerance: Tole
 
 
 def committed_weights(params: Params, locks: Mapping[str, Outputs]) -> dict[Run, Evidence]:
-    """What is published of the runs whose weights are committed, if they are published at all."""
+    """What is published of the runs whose weights are committed, if they are published."""
     names = (*params.publish.paper, *params.publish.beyond)
     return {run: published(run, locks) for run in runs(params) if run.name in names and is_published(run)}
 
