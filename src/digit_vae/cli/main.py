@@ -20,6 +20,7 @@ class Command(NamedTuple):
     module: str
     purpose: str
     adds: tuple[str, ...] = ()
+    function: str = "main"
     uses_models: bool = False
 
 
@@ -29,7 +30,7 @@ COMMANDS = {
     "smoke": Command("digit_vae.verification.smoke", "the graph on a small part of the data, in a temporary copy"),
     "verify": Command("digit_vae.verification.verify", "train runs anew and compare them with what is published"),
     "track": Command("digit_vae.tracking.track", "bring into MLflow what it lacks"),
-    "verify-tracking": Command("digit_vae.tracking.track", "compare MLflow with the files", adds=("--verify",)),
+    "verify-tracking": Command("digit_vae.tracking.track", "compare MLflow with the files", function="verify_main"),
     "ui": Command("digit_vae.tracking.ui", "MLflow's user interface on this machine"),
     "bench": Command("digit_vae.speed.bench", "measure this machine's speed: an hour, with nothing beside it"),
     "summary": Command("digit_vae.cli.summary", "write the numbers of README.md and reports/README.md"),
@@ -57,6 +58,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     command = COMMANDS[parsed.command]
     run(
-        lambda: importlib.import_module(command.module).main([*command.adds, *parsed.arguments]),
+        lambda: getattr(importlib.import_module(command.module), command.function)([*command.adds, *parsed.arguments]),
         anywhere=command.uses_models,
     )

@@ -44,11 +44,13 @@ def cluster(address: str | None, slots: int) -> Iterator[None]:
         try:
             options: dict[str, Any] = private if address is None else shipped
             ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **options)
-        except (ConnectionError, RuntimeError, RayError) as error:  # RuntimeError: another version of Python or Ray
+        except Exception as error:
+            # RuntimeError: another version of Python or Ray. Exception itself: Ray's for a start that took too long.
+            if not isinstance(error, ConnectionError | RuntimeError | RayError) and type(error) is not Exception:
+                raise
             raise _no_cluster(address, " ".join(str(error).split())) from error
-        signal.signal(
-            signal.SIGTERM, signal.default_int_handler
-        )  # as Ctrl-C, instead of Ray's dump: CI stops things so
+        # As Ctrl-C, instead of Ray's dump: CI stops things so.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             if address:
                 check_versions(versions(), versions_of_nodes())
