@@ -3,6 +3,7 @@
 import ctypes
 import resource
 import shutil
+import signal
 import struct
 import sys
 from collections.abc import Callable, Iterator
@@ -21,9 +22,12 @@ from digit_vae.config.schema import Params, RunParams
 
 
 @pytest.fixture(autouse=True)
-def outlives_the_test() -> Iterator[None]:
-    """A stage that a test calls in this process asks the kernel to kill it with its parent: pytest is to live on."""
+def process_as_it_was() -> Iterator[None]:
+    """A command that a test calls in this process sets how the process ends: with its parent, with its reader."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGPIPE, signal.SIGTERM, signal.SIGINT)}
     yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, 0)
 
