@@ -154,10 +154,14 @@ pathlib.Path({started!r}).write_text(f"{{os.getpid()}} {{follower.pid}}")
 time.sleep(60)
 """
 SCRIPT = """
+import signal
 import sys
 from digit_vae.base.errors import exit_status
 from digit_vae.config.loading import load_params
 from digit_vae.verification.scratch import reproduce, scratch_copy
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # whatever pytest was started with
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 def main():
     with scratch_copy("copy-", load_params()) as folder:
