@@ -109,6 +109,12 @@ class _Comparison(_Recorded):
     rounds: Annotated[list[Annotated[dict[str, _Measured], AfterValidator(_with_reference)]], Field(min_length=1)]
 
 
+class _Processor(_Checked):
+    bytes_seen: bool
+    machine: dict[str, Any]
+    operations: dict[str, str]
+
+
 class Range(NamedTuple):
     """Median over repetitions, and the least and the greatest of them."""
 
@@ -237,6 +243,16 @@ def _read(folder: Path, kind: type[_Recorded], summarise: Callable[[Record], obj
             raise UserError(f"{path}: expected the summary that follows from its numbers; received another")
         recorded[path.stem] = content
     return recorded
+
+
+def read_processor(path: Path) -> Record:
+    """What `digit-vae operations` wrote of a processor: bytes_seen, machine and operations. Raises: UserError."""
+    try:
+        return _Processor.model_validate_json(path.read_bytes()).model_dump()
+    except (OSError, ValidationError) as error:
+        raise UserError(
+            f"{path}: expected a record that `digit-vae operations` wrote; received {error!r:.80}"
+        ) from error
 
 
 def repetitions(name: str, benchmark: Mapping[str, Any]) -> list[tuple[Record, Record]]:

@@ -23,7 +23,7 @@ from typing import Any
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import remove, write_json, write_text
-from digit_vae.base.paths import CERTIFICATE, RAW, SMOKE, RunFiles
+from digit_vae.base.paths import CERTIFICATE, PROCESSORS, RAW, SMOKE, RunFiles
 from digit_vae.base.progress import clock
 from digit_vae.base.provenance import git_commit
 from digit_vae.config.loading import load_params, read_run_params
@@ -33,6 +33,7 @@ from digit_vae.data.idx import read_images
 from digit_vae.data.mnist import MNIST
 from digit_vae.evaluation.elbo import encode, load_vae, measure
 from digit_vae.model.device import select_device
+from digit_vae.speed.records import read_processor
 from digit_vae.verification.certificate import certificate, certificate_text
 from digit_vae.verification.comparison import (
     EXACT,
@@ -122,17 +123,17 @@ def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
 def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) -> list[Compared]:
     """Trains `chosen` anew, and holds that and the committed weights against what is published."""
     expected = Record(locks["preprocess"], {run.name: published(run, locks) for run in chosen})
-    weights, limits = committed_weights(params, locks), params.verify
+    weights, limits, seen = committed_weights(params, locks), params.verify, bytes_seen()
     tolerance = Tolerance(limits.epoch_nats, limits.loss_nats, limits.kl_nats, limits.share)
     with scratch_copy("digit-vae-verify-", params) as folder:
         reproduce(folder, (*DRIVER, "--runs", *expected.runs, "--anew"))
-        anew = compare_runs(params, folder, expected, tolerance)
+        anew = compare_runs(params, folder, expected, tolerance, seen)
         return [*anew, *measure_weights(params, weights, folder)]
 
 
 def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: bool) -> list[Compared]:
     """The same with the paper's studies at smoke size. recording: what they make is expected from now on."""
-    few, weights = small(params), committed_weights(params, locks)
+    few, weights, seen = small(params), committed_weights(params, locks), bytes_seen()
     if not recording and read_record().runs.keys() != {run.name for run in runs(few)}:
         raise UserError(f"{SMOKE} has other runs than params.yaml: {MAKE_RECORD}")
     nats, share = params.verify.smoke_nats, params.verify.share
@@ -141,7 +142,7 @@ def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: boo
         if recording:
             write_json(SMOKE, record_json(smoke_record(folder, few)))
             print(f"recorded {len(runs(few))} runs in {SMOKE}")
-        anew = compare_runs(few, folder, read_record(), Tolerance(nats, nats, nats, share))
+        anew = compare_runs(few, folder, read_record(), Tolerance(nats, nats, nats, share), seen)
         return [*anew, *measure_weights(params, weights, folder)]
 
 
@@ -150,11 +151,19 @@ def committed_files(locks: Mapping[str, Outputs]) -> Outputs:
     return {path: md5 for outs in locks.values() for path, md5 in outs.items() if path.startswith("reports/")}
 
 
-def compare_runs(params: Params, folder: Path, expected: Record, tolerance: Tolerance) -> list[Compared]:
+def bytes_seen() -> list[dict[str, Any]]:
+    """Fingerprints of the processors on which bytes were seen to hold. Raises: UserError when a record is damaged."""
+    records = [read_processor(path) for path in sorted(PROCESSORS.glob("*.json"))]
+    return [record["machine"] for record in records if record["bytes_seen"]]
+
+
+def compare_runs(
+    params: Params, folder: Path, expected: Record, tolerance: Tolerance, seen: Sequence[Mapping[str, Any]]
+) -> list[Compared]:
     """Everything that the copy in `folder` made, against what was expected of it."""
     found = [compare_files("arrays and splits", folder, expected.arrays)]
     for name, evidence in expected.runs.items():
-        found.append(compare(name, evidence, trained(folder, find_run(params, name)), tolerance))
+        found.append(compare(name, evidence, trained(folder, find_run(params, name)), tolerance, seen))
     return found
 
 
@@ -192,5 +201,6 @@ def facts(params: Params, locks: Mapping[str, Outputs], what: str, commit: str |
         "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "commit": commit,
         "machine": select_device("cpu"),
+        "bytes were seen to hold on": ", ".join(each["cpu"] for each in bytes_seen()) or "no processor",
         "tolerances on another machine": asdict(params.verify),
     }
