@@ -32,7 +32,9 @@ beyond: $(INSTALLED) ## the runs that go beyond the paper on top, and their repo
 	@$(DIGIT_VAE) beyond $(MACHINES)
 
 bench: $(INSTALLED) ## measure this machine's speed into reports/benchmarks/: an hour, with nothing beside it (GPU=1: CPU and GPU)
+	@$(RUN) dvc repro --quiet preprocess
 	@$(DIGIT_VAE) bench $(if $(GPU),--gpu)
+	@$(DIGIT_VAE) track
 
 smoke: $(INSTALLED) ## the whole graph on a small part of the data, in a temporary copy
 	@$(DIGIT_VAE) smoke

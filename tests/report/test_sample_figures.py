@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from example_project import TEST_IMAGES, samples, write_arrays, write_project
 
+from digit_vae.analysis.results import read_results
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import npz_bytes, read_npz, write_bytes
 from digit_vae.base.paths import RunFiles
-from digit_vae.report.sample_figures import pictures, shown_beside
+from digit_vae.report.sample_figures import digits_beside, paper_figures, shown_beside
 
 LABELS = np.arange(TEST_IMAGES) % 10
 
@@ -19,10 +20,10 @@ def params(tmp_path, monkeypatch):
 
 
 def test_the_papers_figures_show_its_two_runs(params):
-    drawn = pictures(params, "paper", LABELS)
+    drawn = paper_figures(params, LABELS)
     assert set(drawn) == {
         "figure_1_reconstructions", "figure_2_reconstructions", "figure_3_latent", "figure_4_latent",
-        "latent_plane", "latent_map", "digits_beside",
+        "latent_plane", "latent_map",
     }  # fmt: skip
     second = read_npz(RunFiles("paper", "baseline-full-1").samples, made_by="test")
     shown = drawn["figure_2_reconstructions"].axes[0].images[0].get_array()
@@ -31,13 +32,10 @@ def test_the_papers_figures_show_its_two_runs(params):
     np.testing.assert_array_equal(offsets, second["z_mean"])
 
 
-def test_beyond_the_paper_only_digits_are_shown(params):
-    assert list(pictures(params, "beyond", LABELS)) == ["digits_beside"]
-
-
 def test_a_run_of_each_variant_is_shown_on_a_fold_where_it_can_be(params):
-    assert [run.name for run in shown_beside(params, "paper")] == ["baseline-fold0-0", "dropout-fold0-0"]
-    beyond = [run.name for run in shown_beside(params, "beyond")]
+    results = read_results(params, "beyond")
+    assert [run.name for run in shown_beside(results, "paper")] == ["baseline-fold0-0", "dropout-fold0-0"]
+    beyond = [run.name for run in shown_beside(results, "beyond")]
     assert beyond == ["baseline-full-2", "improved-fold0-0", "warmup-full-0", "beta_0_5-fold0-0", "beta_2-fold0-0"]
 
 
@@ -45,17 +43,19 @@ def test_samples_of_other_test_images_are_refused(params):
     with pytest.raises(
         UserError, match=r"baseline-full-0/samples.npz.*100 test images.*evaluate_paper@baseline-full-0"
     ):
-        pictures(params, "paper", LABELS[:100])
+        paper_figures(params, LABELS[:100])
 
 
 def test_a_latent_space_without_a_plane_has_no_picture_of_one(params):
     found = samples(params, np.random.default_rng(0))
     found.pop("plane")
     write_bytes(RunFiles("paper", "baseline-full-0").samples, npz_bytes(found))
-    assert not {"latent_plane", "latent_map"} & set(pictures(params, "paper", LABELS))
+    assert not {"latent_plane", "latent_map"} & set(paper_figures(params, LABELS))
 
 
-def test_what_is_missing_is_named_with_the_stage_that_makes_it(params):
+def test_runs_whose_images_are_not_here_are_not_shown(params):
     RunFiles("beyond", "beta_2-fold0-0").digits.unlink()
-    with pytest.raises(UserError, match=r"beyond/dvc.yaml:evaluate_beta@beta_2-fold0-0"):
-        pictures(params, "beyond", LABELS)
+    shown = [run.name for run in shown_beside(read_results(params, "beyond"), "beyond")]
+    assert "beta_2-fold0-0" not in shown
+    assert list(digits_beside(shown_beside(read_results(params, "beyond"), "beyond"))) == ["digits_beside"]
+    assert digits_beside([]) == {}

@@ -14,7 +14,7 @@ from digit_vae.config.runs import find_run, run_params
 from digit_vae.model.vae import build_vae
 from digit_vae.speed import operations as module
 from digit_vae.speed.operations import digest, draw, operations
-from digit_vae.speed.records import read_processor
+from digit_vae.speed.processors import read_processor
 
 pytestmark = pytest.mark.usefixtures("cpu")
 FEW = {"one": np.arange(3.0), "other": [np.zeros(2), np.ones(2)]}
@@ -80,14 +80,14 @@ def test_one_bit_of_one_array_changes_the_hash():
 
 def test_the_record_is_named_by_the_processor_and_keeps_what_was_seen_until_an_operation_changes(few, monkeypatch):
     module.main([])
-    assert read_processor(few)["bytes_seen"] is False
-    assert read_processor(few)["operations"].keys() == FEW.keys()
+    assert read_processor(few).bytes_seen is False
+    assert read_processor(few).operations.keys() == FEW.keys()
     module.main(["--bytes-seen"])
     module.main([])
-    assert read_processor(few)["bytes_seen"] is True
+    assert read_processor(few).bytes_seen is True
     monkeypatch.setattr(module, "operations", lambda _: {"one": np.arange(4.0)}.items())
     module.main([])
-    assert read_processor(few)["bytes_seen"] is False
+    assert read_processor(few).bytes_seen is False
 
 
 def test_what_differs_from_another_record_is_named_and_nothing_is_written(few, capsys):

@@ -1,4 +1,4 @@
-"""What the variants of a study are worth over its folds, and how far they are from the one they are compared with.
+"""The metrics of a study's variants over its folds, and their differences from the variant they are compared with.
 
 A comparison pairs runs on the same fold of the same seed. Stage `compare` writes one for each study that names a
 variant under `against` and has splits that are folds.
@@ -51,18 +51,18 @@ class FoldStudy:
         return [pair for pair in self.runs[variant] if pair in self.runs[self.against]]
 
     def values(self, variant: str, *path: str) -> list[float]:
-        """The number of the metrics that `path` leads to, in each run of `pairs`."""
+        """The metric at `path`, in each run of `pairs`."""
         return [self.runs[variant][pair].number(*path) for pair in self.pairs(variant)]
 
     def differences(self, variant: str, *path: str) -> list[float]:
-        """How far that number is from the other variant's on the same fold, for each of `pairs`."""
+        """The difference of that metric from the other variant's on the same fold, for each of `pairs`."""
         others = [self.runs[self.against][pair].number(*path) for pair in self.pairs(variant)]
         return [ours - theirs for ours, theirs in zip(self.values(variant, *path), others, strict=True)]
 
     def without_collapsed(self, variant: str) -> Rest | None:
-        """What is left of a comparison without the folds where one of its runs has a collapsed dimension.
+        """The comparison without the folds on which one of its runs has a collapsed dimension.
 
-        None where that is all of it, or nothing.
+        None where no fold has one, or all have.
         """
         pairs = [[self.runs[name][pair] for name in (variant, self.against)] for pair in self.pairs(variant)]
         ill = [[each.name for each in pair if each.collapsed] for pair in pairs]

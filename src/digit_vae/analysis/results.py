@@ -1,7 +1,7 @@
 """What the stages wrote about the declared runs, read from the files that git keeps.
 
-A study says which runs answer its question. One whose runs are not all there, or were trained with other params than
-params.yaml has, is left out as a whole: what is missing is never compared.
+A study says which runs answer its question. A study is left out as a whole where results of its runs are missing, or
+are of other params than params.yaml has.
 """
 
 import functools
@@ -26,7 +26,7 @@ EVALUATED = ("validation", "test", "likelihood", "latent", "quality")  # the sec
 
 
 def at(metrics: Json, path: Iterable[str]) -> Any:  # noqa: ANN401 - whatever JSON holds
-    """What the keys of `path` lead to, one after the other."""
+    """The value at the keys of `path`, one after the other."""
     return functools.reduce(operator.getitem, path, metrics)
 
 
@@ -37,7 +37,7 @@ def addressed(stage: str, graph: Graph) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """One run, and the contents of its JSON files. evaluation: None where none says who evaluated it, and where."""
+    """One run, and the contents of its JSON files. evaluation: None where there is no evaluation.json."""
 
     run: Run
     history: Json
@@ -75,11 +75,11 @@ class RunResult:
 
     @property
     def epochs_asleep(self) -> int:
-        """After how many epochs a latent dimension was collapsed."""
+        """The number of epochs after which a latent dimension was collapsed."""
         return sum(epoch["health"]["collapsed_dimensions"] > 0 for epoch in self.epochs)
 
     def number(self, *path: str) -> float:
-        """The number of the metrics that `path` leads to."""
+        """The metric at `path`."""
         return float(at(self.metrics, path))
 
 
@@ -123,15 +123,15 @@ class Results:
         return [each for each in self.runs.values() if each.run.graph == graph]
 
     def complaints(self, result: RunResult) -> list[str]:
-        """What the thresholds of params.yaml, section health, say of a run after its last epoch."""
+        """The complaints about a run after its last epoch, by the thresholds of params.yaml, section health."""
         warning_only = replace(self.params.health, fail_dead_share=None, fail_collapsed=None)
         return complaints(result.epochs[-1], warning_only)
 
 
 def read_results(params: Params, graph: Graph) -> Results:
-    """What is known of the runs of `graph`; with "beyond", of both graphs.
+    """The results of the runs of `graph`; with "beyond", of both graphs.
 
-    All of the paper's runs have to be there; of those beyond, a study without all of its runs is left out.
+    All of the paper's runs have to be there. A study beyond the paper is left out where some of its runs are missing.
     Raises: UserError that names the file and the stage that makes it.
     """
     graphs = ("paper",) if graph == "paper" else GRAPHS
@@ -150,7 +150,7 @@ def read_results(params: Params, graph: Graph) -> Results:
 
 
 def undeclared_runs(params: Params) -> list[Path]:
-    """The folders of runs, below reports/ and models/, that params.yaml does not declare. The classifier's is none."""
+    """The folders below reports/ and models/ of runs that params.yaml does not declare. The classifier is no run."""
     files = [RunFiles(run.graph, run.name) for run in runs(params)]
     known = {CLASSIFIER_WEIGHTS.parent, *(each.reports for each in files), *(each.models for each in files)}
     folders = [path for graph in GRAPHS for path in (REPORTS / graph / "runs").glob("*")] + list(MODELS.glob("*"))

@@ -1,9 +1,9 @@
-"""What a difference between variants is worth, and where one run stands among runs that differ in their seed alone.
+"""Statistical tests of differences between variants, and the place of one run among runs of other seeds.
 
 A variant and the baseline learn from the same folds, so they are compared fold by fold: what makes one fold harder than
-another cancels in the difference. Folds share most of their training images. A plain paired t-test takes them for
-independent; the corrected one (Nadeau & Bengio 2003) does not. Among many comparisons some are far from zero by chance
-alone, so their p-values are adjusted by Holm's method (Holm 1979).
+another cancels in the difference. Folds share most of their training images. A plain paired t-test assumes that
+they are independent; the corrected one (Nadeau & Bengio 2003) does not. Among many comparisons some are far from zero
+by chance alone, so their p-values are adjusted by Holm's method (Holm 1979).
 """
 
 from collections.abc import Mapping, Sequence
@@ -96,8 +96,8 @@ def _no_spread(mean: float, std: float) -> bool:
 def bootstrap_interval(differences: Sequence[float]) -> tuple[float, float]:
     """95 % percentile interval of the mean over resampled folds (Efron & Tibshirani 1993, chapter 13), seeded.
 
-    Five folds have only 126 different resamples, none beyond the least and the greatest fold, and are taken for
-    independent: the interval describes these folds, and holds the truth more seldom than it says.
+    Five folds have only 126 different resamples, none beyond the least and the greatest fold, and are treated as
+    independent: the interval describes these folds, and contains the truth less often than it claims.
     """
     drawn = bootstrap(
         (np.asarray(differences, np.float64),), np.mean, confidence_level=CONFIDENCE, n_resamples=RESAMPLES,
@@ -122,8 +122,9 @@ def hedges_g(differences: Sequence[float]) -> float | None:
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment, in the given order: the least p-value times their number, the next times one less
-    and so on, none less than the one before and none above 1 (Holm 1979; Wright 1992).
+    """Holm's step-down adjustment, in the given order: the least of n p-values times n, the next times n - 1, ...
+
+    None becomes less than the one before it, and none more than 1 (Holm 1979; Wright 1992).
     """
     p = np.asarray(p_values, np.float64)
     order = np.argsort(p, kind="stable")

@@ -15,7 +15,7 @@ PACKAGE = Path("src/digit_vae")
 def run(main: Callable[[], None], *, anywhere: bool = False) -> NoReturn:
     """Runs `main` and ends the process: with status 0, 1 after a `UserError` (one line), 130 after Ctrl-C.
 
-    Unless it may run `anywhere`, the package in use has to be that of the working folder, whose files it changes.
+    anywhere: whether the package in use may be another than that of the working folder; otherwise it is refused.
     """
 
     def checked() -> None:
@@ -30,7 +30,7 @@ def run(main: Callable[[], None], *, anywhere: bool = False) -> NoReturn:
 def check_code(folder: Path) -> None:
     """Raises: UserError unless the imported package is the one in `folder`, the project's root.
 
-    DVC hashes the code of the folder it works in: another folder's must not run in its name.
+    DVC hashes the code of the folder that it works in, so no other code may run there.
     """
     used, expected = Path(digit_vae.__file__).resolve().parent, (folder / PACKAGE).resolve()
     if not expected.is_dir():
@@ -43,7 +43,7 @@ def check_code(folder: Path) -> None:
 
 
 def print_all_characters() -> None:
-    """Lets standard output and error escape what they cannot encode, such as a file's name, instead of failing."""
+    """Makes standard output and error escape characters that they cannot encode, instead of failing."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

@@ -10,16 +10,16 @@ CGROUPS = Path("/sys/fs/cgroup")
 
 
 def usable_cores() -> int:
-    """What taskset, a cpuset and the CPU quota of a container leave of the machine's cores, at least 1."""
+    """The machine's cores, as far as taskset, a cpuset and a container's CPU quota leave them; at least 1."""
     cores = len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
     return max(1, min([cores, *map(math.ceil, quotas(Path("/proc/self/cgroup"), CGROUPS))]))
 
 
 def quotas(listed: Path, mounted: Path) -> Iterator[float]:
-    """The limits that control groups of version 1 and 2 set to this process's cores; nothing where there are none.
+    """The limits in cores that control groups of version 1 and 2 set for this process, if there are any.
 
-    listed: the file with the groups of a process; mounted: the folder where the system shows what they allow. A group
-    has no more than each group around it.
+    listed: the file with the groups of a process; mounted: the folder where the system shows their limits. The limits
+    of the groups around a group hold for it, too.
     """
     lines = listed.read_text(encoding="utf-8").splitlines() if listed.is_file() else []
     for _, controllers, group in (line.split(":", 2) for line in lines):

@@ -1,4 +1,4 @@
-"""What a user can mend, and how a command ends when it meets it: one line, without passwords."""
+"""Mistakes that a user can correct, and how a command ends after one: with one line, without passwords."""
 
 import re
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 
 class UserError(Exception):
-    """Something that the user can mend: one sentence that says what, where, expected and received."""
+    """A mistake that the user can correct: one sentence that says what, where, expected and received."""
 
 
 def exit_status(command: Callable[[], None]) -> int:
@@ -29,7 +29,7 @@ def _say(line: str) -> None:
 
 
 def masked(text: str) -> str:
-    """`text` without the passwords and tokens of the addresses in it; where it is unclear, too much is left out."""
+    """`text` without the passwords and tokens of its addresses; in doubt, it leaves out too much."""
     text = re.sub(r"://([^\s/:@]*):(?:\S*|[^/\n]*)@", r"://\1:***@", text)  # blanks may be in one, before any slash
     text = re.sub(r"://[^\s/:@]+@", "://***@", text)
     keys = "password|passwd|pwd|token|api_?key|secret"

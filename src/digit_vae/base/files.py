@@ -1,7 +1,7 @@
 """Reads and writes every file of the project.
 
-A file appears whole or not at all: it is written beside, synced to the disk and renamed. The same content gives the
-same bytes. Texts are UTF-8, whatever the locale.
+A file appears whole or not at all: a temporary file is written, synced to the disk and renamed. The same content
+gives the same bytes. Texts are UTF-8, whatever the locale.
 """
 
 import csv
@@ -91,7 +91,7 @@ def remove(path: Path) -> None:
 
 
 def json_bytes(value: object) -> bytes:
-    """JSON with sorted keys and a final newline. Raises: ValueError for NaN and infinities, which JSON has not."""
+    """JSON with sorted keys and a final newline. Raises: ValueError for NaN and infinities, which JSON lacks."""
     return (json.dumps(value, indent=2, sort_keys=True, allow_nan=False) + "\n").encode()
 
 

@@ -1,4 +1,4 @@
-"""A trainer whose parent was killed would go on, unseen, and write over the files of the one that comes after it."""
+"""Ends a process whose parent was killed: it would go on unseen, and overwrite the files of the one that follows it."""
 
 import ctypes
 import os
@@ -11,8 +11,8 @@ PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 def die_with_parent() -> None:
     """On Linux: this process is killed as soon as its parent dies; it ends at once if that has happened already.
 
-    An orphan is adopted by a process of another session than its own, such as init. Not so whoever leads a session: it
-    was started to be in one of its own.
+    An orphan is one whose parent belongs to another session, such as init, which adopts orphans. The leader of a
+    session is none: it was started to have a session of its own.
     """
     if sys.platform != "linux":
         return

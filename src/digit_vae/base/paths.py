@@ -58,32 +58,32 @@ class RunFiles:
 
     @property
     def samples(self) -> Path:
-        """What the figures show of the run alone."""
+        """Arrays for the figures of this run alone."""
         return self.models / "samples.npz"
 
     @property
     def history(self) -> Path:
-        """What the maths decides of a training."""
+        """The losses, params and hashes of a training: what repeats bit for bit."""
         return self.reports / "history.json"
 
     @property
     def timings(self) -> Path:
-        """What the machine decides of a training."""
+        """The seconds, machine and commit of a training: what differs from call to call."""
         return self.reports / "timings.json"
 
     @property
     def metrics(self) -> Path:
-        """What the maths decides of an evaluation."""
+        """The numbers of an evaluation: what repeats bit for bit."""
         return self.reports / "metrics.json"
 
     @property
     def evaluation(self) -> Path:
-        """What the machine decides of an evaluation, and the classifier that judged."""
+        """The seconds, machine and commit of an evaluation, and the hash of the classifier."""
         return self.reports / "evaluation.json"
 
     @property
     def digits(self) -> Path:
-        """What the report shows of the run beside others: some 30 small images."""
+        """Some 30 small images, for figures that show the run beside others."""
         return self.reports / "digits.npz"
 
     @property
@@ -97,7 +97,7 @@ class RunFiles:
 
 
 def comparisons(graph: str) -> Path:
-    """The folder with one JSON file a study: what its variants are worth, and how far they are from each other."""
+    """The folder with one JSON file a study: the metrics of its variants over the folds, and their differences."""
     return REPORTS / graph / "comparisons"
 
 
@@ -110,5 +110,5 @@ def tables(graph: str) -> Path:
 
 
 def pictures(graph: str) -> Path:
-    """The figures that are drawn from arrays of trained runs; those in `figures` are drawn from files in git."""
+    """The figures that are drawn from arrays of trained runs. (Those in `figures` are drawn from files in git.)"""
     return REPORTS / graph / "pictures"

@@ -1,4 +1,4 @@
-"""How long work shows itself: a line for each finished epoch; on a terminal, a bar with the time left below them."""
+"""Shows progress: a line for each finished epoch and, on a terminal, a bar with the time left below the lines."""
 
 import sys
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ def clock(seconds: float) -> str:
 
 
 def show(line: str, *, done: float, left_seconds: float) -> None:
-    """Prints `line` with the time left; on a terminal above a bar of the share `done`, in a log behind the line."""
+    """Prints `line` with the time left: on a terminal beside a bar of the share `done`, in a log behind the line."""
     left = f"left {clock(left_seconds)}"
     console = Console(highlight=False, markup=False, emoji=False)
     if not sys.stdout.isatty() or console.is_dumb_terminal:
@@ -42,12 +42,12 @@ def show(line: str, *, done: float, left_seconds: float) -> None:
 
 
 def say(line: str) -> None:
-    """Prints a line; on a terminal in place of the bar that may stand there."""
+    """Prints a line; on a terminal it replaces the bar, if there is one."""
     print(f"{CLEAR_LINE if sys.stdout.isatty() else ''}{line}", flush=True)
 
 
 def show_event(event: Mapping[str, Any], epochs: int) -> None:
-    """What a training reports: a line for a finished epoch, and one for what there is to note of it or of the start."""
+    """Shows an event of a training: a line for a finished epoch, and one for its note or that of the start."""
     if event["event"] == "epoch":
         history, timing = event["history"], event["timing"]
         left = (epochs - history["epoch"]) * (timing["train_seconds"] + timing["validation_seconds"])

@@ -6,14 +6,14 @@ from pathlib import Path
 from digit_vae.base.files import sha256
 
 CODE = ("pipeline", "src")
-MADE = ("reports", "dvc.lock", "beyond/dvc.lock")  # by the code: new results beside old code are no other code
+MADE = ("reports", "dvc.lock", "beyond/dvc.lock")  # the code makes them: they do not count as changes of it
 
 
 def git_commit() -> str | None:
     """The commit of the working folder; None unless that is the root of a checkout.
 
-    It ends in "-dirty" when tracked files other than results differ from it, or code is there that git neither tracks
-    nor ignores.
+    It ends in "-dirty" when tracked files other than results differ from the commit, or there is code that git neither
+    tracks nor ignores.
     """
     root = _git("rev-parse", "--show-toplevel")
     if not root or Path(root).resolve() != Path.cwd().resolve():  # an archive, maybe within somebody's repository
@@ -36,7 +36,7 @@ def _git(*arguments: str) -> str:
 
 
 def code_hashes(*folders: str) -> dict[str, str]:
-    """SHA-256 of each module in these folders of the package that is in use, by its path in the package."""
+    """SHA-256 of each module in these folders of the imported package, by its path in the package."""
     package = Path(__file__).parent.parent
     files = sorted(file for folder in folders for file in (package / folder).glob("*.py"))
     return {file.relative_to(package).as_posix(): sha256(file) for file in files}

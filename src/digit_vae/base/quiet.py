@@ -1,4 +1,4 @@
-"""Keeps notes off the screen that TensorFlow's libraries write while they are loaded, before any log level counts."""
+"""Hides the notes that TensorFlow's libraries write while they are loaded, before any log level takes effect."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ NOTES = r"^(WARNING: All log messages before absl::InitializeLog|[IW][0-9]{4} )"
 
 
 class QuietStart(MetaPathFinder):
-    """Finds TensorFlow where Python finds it, and lets nothing through while it is loaded but errors."""
+    """Finds TensorFlow where Python finds it, and shows only errors while it is loaded."""
 
     def find_spec(self, name: str, *_: object) -> ModuleSpec | None:
         if name != "tensorflow":
@@ -36,7 +36,7 @@ class QuietStart(MetaPathFinder):
 def _filtered(pattern: str) -> Iterator[None]:
     """Within the block, lines that match `pattern` do not reach standard error, whoever writes them.
 
-    A process of its own reads them: should this one crash, what it said last is shown all the same.
+    Another process reads the lines: should this one crash, its last words are shown all the same.
     """
     try:
         shown = os.dup(2)

@@ -1,6 +1,6 @@
-"""The command `digit-vae`: finds what its first word names and hands the rest of the line over.
+"""The command `digit-vae`: its first argument names a command, which gets the other arguments.
 
-Each command is the `main` of a module that is imported when it is asked for: help and mistakes answer at once.
+A command is the `main` of a module that is imported only when it is called: help and mistakes answer at once.
 """
 
 import argparse
@@ -13,13 +13,14 @@ from digit_vae.base.command import run
 
 
 class Command(NamedTuple):
-    """module: the one with the command's `main`. adds: arguments that come before the user's. uses_models: whether it
-    only uses trained models, and so runs in any folder with any code.
+    """module: has the command's `main`. adds: arguments that come before the user's. uses_models: whether it only uses
+    trained models, and so runs in any folder with any code.
     """
 
     module: str
     purpose: str
     adds: tuple[str, ...] = ()
+    function: str = "main"
     uses_models: bool = False
 
 
@@ -29,7 +30,7 @@ COMMANDS = {
     "smoke": Command("digit_vae.verification.smoke", "the graph on a small part of the data, in a temporary copy"),
     "verify": Command("digit_vae.verification.verify", "train runs anew and compare them with what is published"),
     "track": Command("digit_vae.tracking.track", "bring into MLflow what it lacks"),
-    "verify-tracking": Command("digit_vae.tracking.track", "compare MLflow with the files", adds=("--verify",)),
+    "verify-tracking": Command("digit_vae.tracking.track", "compare MLflow with the files", function="verify_main"),
     "ui": Command("digit_vae.tracking.ui", "MLflow's user interface on this machine"),
     "bench": Command("digit_vae.speed.bench", "measure this machine's speed: an hour, with nothing beside it"),
     "operations": Command("digit_vae.speed.operations", "hash what each operation gives on this processor"),
@@ -58,6 +59,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     command = COMMANDS[parsed.command]
     run(
-        lambda: importlib.import_module(command.module).main([*command.adds, *parsed.arguments]),
+        lambda: getattr(importlib.import_module(command.module), command.function)([*command.adds, *parsed.arguments]),
         anywhere=command.uses_models,
     )

@@ -1,4 +1,4 @@
-"""What the commands share that use a trained run: the run's name and images on the command line, and its model."""
+"""Shared by the commands that use a trained run: the run's name and images on the command line, and its model."""
 
 import argparse
 import signal
@@ -24,7 +24,7 @@ LARGEST_SEED = 2**31 - 1
 
 
 def model_parser(command: str, *, does: str, examples: str, output: str) -> argparse.ArgumentParser:
-    """A parser with what each command takes: a run, and where to write. All end quietly in `digit-vae ... | head`."""
+    """A parser with what each of them takes: a run, and where to write. All end quietly in `digit-vae ... | head`."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     parser = argparse.ArgumentParser(
         prog=f"digit-vae {command}",

@@ -5,7 +5,7 @@ python -m digit_vae repro --jobs 1                       # one run at a time
 python -m digit_vae repro --address auto                 # on the Ray cluster that `ray start` started here
 python -m digit_vae repro --beyond                       # the runs beyond the paper, too: `make beyond`
 python -m digit_vae repro --runs dropout-fold3-0         # this run alone, without what is made of all runs
-python -m digit_vae repro --anew                         # trains here what only has its results here, from git
+python -m digit_vae repro --anew                         # also trains runs of which only git's results are here
 """
 
 import argparse
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def is_to_outlive_its_parent() -> bool:
-    """Whether the user said so: with setsid, or with nohup for this very process (not for `make`, say, around it)."""
+    """Whether the user asked for it: with setsid, or with nohup for this process itself (not for `make` around it)."""
 
     def ignores_hangup(pid: int) -> bool:
         status = Path(f"/proc/{pid}/status").read_text(encoding="utf-8")

@@ -20,7 +20,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def moved_away(folder: Path) -> Path:
-    """Moves `folder` below leftovers/, under a further number where there is one. Returns where it is now."""
+    """Moves `folder` below leftovers/, with a number added if there is one already. Returns its new place."""
     target = LEFTOVERS / folder
     further = 1
     while target.exists():

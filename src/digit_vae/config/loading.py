@@ -36,9 +36,9 @@ def read_run_params(content: object, where: str) -> RunParams:
 
 
 def parsed(section: type[T], content: object, where: str = "") -> T:
-    """`content`, plain values as JSON has them, as a section of params.yaml.
+    """`content`, plain values of JSON, as a section of params.yaml.
 
-    Raises: UserError that begins with the key, which lies below `where`.
+    Raises: UserError that begins with the key, prefixed by `where`.
     """
     adapter: TypeAdapter[T] = TypeAdapter(section)
     try:
@@ -69,7 +69,7 @@ def schema_of(section: type[object]) -> JsonSchema:
 
 
 def _inlined(found: Any, definitions: Mapping[str, JsonSchema]) -> Any:  # noqa: ANN401 - any part of a schema
-    """`found` with what it refers to in place of references, and without the titles that pydantic makes of names."""
+    """`found` with every reference replaced by its target, and without the titles that pydantic makes of names."""
     if isinstance(found, list):
         return [_inlined(each, definitions) for each in found]
     if not isinstance(found, dict):
@@ -159,7 +159,7 @@ def _described_number(schema: JsonSchema) -> str:
 class _StrictLoader(yaml.SafeLoader):
     """Reads plain values as YAML 1.2 and DVC do: null, true, false, decimal numbers, printable texts; keys are texts.
 
-    Other ways to write a value (010, 0x10, 1:30, yes, 2020-01-01) give a text. Tags, aliases and repeated keys are
+    Other notations (010, 0x10, 1:30, yes, 2020-01-01) give a text. Tags, aliases and repeated keys are
     refused: plain values need none.
     """
 

@@ -59,7 +59,7 @@ def runs(params: Params, graph: Graph | None = None) -> tuple[Run, ...]:
 
 
 def read_together(params: Params, study: str) -> tuple[Run, ...]:
-    """The runs of the studies that `study` stands beside, then its own: what its comparisons are made of."""
+    """The runs of the studies that `study` names under `beside`, then its own: its comparisons take all of them."""
     return tuple(run for each in (*params.studies[study].beside, study) for run in study_runs(params, each))
 
 
@@ -72,7 +72,7 @@ def find_run(params: Params, name: str) -> Run:
 
 
 def run_params(params: Params, run: Run) -> RunParams:
-    """The train section with what the run's variant replaces, and its seed."""
+    """The train section with the values that the run's variant replaces, and the run's seed."""
     return RunParams(**asdict(params.train) | dict(params.variants[run.variant]) | {"seed": run.seed})
 
 
@@ -82,7 +82,7 @@ def splits(params: Params) -> tuple[tuple[str, int], ...]:
 
 
 def check_references(params: Params) -> None:
-    """Checks what the sections say of each other. Raises: UserError with key, expectation and value."""
+    """Checks that the sections agree with each other. Raises: UserError with key, expectation and value."""
     wrong = (_wrong_sizes, _wrong_variants, _wrong_neighbours, _wrong_runs)
     for message in itertools.chain.from_iterable(check(params) for check in wrong):
         raise UserError(message)
@@ -126,7 +126,7 @@ def _wrong_neighbours(params: Params) -> Iterator[str]:
 
 
 def _wrong_runs(params: Params) -> Iterator[str]:
-    """Runs that two studies declare, and names of runs that none of a graph's studies does."""
+    """Runs that two studies declare, and names of runs that no study of the graph declares."""
     declared: dict[str, str] = {}
     for run in runs(params):
         if run.name in declared:

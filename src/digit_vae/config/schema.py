@@ -1,4 +1,4 @@
-"""What params.yaml may hold: one frozen class a section, each knob with its bounds.
+"""What params.yaml may hold: one frozen class a section, each key with its bounds.
 
 The classes are pydantic's: the same bounds validate the file, explain a mistake (`digit_vae.config.loading`) and, as
 params.schema.json, let an editor complete and check it.
@@ -142,7 +142,7 @@ class StudyParams:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class HealthParams:
-    """When a training is ill: from so much on it is warned of, or fails. null: never."""
+    """When a training is unhealthy: from which value on there is a warning, or the training fails. null: never."""
 
     epochs: Whole
     warn_dead_share: PositiveShare | None
@@ -197,14 +197,14 @@ class PublishParams:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class ReproParams:
-    """How `make repro` shares out the machines; no result depends on it."""
+    """How `make repro` spreads runs over machines; no result depends on it."""
 
     gpus_per_run: GpuShare
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class BenchmarkParams:
-    """What is measured of this machine, and how often. The first epoch holds the set-up: one alone tells nothing."""
+    """What `make bench` measures, and how often. The first epoch includes the set-up: one alone tells nothing."""
 
     devices: AtLeastOne[Device]
     precisions: AtLeastOne[Precision]

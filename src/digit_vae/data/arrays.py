@@ -47,7 +47,7 @@ def read_listed(name: str) -> tuple[np.ndarray, str]:
 
 
 def data_hashes(run: Run) -> dict[str, str]:
-    """What a run's history.json says of its data: SHA-256 of the training images and of what it is validated on.
+    """The SHA-256 of a run's training images and of its validation images or split, as in its history.json.
 
     Raises: UserError when the manifest is missing or does not list them.
     """

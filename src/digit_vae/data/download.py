@@ -1,4 +1,4 @@
-"""Brings bytes from outside and unpacks them in memory, whatever is at the other end: bounded in size and time."""
+"""Downloads files and unpacks them in memory, bounded in size and time, whatever the other end does."""
 
 import gzip
 import http.client
@@ -32,14 +32,14 @@ class SourceError(Exception):
 
 
 class Limits(NamedTuple):
-    """What one file or archive may take, packed or not: the section fetch of params.yaml."""
+    """How large one file or archive may be, packed or not, and how long it may take: section fetch of params.yaml."""
 
     maximum_bytes: int
     timeout_seconds: float
 
 
 def bounded(opened: io.BufferedIOBase, limits: Limits) -> bytes:
-    """All that is left of an open file. Raises: SourceError when that is too much."""
+    """The rest of an open file. Raises: SourceError when it is larger than the limit."""
     content = opened.read(limits.maximum_bytes + 1)
     if len(content) > limits.maximum_bytes:
         raise _too_large(limits)
@@ -47,9 +47,9 @@ def bounded(opened: io.BufferedIOBase, limits: Limits) -> bytes:
 
 
 def download(address: str, limits: Limits, *, scheme: str = "https") -> bytes:
-    """The body behind `address`; it and all that it redirects to have to be of `scheme`. Raises: SourceError.
+    """The body behind `address`, which may redirect to addresses of `scheme` only. Raises: SourceError.
 
-    The time limit holds for the whole download. That takes a thread that can be left behind: neither name resolution
+    The time limit holds for the whole download. A thread that can be abandoned does the work: neither name resolution
     nor headers that arrive byte by byte obey a socket's timeout.
     """
     answer: Future[bytes] = Future()
@@ -94,7 +94,7 @@ def npm_archive(package: str, limits: Limits) -> bytes:
 
 
 def gunzip(content: bytes, limits: Limits) -> bytes:
-    """Raises: SourceError for what is no gzip file, or no whole one, or one that swells beyond the limit."""
+    """Raises: SourceError when `content` is no gzip file, is cut off, or grows beyond the limit."""
     try:
         with gzip.open(io.BytesIO(content)) as opened:
             return bounded(opened, limits)
@@ -138,7 +138,7 @@ def _body(address: str, limits: Limits, scheme: str) -> bytes:
 
 
 def _opener(scheme: str) -> urllib.request.OpenerDirector:
-    """Follows redirects, and knows how to open addresses of `scheme` alone."""
+    """Follows redirects, and opens addresses of `scheme` only."""
     opener = urllib.request.OpenerDirector()
     proxies = {kind: proxy for kind, proxy in urllib.request.getproxies().items() if kind == scheme}
     opener.add_handler(urllib.request.ProxyHandler(proxies))

@@ -1,4 +1,4 @@
-"""The four files of MNIST, and how everybody's copy of them is recognised."""
+"""The four files of MNIST, with the sizes and hashes by which any copy is recognised."""
 
 from dataclasses import dataclass
 from pathlib import Path

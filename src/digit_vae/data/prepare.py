@@ -1,4 +1,4 @@
-"""From raw files to the arrays that every later stage relies on: intact, kept in part or whole, and checked."""
+"""Turns the raw files into the arrays of all later stages, and checks them."""
 
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,7 @@ def label_counts(labels: np.ndarray) -> dict[str, Any]:
 
 
 def check_images(images: np.ndarray, labels: np.ndarray, name: str) -> None:
-    """Refuses, of the set called `name`, whatever the later stages do not expect. Raises: UserError."""
+    """Refuses a set, called `name`, that the later stages do not expect. Raises: UserError."""
     _expect(images.shape[1:] == (SIDE, SIDE, 1), name, f"images shaped (N, {SIDE}, {SIDE}, 1)", images.shape)
     _expect(labels.shape == images.shape[:1], name, "one label for each image", f"{labels.shape} for {images.shape}")
     types = (str(images.dtype), str(labels.dtype))

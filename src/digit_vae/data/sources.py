@@ -34,7 +34,7 @@ def sources(params: FetchParams) -> dict[str, Source]:
 def fetch(
     folder: Path, sources: Mapping[str, Source], *, files: Iterable[RawFile], report: Callable[[str], None]
 ) -> None:
-    """Brings into `folder` those of `files` that it does not hold intact; a source that fails is left for the next.
+    """Brings the `files` that are missing or damaged into `folder`; after a source that fails, the next one is tried.
 
     Raises: UserError that names each source and its reason when files are still missing after the last one.
     """

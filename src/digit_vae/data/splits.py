@@ -13,7 +13,7 @@ FOLD = "fold"
 def held_out(labels: np.ndarray, split: str, *, folds: int, seed: int) -> np.ndarray:
     """The training images that `split` holds out of learning: sorted int64 indices into `labels` (N,).
 
-    There are none for "full"; for "fold2" they are the third of the stratified folds that `seed` draws.
+    "full" holds out none; "fold2" holds out the third of the stratified folds that `seed` draws.
     Raises: UserError when a class has fewer images than there are folds.
     """
     if split == FULL:
@@ -34,7 +34,7 @@ def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> list[np.nd
 
     Raises: UserError when a class has fewer images than there are folds.
     """
-    # Imported here: it takes seconds, and whoever only reads splits does not need it.
+    # Imported here: it takes seconds, and reading splits does not need it.
     from sklearn.model_selection import StratifiedKFold
 
     classes, counts = np.unique(labels, return_counts=True)

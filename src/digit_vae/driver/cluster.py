@@ -33,9 +33,9 @@ CODE = ("data", "model", "training", "evaluation")  # beside this code
 
 @contextmanager
 def cluster(address: str | None, slots: int) -> Iterator[None]:
-    """The Ray cluster at `address`, or else one of this machine alone, with `slots` cores, that ends with the block.
+    """The Ray cluster at `address`; without one, a cluster of this machine with `slots` cores that ends with the block.
 
-    Raises: UserError when there is no such cluster, or its machines are not set up as this one.
+    Raises: UserError when there is no such cluster, or its machines have other versions.
     """
     private = {"num_cpus": slots, "include_dashboard": False, "object_store_memory": 256 * 2**20}
     # Machines of a cluster need not have this code, nor the same state of it.
@@ -44,11 +44,13 @@ def cluster(address: str | None, slots: int) -> Iterator[None]:
         try:
             options: dict[str, Any] = private if address is None else shipped
             ray.init(address=address or "local", log_to_driver=False, logging_level="ERROR", **options)
-        except (ConnectionError, RuntimeError, RayError) as error:  # RuntimeError: another version of Python or Ray
+        except Exception as error:
+            # RuntimeError: another version of Python or Ray. Exception itself: Ray's for a start that took too long.
+            if not isinstance(error, ConnectionError | RuntimeError | RayError) and type(error) is not Exception:
+                raise
             raise _no_cluster(address, " ".join(str(error).split())) from error
-        signal.signal(
-            signal.SIGTERM, signal.default_int_handler
-        )  # as Ctrl-C, instead of Ray's dump: CI stops things so
+        # As Ctrl-C, instead of Ray's dump: CI stops things so.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         try:
             if address:
                 check_versions(versions(), versions_of_nodes())
@@ -61,7 +63,7 @@ _EVERYWHERE = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZE
 
 
 def _private_environment() -> dict[str, str]:
-    """Workers run the code of this folder, whatever is installed, and are found by nobody."""
+    """Workers run the code of this folder, whatever is installed, and nobody else finds them."""
     return _EVERYWHERE | {"PYTHONPATH": str(Path("src").resolve()), "RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
@@ -78,7 +80,7 @@ def _environment(values: Mapping[str, str]) -> Iterator[None]:
 
 
 def found_address(address: str) -> str:
-    """The cluster that --address means, once it answers: Ray itself waits for minutes where nothing listens.
+    """The cluster that --address names, once it answers. (Ray itself waits for minutes where nothing listens.)
 
     address: HOST:PORT, or auto: what RAY_ADDRESS says, or else the last that `ray start` started on this machine. Ray's
     own "auto" also joins a cluster that is another call's alone. Raises: UserError.
@@ -98,7 +100,7 @@ def found_address(address: str) -> str:
 
 
 def _noted_address() -> str | None:
-    """What `ray start` notes down until `ray stop`, where Ray looks for it."""
+    """The address that `ray start` writes down until `ray stop`."""
     folder = os.environ.get("RAY_TMPDIR") or os.environ.get("TMPDIR") or tempfile.gettempdir()
     noted = read_bytes_if_any(Path(folder) / "ray/ray_current_cluster")
     return noted.decode().strip() if noted else None
@@ -111,7 +113,7 @@ def _no_cluster(address: str | None, reason: str) -> UserError:
 
 
 def versions() -> dict[str, str]:
-    """The versions, here, of all that the bytes of a run depend on."""
+    """The versions, on this machine, of all that the bytes of a run depend on."""
     packages = {package: version(package) for package in VERSIONED}
     return {"python": platform.python_version(), **packages, "code": sha256_of(code_hashes(*CODE))[:12]}
 
@@ -129,7 +131,7 @@ def versions_of_nodes() -> dict[str, dict[str, str]]:
 
 
 def check_versions(here: Mapping[str, str], nodes: Mapping[str, Mapping[str, str]]) -> None:
-    """Raises: UserError that names each machine whose versions are others than `here`."""
+    """Raises: UserError that names each machine whose versions differ from `here`."""
     differing = {
         address: [f"{name} {there[name]}" for name in here if there[name] != here[name]]
         for address, there in nodes.items()
@@ -140,7 +142,7 @@ def check_versions(here: Mapping[str, str], nodes: Mapping[str, Mapping[str, str
 
 
 def on_an_equal_machine(task: Callable[..., Any]) -> Callable[..., Any]:
-    """`task`, but for a UserError where packages or code are others than here: machines may join at any time."""
+    """`task`, but for a UserError on a machine with other packages or code than here: machines join at any time."""
     expected = versions()
 
     @functools.wraps(task)
@@ -152,7 +154,7 @@ def on_an_equal_machine(task: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def reason(error: Exception) -> str:
-    """Why a run failed: on its merits, at once, or because what ran it died, and that after all retries."""
+    """Why a run failed: by an error of its own, or because its worker died in every retry."""
     error = error.cause if isinstance(error, RayTaskError) else error
     if isinstance(error, UserError):
         return str(error)

@@ -1,4 +1,4 @@
-"""The adapter to DVC, and the only module that imports it: what is out of date, and what has been run.
+"""The adapter to DVC, and the only module that imports it: asks what is out of date, and records what has been run.
 
 Where a documented method of DVC's `Repo` serves (status, checkout, reproduce), it is used. The rest is done with the
 methods of a stage that `dvc repro` itself calls, for which pyproject.toml holds DVC to one minor version:
@@ -33,15 +33,15 @@ from digit_vae.base.files import replacing, write_bytes
 from digit_vae.base.paths import GRAPH_FILES, MODELS, PROCESSED
 from digit_vae.config.runs import Graph, Run
 
-MISSING = ("deleted", "not in cache")  # DVC's words for files that are not here,
-ELSEWHERE = (f"{MODELS}/", f"{PROCESSED.parent}/")  # as those below may be: all others are in git
+MISSING = ("deleted", "not in cache")  # DVC's words for files that are not here
+ELSEWHERE = (f"{MODELS}/", f"{PROCESSED.parent}/")  # folders whose files may be elsewhere; all others are in git
 OF_RUNS = ("train_", "evaluate_")  # how the names of their stages begin
 SHARED = ("fetch", "preprocess", "classifier")  # what all of these need
 Stage = Any  # DVC has no types
 
 
 class Job(NamedTuple):
-    """A stage of a run that has to be run. found: the hash of each thing that the run reads, when that was planned."""
+    """A stage of a run that has to be run. found: the hash of each of its dependencies at the time it was planned."""
 
     run: Run
     trains: bool
@@ -52,7 +52,7 @@ class Job(NamedTuple):
 class Ledger:
     """DVC's record of the stages of some graphs. Every method raises UserError for what DVC refuses or cannot write.
 
-    anew: whether what is not here has to be made here, even where all that git has of it fits.
+    anew: whether outputs that are not here have to be made, even where git's results of them fit.
     """
 
     def __init__(self, repo: Repo, graphs: Sequence[Graph], *, anew: bool) -> None:
@@ -63,7 +63,7 @@ class Ledger:
         self._look()
 
     def _look(self) -> None:
-        """Asks DVC for the state of all stages; what its cache has of results that fit is put in place."""
+        """Asks DVC for the state of all stages, and restores results that fit from its cache."""
         with _said():
             status = self._repo.status([str(GRAPH_FILES[graph]) for graph in self._graphs])
             fitting = [name for name, changes in status.items() if _fits(changes)]
@@ -83,7 +83,7 @@ class Ledger:
         return any(_address(run.graph, name) in self._outdated for name in run.stages)
 
     def prepare(self, chosen: Collection[Run]) -> None:
-        """Brings what all runs share up to date, and has it here where some of the chosen have to be run."""
+        """Brings data and classifier up to date, and makes sure that they are here if a chosen run has to be run."""
         with _said():
             if not {"fetch", "preprocess"}.isdisjoint(self._outdated) and self._repo.reproduce("preprocess"):
                 self._look()
@@ -92,7 +92,7 @@ class Ledger:
                 self._look()
 
     def plan(self, run: Run) -> Job | None:
-        """The first stage of the run that has to be run; those before it fit, or were restored from the run cache."""
+        """The first stage of the run that has to be run; the one before it fits, or was restored from the run cache."""
         train, evaluate = self._stages_of(run)
         with self._locked():
             if train.addressing not in self._outdated:
@@ -103,7 +103,7 @@ class Ledger:
             return Job(run, True, train, _hashes(train) | _hashes(evaluate, but=made))
 
     def following(self, job: Job) -> Job | None:
-        """The evaluation after a recorded training, where that is out of date."""
+        """The evaluation after a recorded training, if it is out of date."""
         with self._locked():
             return self._evaluation(job.run, job.found) if self._stages_of(job.run)[1].changed() else None
 
@@ -126,7 +126,7 @@ class Ledger:
             self._held[job.run.name] = held
 
     def end(self, job: Job) -> None:
-        """Takes the lock of `begin` away, where there is one."""
+        """Removes the lock of `begin`, if there is one."""
         with _said():
             self._held.pop(job.run.name, ExitStack()).close()
 
@@ -139,7 +139,7 @@ class Ledger:
             self._commit(job.stage)
 
     def finish(self) -> None:
-        """Runs what is out of date beside the runs and what they share, such as the report."""
+        """Runs all other stages that are out of date, such as the report."""
         self.close()
         with _said():
             for name in self._outdated:
@@ -166,7 +166,7 @@ class Ledger:
         return self._stages[train], self._stages[evaluate]
 
     def _is_restored(self, stage: Stage) -> bool:
-        """As DVC itself does ahead of a stage's command: looks for the same dependencies in the run cache."""
+        """Looks for the same dependencies in the run cache, as DVC itself does before a stage's command."""
         stage.save_deps()
         for out in stage.outs:
             out.hash_info = HashInfo()  # that of dvc.lock, which DVC would take for the result of what is there now
@@ -241,7 +241,7 @@ def _address(graph: Graph, name: str) -> str:
 
 
 def _fits(changes: Sequence[Any]) -> bool:
-    """Whether nothing is said of a stage but that files are not here, which may be elsewhere."""
+    """Whether a stage is up to date but for files that are not here and may be elsewhere."""
     if not all(isinstance(change, dict) for change in changes):
         return False  # another command
     differing = [item for change in changes for its in change.values() for item in its.items()]
@@ -259,7 +259,7 @@ def _hashes(stage: Stage, but: Collection[str] = ()) -> dict[str, object]:
 
 
 def _check_unchanged(job: Job) -> None:
-    """Raises: UserError that names what is no longer as it was when the job was planned."""
+    """Raises: UserError that names a dependency that has changed since the job was planned."""
     now = _hashes(job.stage)
     if changed := [name for name in now if name in job.found and now[name] != job.found[name]]:
         raise UserError(f"{', '.join(changed)} changed since this call began: another `make repro` runs it once more")

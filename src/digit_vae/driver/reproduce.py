@@ -27,11 +27,11 @@ def reproduce(
     jobs: int | None = None,
     address: str | None = None,
 ) -> None:
-    """The chosen runs of the project in the current folder and what they need; then what lacks in MLflow.
+    """Makes the chosen runs of the project in the current folder and what they need; then brings MLflow up to date.
 
-    whole: also the rest of their graphs, such as the report. anew: what is not here is made here, though all that git
-    has of it fits. jobs: how many runs at once (None: one a core). address: the Ray cluster to use.
-    Raises: UserError that names the runs that failed; all else that could be done is done.
+    whole: also the rest of their graphs, such as the report. anew: also what is not here, though git's results of it
+    fit. jobs: how many runs at once (None: one a core). address: the Ray cluster to use.
+    Raises: UserError that names the runs that failed, after all other runs.
     """
     # The stages' commands start with `python`: let that be this one.
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
@@ -66,7 +66,7 @@ def _run_outdated(ledger: Ledger, params: Params, chosen: Sequence[Run], jobs: i
 
 
 def _planned(ledger: Ledger, chosen: Sequence[Run]) -> tuple[list[Job], dict[str, str]]:
-    """The first job of each run that is out of date; and the reasons of those that cannot be run, by name."""
+    """The first job of each run that is out of date, and why runs cannot be run, by name."""
     planned, failures = [], {}
     for run in filter(ledger.is_outdated, chosen):
         try:

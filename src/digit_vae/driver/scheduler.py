@@ -92,7 +92,7 @@ def evaluate_task(
 
 @dataclass
 class Progress:
-    """How far all runs are. runs: how many; left: the epochs that are left of each that is not finished."""
+    """How far all runs are. runs: their number; left: the epochs that are left, of each unfinished run."""
 
     runs: int
     slots: Callable[[], int]
@@ -108,13 +108,13 @@ class Progress:
         self._show(epoch_line(event["run"], history, timing, epochs))
 
     def evaluated(self, run: str, seconds: float) -> None:
-        """Shows a run whose evaluation, the last that it needs, took `seconds`."""
+        """Shows a run that is finished: its evaluation took `seconds`."""
         self.left.pop(run)
         self.evaluation_seconds.append(seconds)
         self._show(f"{run:<20} evaluated  {seconds:.1f} s")
 
     def _show(self, line: str) -> None:
-        """With the share of the work that is done, and the time left; what an evaluation takes, the first one tells."""
+        """Shows the share of work that is done, and the time left. The first evaluation tells how long one takes."""
         spent = sum(self.epoch_seconds) + sum(self.evaluation_seconds)
         left = sum(self.left.values()) * _mean(self.epoch_seconds) + len(self.left) * _mean(self.evaluation_seconds)
         line = f"{self.runs - len(self.left)}/{self.runs} runs  {line}"
@@ -151,7 +151,7 @@ class Scheduler:
         self._arrays = ray.put(Arrays(*map(np.asarray, read_arrays())))
 
     def run(self) -> dict[str, str]:
-        """Returns: the reasons of the runs that failed, by name. Ctrl-C keeps what is finished."""
+        """Returns: why runs failed, by name. Ctrl-C keeps what is finished."""
         with Mirror() as mirror:
             try:
                 while self._waiting or self._running:
@@ -198,7 +198,7 @@ class Scheduler:
         return task.options(name=job.stage.name, max_retries=RETRIES, num_cpus=1).remote(*needed)
 
     def _collect(self, mirror: Mirror, timeout: float) -> None:
-        """Takes in what the workers reported and returned, waiting at most `timeout` seconds for a result."""
+        """Collects what the workers reported and returned, and waits at most `timeout` seconds for a result."""
         running = list(self._running)
         done = ray.wait(running, num_returns=1 if timeout else len(running), timeout=timeout)[0] if running else []
         for event in ray.get(self._events.take.remote()):
@@ -218,7 +218,7 @@ class Scheduler:
             print(f"\n{event['run']}: {event['note']}", flush=True)
 
     def _finish(self, job: Job, reference: Reference, mirror: Mirror) -> None:
-        """Keeps what a task returned; a training is followed by its evaluation, where that is out of date."""
+        """Records what a task returned; after a training it starts the evaluation, if that is out of date."""
         name = job.run.name
         try:
             self._ledger.record(job, ray.get(reference))
@@ -240,9 +240,9 @@ class Scheduler:
 
 
 def gpus_of(params: Params, run: Run) -> float:
-    """The share of GPUs that a training is given; none where the cluster has none, which the training then reports.
+    """The share of a GPU for each training; 0 where the cluster has none, which the training then reports.
 
-    Raises: UserError when no machine has as many: Ray would wait for one forever.
+    Raises: UserError when no machine has so many GPUs: Ray would wait forever.
     """
     if run_params(params, run).device != "gpu":
         return 0

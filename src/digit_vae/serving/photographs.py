@@ -4,7 +4,7 @@
     digit-vae photographs --images train --count 1000 --seed 1
 
 A digit is enlarged, turned, and put anywhere into a picture with uneven light, noise and transparency. The ranges were
-fixed before `digit_vae.serving.preparing` was tuned, which was done on training images.
+fixed before `digit_vae.serving.preparing` was tuned on training images.
 """
 
 import argparse
@@ -45,7 +45,7 @@ class Damage(NamedTuple):
 
 
 def drawn_damage(generator: np.random.Generator) -> Damage:
-    """One picture's worth of damage, each kind drawn alone and evenly from its range."""
+    """The damage of one picture, each kind drawn independently and uniformly from its range."""
     height, width = generator.integers(*SIDE, 2, endpoint=True).tolist()
     drawn = (float(generator.uniform(*each)) for each in (HEIGHT, CONTRAST, GRADIENT, NOISE, ANGLE))
     share, contrast, gradient, noise, angle = drawn
@@ -91,7 +91,7 @@ def _placed(ink: NDArray[np.float64], size: tuple[int, int], generator: np.rando
 
 
 def _corners_cut_off(ink: NDArray[np.float64]) -> NDArray[np.float64]:
-    """1 where paper is left of a picture whose corners are cut off, as far as there is no ink in them."""
+    """1 where paper is left after the picture's corners are cut off; no ink is cut."""
     y, x = np.meshgrid(*(np.linspace(-1, 1, side) for side in ink.shape), indexing="ij")
     distance = np.abs(x) ** 3 + np.abs(y) ** 3
     reach = max(1.0, float(distance[ink > 0].max()) + 0.1)
@@ -103,7 +103,7 @@ def _bytes(values: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 
 class Row(NamedTuple):
-    """Of the photographs with one kind of damage, how many there are and how many are found."""
+    """One kind of damage: how many photographs have it, and how many of them are recognised."""
 
     kind: str
     photographs: int
@@ -111,7 +111,7 @@ class Row(NamedTuple):
 
 
 def table(damages: Sequence[Damage], found: Sequence[bool]) -> list[Row]:
-    """A row for each kind of damage, in classes, and first one for all. found: whether each is recognised."""
+    """A row for all photographs, then one for each class of each kind of damage. found: whether each is recognised."""
     kinds: dict[tuple[int, str], list[bool]] = {}
     for damage, right in zip(damages, found, strict=True):
         for place, kind in enumerate(_kinds(damage)):

@@ -36,10 +36,10 @@ class Picture(NamedTuple):
 
 
 def read_digit(path: Path, *, as_is: bool = False) -> Picture:
-    """An image file as the model sees digits, light on black. as_is: it is one already, of 28x28 pixels.
+    """An image file as the model sees digits, light on black. as_is: whether it is one already, of 28x28 pixels.
 
-    Raises: UserError when the file is missing, no image, damaged, empty, has so many pixels that it may be an attack,
-    or is not of 28x28 grey pixels where it is to be taken as it is.
+    Raises: UserError when the file is missing, no image, damaged, empty, so large that it may be an attack or, with
+    as_is, not of 28x28 grey pixels.
     """
     picture = _open(path)
     try:
@@ -70,7 +70,7 @@ def prepared_picture(picture: Image.Image) -> Prepared:
 
 
 def shown(path: Path) -> str:
-    """A path as any terminal can show it, also where its name is not UTF-8: what cannot be shown is written \\x.."""
+    """A path as any terminal can show it, even if it is not UTF-8: other bytes are written \\x.."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -161,7 +161,7 @@ def _grey(picture: Image.Image) -> NDArray[np.float64]:
 
 
 def _is_open(visible: NDArray[np.bool_]) -> bool:
-    """Whether what is visible covers little of the box around it: then it is strokes, not paper with strokes on it."""
+    """Whether the visible part covers little of the box around it, as strokes do and paper does not."""
     if not visible.any():
         return False
     rows, columns = (np.flatnonzero(visible.any(axis=axis)) for axis in (1, 0))

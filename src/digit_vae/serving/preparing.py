@@ -1,4 +1,4 @@
-"""A picture of a digit, made into what MNIST's images are: light ink on black, 20 pixels large, centred in 28x28.
+"""Makes a picture of a digit like MNIST's images: light ink on black, 20 pixels large, centred in 28x28.
 
 MNIST's digits were black and white, were fitted into 20x20 pixels with their proportions kept, grey where a pixel is
 only partly ink, and were centred in 28x28 by their centre of mass (LeCun et al. 1998, section III.A).
@@ -79,11 +79,11 @@ def light(brightness: Floats, visible: Mask) -> Floats:
 
 
 def fitted(ink: Bytes) -> Bytes:
-    """The last steps: the digit fitted into 20x20 and centred by its centre of mass, in whole numbers throughout.
+    """The last steps: fits the digit into 20x20 and centres it by its centre of mass, in whole numbers only.
 
     ink: (h, w) uint8, 0 for paper; h and w at most 4096. The same in any language, to the last bit:
-    1. Cut the rows and columns outside of the box around all pixels of at least 128: h x w remain.
-    2. The longer side gets 20 pixels, the other one (40 * shorter + longer) // (2 * longer), but at least 1: H x W.
+    1. Crop to the box around all pixels of at least 128: h x w remain.
+    2. The longer side gets 20 pixels, the shorter one (40 * shorter + longer) // (2 * longer), but at least 1: H x W.
     3. Average areas. Pixel y of h covers [y * H, (y + 1) * H), pixel i of H covers [i * h, (i + 1) * h); their overlap
        is a whole number, and so is t[i, j], the sum over y and x of overlap(i, y) * ink[y, x] * overlap(j, x).
     4. v[i, j] = (510 * t[i, j] + m) // (2 * m), where m is the largest t: the brightest pixel becomes 255.
@@ -134,9 +134,10 @@ def _terms(shape: tuple[int, ...]) -> Floats:
 
 
 def _fit(terms: Floats, values: Floats, surface: Floats, *, biweight: bool) -> Floats:
-    """Least squares, in which pixels count the less the farther they are from the surface: (6,).
+    """Weighted least squares: the farther a pixel is from the surface, the less it counts. Returns: (6,).
 
-    biweight: not at all from 4.685 deviations on; otherwise by one over their distance, for the least sum of distances.
+    biweight: pixels beyond 4.685 deviations do not count. Otherwise each counts by one over its distance, which gives
+    the least sum of distances.
     """
     smallest = 1e-3 * max(float(np.ptp(values)), 1e-9)
     weights = np.ones(len(values))
@@ -152,7 +153,7 @@ def _fit(terms: Floats, values: Floats, surface: Floats, *, biweight: bool) -> F
 
 
 def _noise(values: Floats) -> float:
-    """The standard deviation of the paper's noise: most values are the paper's, so that the median one tells."""
+    """The standard deviation of the paper's noise, from the median: most values are the paper's."""
     return float(1.4826 * np.median(np.abs(values)))
 
 
@@ -178,7 +179,7 @@ def _digit(contrast: Floats, smooth: Floats, noise: float) -> Bytes:
 
 
 def _parts(mask: Mask, smooth: Floats) -> Mask:
-    """Of what is drawn, the heaviest part that is no rim of the picture, and what lies near it."""
+    """The part with the most ink that is no rim of the picture, and the parts near it."""
     labels, count = ndimage.label(mask, np.ones((3, 3)))
     boxes = ndimage.find_objects(labels)
     masses = ndimage.sum_labels(smooth, labels, range(1, count + 1))

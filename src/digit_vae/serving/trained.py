@@ -1,4 +1,4 @@
-"""What there is of a trained run, by its name: the parameters that it was trained with, and its weights."""
+"""Finds a trained run by its name: the parameters that it was trained with, and its weights."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +14,7 @@ PARTS = ("encoder", "decoder")
 
 
 class TrainedRun(NamedTuple):
-    """encoder, decoder: the two files with its weights. made_by: what `dvc repro` is called with to train it."""
+    """encoder, decoder: the two files with its weights. made_by: the argument of `dvc repro` that trains it."""
 
     name: str
     params: RunParams
@@ -44,7 +44,7 @@ def with_committed_weights() -> list[str]:
 
 
 def _training(name: str) -> str:
-    """What `dvc repro` is called with; for a run that params.yaml does not declare, what such stages are called."""
+    """The argument of `dvc repro` that trains a run; for an undeclared run, the name of such stages."""
     try:
         run = find_run(load_params(), name)
     except UserError:
@@ -53,7 +53,7 @@ def _training(name: str) -> str:
 
 
 def _read(files: RunFiles, made_by: str) -> TrainedRun:
-    """The run with these files. Its weights have to be those that its history was written with."""
+    """The run with these files. Its weights have to be those that its history names."""
     weights = {part: _weights(files, part, made_by) for part in PARTS}
     history = read_json(files.history, made_by=made_by, keys=("params", "weights_sha256"))
     try:

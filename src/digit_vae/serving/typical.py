@@ -1,6 +1,6 @@
-"""How far a picture's reconstruction loss is from what test images have: what is no digit is rebuilt badly.
+"""Compares a picture's reconstruction loss with those of the test images: what is no digit is reconstructed badly.
 
-The loss is -log p(x|z) at z = z_mean, without a draw of z: the same picture always has the same.
+The loss is -log p(x|z) at z = z_mean, without a draw of z: the same picture always has the same loss.
 """
 
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -25,7 +25,7 @@ Images = npt.NDArray[np.uint8]
 
 
 class Compared(NamedTuple):
-    """loss: nats. share: percent of the test images that have less; None where there is nothing to compare with."""
+    """loss: nats. share: percent of the test images with a lower loss; None where there are no test images."""
 
     loss: float
     share: float | None
@@ -56,7 +56,7 @@ def reconstruction_losses(vae: "VAE", images: Images) -> Floats:
 
 
 def loss_quantiles(losses: Floats) -> dict[str, list[float]]:
-    """What so many percent of the images stay below, for losses.json beside a run's committed weights."""
+    """The percentiles of the losses, for losses.json beside a run's committed weights."""
     nats = [round(float(value), 3) for value in np.percentile(losses, SHARES)]
     return {"percent": [float(share) for share in SHARES], "nats": nats}
 
@@ -72,7 +72,7 @@ def losses_file(run: TrainedRun) -> bytes:
 def typical_losses(run: TrainedRun, vae: "VAE") -> dict[str, list[float]] | None:
     """The quantiles of the test images' losses: from losses.json beside the weights, or else from the test images.
 
-    Returns: None where neither is here. Raises: UserError when losses.json is damaged.
+    Returns: None if neither is here. Raises: UserError when losses.json is damaged.
     """
     path = run.encoder.with_name("losses.json")
     if path.is_file():

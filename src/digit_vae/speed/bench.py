@@ -4,7 +4,7 @@
     digit-vae bench --gpu        # on the CPU and on the GPU, whatever benchmark.devices in params.yaml says
     digit-vae bench --data 16    # whether an epoch on 16 times the images takes 16 times as long
 
-An hour, with nothing beside it. Files of other machines stand beside them: copy them in and commit them. Each file has
+It takes an hour; run nothing beside it. Copy in and commit the files of other machines, too. Each file has
 the params, the data's hashes and the commit that it was measured with.
 """
 
@@ -83,10 +83,10 @@ def _shown_turns(params: Params, device: Device) -> Callable[[int, str, float], 
 
 
 def measure_more_data(params: Params, times: int) -> None:
-    """Writes what an epoch on so many times the images takes, in microseconds an image, beside one on the images.
+    """Writes what an epoch on `times` as many images takes, in microseconds an image, beside one on the images.
 
-    The images are written to a temporary file so many times over; where it is larger than train.resident_bytes, it is
-    streamed. Its parts and the small epochs take turns: the machine's drift is in both.
+    The images are written `times` over to a temporary file. It is streamed if it is larger than train.resident_bytes.
+    Its parts and the small epochs take turns, so that the machine's drift is in both.
     """
     settings = asdict(RunParams(**asdict(params.train) | {"epochs": 1, "seed": 0}))
     images, digest = read_listed("train_images.npy")

@@ -1,8 +1,8 @@
 """The paper's run on each device in each precision, repeated with nothing beside it.
 
-The paper's run is its base model on all training images, validated on the test images. Each repetition, with another
-seed, is a process of its own, after the rate of the machine's matrix product. Seeds come in turn, so that a slow minute
-of the machine meets all devices and precisions, and the same seed runs on each of them.
+The paper's run is its base model on all training images, validated on the test images. Each repetition has
+another seed and a process of its own, which first measures the rate of a matrix product. One seed runs on all devices
+and precisions before the next does, so that a slow minute of the machine affects all of them.
 """
 
 import time

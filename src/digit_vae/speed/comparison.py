@@ -79,7 +79,7 @@ def by_this_project(params: Params, device: Device, precision: str) -> dict[str,
 
 
 def contestants(params: Params, device: Device) -> Contestants:
-    """Who takes part, by library and precision; PyTorch, as it is and compiled, on a CPU where it is installed."""
+    """The contestants by library and precision; on a CPU also PyTorch, plain and compiled, if it is installed."""
     found = {REFERENCE: partial(by_library, params, "keras", device, "float32")}
     found |= {f"digit_vae-{each}": partial(by_this_project, params, device, each) for each in PRECISIONS}
     if device == "cpu" and find_spec("torch"):
@@ -89,7 +89,7 @@ def contestants(params: Params, device: Device) -> Contestants:
 
 
 def by_turns(running: Contestants, rounds: int, on_turn: Callable[[int, str, float], object]) -> list[Record]:
-    """What each contestant measured in each round. Every round starts with another: none always follows the same.
+    """What each contestant measured in each round. Each round starts with another: none always follows the same.
 
     on_turn is told the round, from 1 on, the contestant and its seconds.
     """

@@ -113,7 +113,7 @@ def fit(params: RunParams, images: np.ndarray, validation_images: np.ndarray) ->
 
 
 def _use(device: Device) -> None:
-    """Leaves Keras where it would go by itself: on the GPU where there is one, unless that is to be left out."""
+    """Lets Keras choose the device, which is a GPU if there is one; on `cpu`, hides GPUs from it."""
     gpus = tf.config.list_physical_devices("GPU")
     if device == "gpu" and not gpus:
         raise UserError("expected a GPU that TensorFlow can see; received none")

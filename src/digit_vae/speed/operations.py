@@ -33,7 +33,7 @@ from digit_vae.config.schema import RunParams
 from digit_vae.model import losses
 from digit_vae.model.device import select_device
 from digit_vae.model.vae import IMAGE_SHAPE, VAE, build_vae
-from digit_vae.speed.records import read_processor
+from digit_vae.speed.processors import Processor, read_processor
 
 EVALUATED = 1_000  # images in one batch of an evaluation
 STEPS = 3
@@ -55,12 +55,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     machine = select_device("cpu")
     hashes = {name: digest(result) for name, result in operations(settings)}
     if theirs:
-        hold_against(hashes, theirs["operations"], f"{machine['cpu']} against {theirs['machine']['cpu']}")
+        hold_against(hashes, theirs.operations, f"{machine['cpu']} against {theirs.machine['cpu']}")
         return
     path = PROCESSORS / f"{re.sub(r'[^a-z0-9]+', '-', machine['cpu'].lower()).strip('-')}.json"
-    before = read_processor(path) if path.is_file() else {"operations": None}
-    seen = parsed.bytes_seen or (before["operations"] == hashes and before["bytes_seen"])
-    write_json(path, {"bytes_seen": seen, "machine": machine, "operations": hashes})
+    before = read_processor(path) if path.is_file() else None
+    seen = parsed.bytes_seen or bool(before and before.bytes_seen and before.operations == hashes)
+    write_json(path, Processor(bytes_seen=seen, machine=machine, operations=hashes).model_dump())
     print(f"wrote {len(hashes)} operations to {path}")
 
 

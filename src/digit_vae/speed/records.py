@@ -1,4 +1,4 @@
-"""Measured speed: the arithmetic of a training step, and the recorded files that the measurements are kept in.
+"""The arithmetic of a training step, and the files of recorded measurements.
 
 A *benchmark* is one file: the paper's run on one device of one machine in one precision, once for each seed. A
 *comparison* is another: whole cross-validations by this project and by others, in rounds, one after the other. Both
@@ -28,7 +28,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class _Checked(BaseModel):
-    """What a record has to hold; it may hold more. A key that older records lack has a default."""
+    """The keys that a record needs; it may have more. A key that older records lack has a default."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -107,12 +107,6 @@ class _Comparison(_Recorded):
     epochs: Annotated[int, Field(ge=2)]
     full_epochs: Count
     rounds: Annotated[list[Annotated[dict[str, _Measured], AfterValidator(_with_reference)]], Field(min_length=1)]
-
-
-class _Processor(_Checked):
-    bytes_seen: bool
-    machine: dict[str, Any]
-    operations: dict[str, str]
 
 
 class Range(NamedTuple):
@@ -245,20 +239,10 @@ def _read(folder: Path, kind: type[_Recorded], summarise: Callable[[Record], obj
     return recorded
 
 
-def read_processor(path: Path) -> Record:
-    """What `digit-vae operations` wrote of a processor: bytes_seen, machine and operations. Raises: UserError."""
-    try:
-        return _Processor.model_validate_json(path.read_bytes()).model_dump()
-    except (OSError, ValidationError) as error:
-        raise UserError(
-            f"{path}: expected a record that `digit-vae operations` wrote; received {error!r:.80}"
-        ) from error
-
-
 def repetitions(name: str, benchmark: Mapping[str, Any]) -> list[tuple[Record, Record]]:
     """The runs of the benchmark in the file called `name` as a history.json and a timings.json have them.
 
-    The seed is no param of theirs: the repetitions of a benchmark have the same params.
+    Their params lack the seed: the repetitions of a benchmark have the same params.
     """
     shared = {key: benchmark[key] for key in ("machine", "git_commit")}
     inputs = {key: benchmark[key] for key in ("params", "data", "git_commit")}
@@ -276,7 +260,7 @@ def repetitions(name: str, benchmark: Mapping[str, Any]) -> list[tuple[Record, R
 
 
 def of_same_machine(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Whether two fingerprints are of one machine, as far as they tell."""
+    """Whether two fingerprints can be of the same machine."""
     return all(one.get(key) == other.get(key) for key in ("cpu", "cores", "platform"))
 
 

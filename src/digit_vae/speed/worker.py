@@ -1,4 +1,4 @@
-"""One measurement in a process of its own: a process binds to one device, and what ran in it before would show.
+"""One measurement in a process of its own: a process binds to one device, and earlier work in it would show.
 
     python -m digit_vae.speed.worker '{"work": "machine", "device": "cpu", "precision": "float32"}'
 
@@ -37,7 +37,7 @@ MATRIX_SIZE = {"cpu": 2048, "gpu": 8192}
 def measure(job: Job, on_epoch: Callable[[Result], object] = lambda _: None) -> Result:
     """The result of `job` in a new process, and its "process_seconds" from start to end.
 
-    Raises: UserError with the process's own, or with how it ended.
+    Raises: UserError with the process's own error, or with how it ended.
     """
     command = [sys.executable, "-m", "digit_vae.speed.worker", json.dumps(job)]
     environment = os.environ | {"PYTHONPATH": str(Path("src").resolve()), "PYTHONUTF8": "1"}
@@ -56,7 +56,7 @@ def measure(job: Job, on_epoch: Callable[[Result], object] = lambda _: None) -> 
 
 
 def machine(job: Job) -> Result:
-    """The fingerprint of what runs on the job's device run on, the code's commit, the rate of the matrix product."""
+    """The machine's fingerprint for the job's device, the code's commit, and the rate of a matrix product."""
     from digit_vae.base.provenance import git_commit
     from digit_vae.model.device import matrix_gflops, select_device
 
@@ -100,7 +100,8 @@ def more_data(job: Job) -> Result:
     """One epoch on job["times"] as many images, in as many parts; after each, an epoch on the images themselves.
 
     The large array is a file of the images over and over; a part learns from as many of its rows, drawn from all of it.
-    By turns, since the machine's speed drifts. Returns: the seconds of each part, and of each epoch that follows it.
+    They take turns, because the machine's speed drifts.
+    Returns: the seconds of each part, and of each epoch that follows it.
     """
     from digit_vae.training import loop
 
@@ -140,7 +141,7 @@ def _fits(job: Job, fit: Callable[[RunParams, Array, Array], tuple[list[float], 
 
 
 def _divided(images: Array, split: str) -> tuple[Array, Array]:
-    """What is learnt from and validated on. split: "full", or the name of a fold's file."""
+    """The images that are learnt from, and those that are validated on. split: "full", or the name of a fold's file."""
     if split == FULL:
         return np.arange(len(images)), read_listed("test_images.npy")[0]
     return learnt_and_validated(images, read_listed(f"splits/{split}.npy")[0], images[:0])

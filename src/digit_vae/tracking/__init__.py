@@ -1,6 +1,6 @@
-"""A mirror of the runs' files in MLflow. MLflow reads its settings when it is imported: they are made here, ahead.
+"""A mirror of the runs' files in MLflow. MLflow reads its settings when it is imported, so they are set here.
 
-What the user's environment says stands, but for two things: nothing is unpickled, and no proxy is asked for this host.
+The user's environment decides, with two exceptions: nothing is unpickled, and this host is reached without a proxy.
 """
 
 import os
@@ -20,7 +20,7 @@ LOOPBACK = "localhost,127.0.0.1,::1"
 
 
 def without_proxy(hosts: str | None) -> str:
-    """A value of NO_PROXY that has this host among those that are reached without a proxy."""
+    """The value of NO_PROXY with this host added to it."""
     if not hosts:
         return LOOPBACK
     return hosts if hosts == "*" or hosts.endswith(LOOPBACK) else f"{hosts},{LOOPBACK}"

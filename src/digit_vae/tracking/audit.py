@@ -1,4 +1,4 @@
-"""Holds what MLflow has against records of the files: what it claims and they do not say, and what it lacks of them."""
+"""Compares MLflow with records of the files: what it claims and they do not say, and what it lacks."""
 
 import tempfile
 from collections.abc import Container, Iterator, Mapping, Sequence, Set
@@ -21,8 +21,7 @@ STATES = (PRESENT, INCOMPLETE, SUPERSEDED, TRAINING, ASIDE)
 
 
 class Claims(NamedTuple):
-    """What a run says. points: name, epoch and value of each metric of an epoch; files: SHA-256 by name, or "" of a
-    folder.
+    """What a run says. points: name, epoch and value of each metric of an epoch; files: SHA-256 by name (folder: "").
 
     values: all else, by kind and name; times: start and end in milliseconds, None where the files do not tell.
     """
@@ -34,7 +33,7 @@ class Claims(NamedTuple):
 
 
 class Audited(NamedTuple):
-    """A run that MLflow has: its state, and in words what it says and the files do not, and what it lacks of them."""
+    """A run in MLflow: its state and, in words, its false claims and what it lacks."""
 
     run: str
     run_id: str
@@ -44,10 +43,10 @@ class Audited(NamedTuple):
 
 
 def audit(store: Store, records: Sequence[Record], groups: Sequence[Record]) -> list[Audited]:
-    """Holds what MLflow has against the records of all runs and groups, and changes nothing.
+    """Compares MLflow with the records of all runs and groups, and changes nothing.
 
-    Of figures, which follow from the files, it asks only for their folder. Weights and samples that are not at hand are
-    neither lacking nor false. Runs of other checkouts are not spoken of, unless the present files came from them.
+    Figures follow from the files, so only their folder has to be there. Weights and samples that are not here are
+    neither lacking nor false. Runs of other checkouts are left out, unless the present files came from them.
     """
     expected = [(record.identity, claims_of(record)) for record in (*records, *groups)]
     with store.exclusive():
@@ -58,7 +57,7 @@ def audit(store: Store, records: Sequence[Record], groups: Sequence[Record]) -> 
 
 
 def claims_of(record: Record) -> Claims:
-    """What a complete run says whose files are the record's."""
+    """What a complete run with the record's files says."""
     values = _values(params=record.params, metrics=record.metrics, tags=record.tags if record.parent else {})
     values |= {NAME: record.name} | inputs_of(record.datasets)
     files = {name: sha256(path) for name, path in record.files.items()} | ({FIGURES: ""} if record.figures else {})
@@ -88,7 +87,7 @@ def _audited(store: Store, run: Run, claims: Claims | None, alive: Set[str], ids
 
 
 def _logged(store: Store, run: Run, claims: Claims) -> Claims:
-    """What a run says, read as `claims` are: the same metrics are those of epochs, and no tags but those."""
+    """What a run in MLflow says, with the per-epoch metrics and the tags that `claims` has."""
     by_epoch = {name for name, _, _ in claims.points} & run.data.metrics.keys()
     histories = {name: store.client.get_metric_history(run.info.run_id, name) for name in by_epoch}
     points = {(name, point.step, point.value) for name, history in histories.items() for point in history}
@@ -106,7 +105,7 @@ def _logged(store: Store, run: Run, claims: Claims) -> Claims:
 
 
 def _artifacts(store: Store, run_id: str, whole: Container[str], path: str | None = None) -> Iterator[tuple[str, bool]]:
-    """The path of each artifact, and whether it is a folder: one of `whole`, others are looked into."""
+    """The path of each artifact, and whether it is a folder. Folders in `whole` are not looked into."""
     for each in store.client.list_artifacts(run_id, path):
         if each.is_dir and each.path not in whole:
             yield from _artifacts(store, run_id, whole, each.path)
@@ -120,7 +119,7 @@ def _values(**kinds: Mapping[str, object]) -> dict[str, object]:
 
 
 def _expected(run: Run, expected: Sequence[tuple[Mapping[str, str], Claims]]) -> Claims | None:
-    """What the files have this run say; None where it is none of theirs."""
+    """What this run should say by the files; None where it is not one of their runs."""
     return next((claims for identity, claims in expected if identity.items() <= run.data.tags.items()), None)
 
 

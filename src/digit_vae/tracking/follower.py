@@ -6,8 +6,8 @@
     {"event": "epoch", "run": NAME, "history": one record of its epochs, "timing": one record of its epochs}
     {"event": "end", "run": NAME}      # its files are complete
 
-The end of the input without an "end" means that the trainer died. A follower never fails for MLflow's sake: what could
-not be logged is one warning a run, and `digit-vae track` brings it in later.
+The end of the input without an "end" means that the trainer died. A follower never fails when MLflow does: it gives one
+warning a run, and `digit-vae track` brings in later what could not be logged.
 """
 
 import json
@@ -28,7 +28,7 @@ from digit_vae.tracking.sync import Live
 
 
 class Follower:
-    """Logs the events of trainers as they come. What fails is given up until the run's end, when its files have all."""
+    """Logs the events of trainers as they come. After a failure a run waits for its end: its files have all."""
 
     def __init__(self) -> None:
         self._live: Live | None = None
@@ -76,7 +76,7 @@ class Follower:
 
 
 def follow(lines: Iterable[str]) -> None:
-    """Takes one event a line until the lines end; a last line that was cut off is none."""
+    """Takes one event a line until the lines end; a last line that was cut off does not count."""
     follower = Follower()
     for line in lines:
         if line.endswith("\n"):
@@ -85,7 +85,7 @@ def follow(lines: Iterable[str]) -> None:
 
 
 def main() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer decides when it is over
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the trainer decides when to end
     follow(sys.stdin)
 
 

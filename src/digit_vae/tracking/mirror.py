@@ -1,7 +1,7 @@
 """The trainer's end of the pipe to a process that mirrors its runs into MLflow while they train.
 
-Nothing that happens at the other end reaches a training: it may be slow, fail or die. When the trainer dies, the pipe
-closes by itself and the other end closes the run.
+The other end may be slow, fail or die without effect on a training. When the trainer dies, the pipe closes by itself
+and the other end closes the run.
 """
 
 import json
@@ -20,7 +20,7 @@ FOLLOWER = (sys.executable, "-m", "digit_vae.tracking.follower")
 
 
 class Mirror:
-    """Sends events to a `command` of its own, one JSON object a line: digit_vae.tracking.follower says which."""
+    """Starts `command` and sends it events, one JSON object a line; digit_vae.tracking.follower lists them."""
 
     def __init__(self, command: Sequence[str] = FOLLOWER, *, patience_seconds: float = 30) -> None:
         self._patience_seconds = patience_seconds
@@ -34,7 +34,7 @@ class Mirror:
         self._lines.put(json.dumps(event).encode() + b"\n")
 
     def close(self) -> None:
-        """Waits for the other end to finish, but not beyond the patience; a failure is one warning."""
+        """Waits for the other end to finish, for a limited time; a failure is one warning."""
         self._lines.put(None)
         try:
             if self._process.wait(self._patience_seconds) == 0:
@@ -66,9 +66,9 @@ class Mirror:
 
 
 def mirror_evaluation(run: str) -> None:
-    """In an experiment of DVC, whose folder is deleted at its end, brings in what an evaluation has written.
+    """In an experiment of DVC, brings in what an evaluation has written: the experiment's folder is deleted at its end.
 
-    Elsewhere `make track` does, for all runs at once.
+    Elsewhere `make track` brings in all runs at once.
     """
     if "DVC_EXP_NAME" in os.environ:
         with Mirror() as mirror:

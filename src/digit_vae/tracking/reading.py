@@ -1,7 +1,7 @@
-"""The project's files as records: the runs that params.yaml declares, the recorded benchmarks, what is known of all.
+"""Reads the project's files as records: the declared runs, the recorded benchmarks, comparisons and reports.
 
 Paths are relative to the working folder. git has histories, timings and metrics; weights, samples and the figures drawn
-from these are in a record where they are at hand.
+from these are in a record if they are here.
 """
 
 import functools
@@ -109,7 +109,7 @@ def _is_trained(run: Run) -> bool:
 
 
 def _models(its: RunFiles, history: Content) -> dict[str, Path]:
-    """The files that git does not have, by artifact name: none where they are another training's."""
+    """The files that git does not have, by artifact name; none if they are of another training."""
     weights, recorded = dict(zip(WEIGHTS, (its.encoder, its.decoder), strict=True)), history.get("weights_sha256")
     if isinstance(recorded, Mapping):
         found = {path: recorded.get(path.name.partition(".")[0]) for path in weights.values() if path.is_file()}
@@ -119,7 +119,7 @@ def _models(its: RunFiles, history: Content) -> dict[str, Path]:
 
 
 def _comparisons(params: Params) -> dict[str, Comparison]:
-    """By group: what the file of each study says of each variant."""
+    """By group: what the study's file says about the variant."""
     found = {}
     for name, study in params.studies.items():
         path = comparisons_folder("beyond" if study.beyond else "paper") / f"{name}.json"
@@ -130,7 +130,7 @@ def _comparisons(params: Params) -> dict[str, Comparison]:
 
 
 def _benchmarks() -> tuple[list[Record], dict[str, Comparison]]:
-    """The runs of the recorded benchmarks; and, by group, what each benchmark says of its runs."""
+    """The runs of the recorded benchmarks and, by group, the summary of each benchmark."""
     recorded, records = read_benchmarks(BENCHMARKS), []
     for name, content in recorded.items():
         for run, (history, timings) in zip(content["runs"], repetitions(name, content), strict=True):
@@ -151,7 +151,7 @@ def _with_question(params: Params, group: Record) -> Record:
 def _reports(params: Params, trained: Sequence[Record]) -> Iterator[Record]:
     """A group without runs for each graph: the figures and tables of its report, and the paper's classifier.
 
-    Its times are those of the runs, which the same files give again.
+    Its times are those of the runs: the same files give the same times.
     """
     for graph in GRAPHS:
         files, metrics = _report_files(graph), {}

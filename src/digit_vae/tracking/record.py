@@ -1,7 +1,7 @@
-"""What the files say of a run, in the shape in which MLflow keeps it. Nothing here knows MLflow.
+"""What the files say about a run, in the shape that MLflow needs. This module does not import MLflow.
 
 A record is one attempt at a run: its name, the hash of its inputs and the time it started. The parent of a run is a
-record, too: the group of all runs of a variant in a study that have the same params but for the seed. Metrics are
+record, too: the group of all runs of a variant in a study whose params differ in the seed alone. Metrics are
 named so that MLflow's pages group them: `train/`, `health/` and `seconds/` have a point an epoch; `validation/`,
 `test/`, `likelihood/`, `latent/` and `quality/` are the sections of metrics.json.
 """
@@ -45,7 +45,7 @@ class Dataset(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """One run, or a group of runs, which has no parent itself; while a run trains, all of it as far as it got.
+    """One run, or a group of runs (without a parent); while a run trains, what there is of it so far.
 
     identity: the tags that tell it from every other. started, finished: milliseconds since 1970. files: those that
     become artifacts, by artifact name. figures: PNG files drawn from one of these, by file name; None: there are none.
@@ -67,7 +67,7 @@ class Record:
 
 
 class Comparison(NamedTuple):
-    """What is known of several runs together, and the files that say so, by artifact name."""
+    """Metrics of several runs together, and the files that they come from, by artifact name."""
 
     content: Content
     files: Mapping[str, Path]
@@ -77,9 +77,9 @@ NOTHING = Comparison({}, {})
 
 
 def of_run(run: Run, history: Content, timings: Content, *, experiment: str | None = None) -> Record:
-    """What history.json and timings.json say, or as much of them as there is while the run trains.
+    """The record of history.json and timings.json, or of what they hold so far while the run trains.
 
-    experiment: the experiment of DVC in which it was trained; its runs stand beside the project's own and replace none.
+    experiment: the experiment of DVC that trained it; its runs stand beside the project's own and replace none.
     """
     address = f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
     shared = {"variant": run.variant, "study": run.study, "graph": run.graph}
@@ -101,7 +101,7 @@ def of_repetition(group: str, number: int, history: Content, timings: Content, m
 
 
 def with_comparisons(records: Sequence[Record], comparisons: Mapping[str, Comparison]) -> list[Record]:
-    """The groups of the runs, each with what is known of its runs together.
+    """The groups of the runs, each with the comparison of its runs.
 
     comparisons: by name of the group. Where the runs of one name differ in their params, none of them is compared.
     """

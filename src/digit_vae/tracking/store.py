@@ -1,4 +1,4 @@
-"""The project's experiment in MLflow: the way to it, whose runs are whose, and what it means when it fails."""
+"""The project's experiment in MLflow: how to reach it, which runs are this checkout's own, and what its errors mean."""
 
 import fcntl
 import os
@@ -51,9 +51,9 @@ def project_root() -> Path:
 class Store:
     """The experiment in MLflow that the runs of the project are in.
 
-    It is at `MLFLOW_TRACKING_URI`, or else in a database in `root`, made at first use; one process at a time changes
-    which runs there are. All runs of the project in that database are this checkout's own; in a store that others may
-    share, those that it made: only its own runs are closed, marked and called superseded.
+    It is at `MLFLOW_TRACKING_URI`, or else in a database in `root` that is made at first use. One process at a time
+    adds or removes runs. In the database of `root`, all runs of the project are this checkout's own; in a store that
+    others may share, only those that it made. Only its own runs are closed, marked and called superseded.
     Raises: UserError when MLflow or the way to it fails, as do `exclusive` and `failures`.
     """
 
@@ -85,7 +85,7 @@ class Store:
         return runs
 
     def is_own(self, run: Run) -> bool:
-        """Whether this checkout may say what has become of the run."""
+        """Whether this checkout may close or mark the run."""
         made_by_project = bool({"run", "group"} & run.data.tags.keys())
         return made_by_project and (self._own is not None or run.data.tags.get(CHECKOUT) == self.checkout)
 
@@ -97,13 +97,13 @@ class Store:
                 run.data.tags[tag] = value
 
     def mark(self, runs: Iterable[Run], current: set[str]) -> None:
-        """Says of each of our own runs whether it is one of the present files, which have the ids `current`."""
+        """Marks each of our own runs as one of the present files (those with the ids `current`) or not."""
         for run in filter(self.is_own, runs):
             self.set_tags(run, {CURRENT: str(run.info.run_id in current).lower()})
 
     @contextmanager
     def exclusive(self) -> Iterator[None]:
-        """One process at a time: MLflow's store is corrupted by concurrent first use, and knows no unique runs."""
+        """One process at a time: concurrent first use corrupts MLflow's store, and MLflow does not keep runs unique."""
         with self.failures():
             self._lock.parent.mkdir(parents=True, exist_ok=True)
             with self._lock.open("w") as lock:
@@ -112,7 +112,7 @@ class Store:
 
     @contextmanager
     def failures(self) -> Iterator[None]:
-        """ImportError: an address may need a database driver that is not installed. ValueError: it may be none."""
+        """ImportError: the address may need a database driver that is missing. ValueError: it may be no address."""
         try:
             yield
         except (MlflowException, SQLAlchemyError, ImportError, OSError, ValueError) as error:
@@ -145,7 +145,7 @@ def create_database(path: Path) -> None:
 
 
 def damage_of(database: Path) -> str | None:
-    """What SQLite finds wrong with a database; None where it finds nothing, or it cannot be looked at."""
+    """What SQLite finds wrong with a database; None where it finds nothing or cannot read it."""
     try:
         with closing(sqlite3.connect(f"{database.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()

@@ -1,7 +1,7 @@
 """Makes MLflow agree with records of the files, at once or while a run trains.
 
-What is logged twice with its original time stays one point, so everything here can be repeated, and a tag that is set
-last (the hashes of the files brought in) says that nothing is left to do.
+A value that is logged twice with its original time stays one point, so everything here can be repeated. A tag that is
+set last (the hashes of the files brought in) says that nothing is left to do.
 """
 
 import json
@@ -33,7 +33,7 @@ class Synced(NamedTuple):
 
 
 def sync(store: Store, records: Sequence[Record], groups: Sequence[Record]) -> Synced:
-    """Makes MLflow agree with the records of all runs and groups, and writes nothing where it does.
+    """Makes MLflow agree with the records of all runs and groups; where it agrees already, nothing is written.
 
     The runs of DVC's experiments, whose files are not here, keep their marks.
     """
@@ -100,16 +100,16 @@ class Live:
 
 
 def living(store: Store, known: Iterable[Run]) -> set[str]:
-    """The ids of the runs that a living process logs, and of their groups."""
+    """The ids of the runs that a living process is logging, and of their groups."""
     alive = [run for run in known if run.info.status == "RUNNING" and is_alive(store, run)]
     return {run_id for run in alive for run_id in (run.info.run_id, run.data.tags.get(PARENT, ""))}
 
 
 def ensure(store: Store, record: Record, known: list[Run]) -> Run:
-    """The run with the record's identity, with its name and tags; where `known` has none, it is made and added.
+    """The run with the record's identity, its name and tags put right; where `known` has none, it is made and added.
 
-    The name or a tag may be another one where it was edited, or where the group that it names was deleted. A note is
-    only set where there is none: it may be the user's.
+    A name or tag may be wrong because somebody edited it, or deleted the group that it names. A note is only set where
+    there is none: it may be the user's.
     """
     tags = dict(record.tags)
     if record.parent:
@@ -150,7 +150,7 @@ def bring(store: Store, run: Run, record: Record) -> bool:
 
 
 def is_complete(store: Store, run: Run, record: Record) -> bool:
-    """Whether MLflow has all of the record: the tag that is set last says so, but what was deleted since is lacking."""
+    """Whether MLflow has all of the record: the tag that is set last is there, and nothing was deleted since."""
     if run.info.status != "FINISHED" or run.data.tags.get(FILES) != _digests(record.files):
         return False
     has_datasets = inputs_of(record.datasets).keys() <= inputs_of_run(run).keys()
@@ -175,7 +175,7 @@ def inputs_of(datasets: Iterable[Dataset]) -> dict[str, object]:
 
 
 def inputs_of_run(run: Run) -> dict[str, object]:
-    """The same of the datasets that MLflow has for a run."""
+    """The same for the datasets that a run has in MLflow."""
     return _inputs(run.inputs.dataset_inputs if run.inputs else [])
 
 
@@ -187,7 +187,7 @@ def _inputs(datasets: Iterable[DatasetInput]) -> dict[str, object]:
 
 
 def _attempts(record: Record) -> tuple[str, str]:
-    """MLflow's filters for all attempts at a run, and for the groups that it may be in: no need to read 300 others."""
+    """MLflow's filters for all attempts at a run and the groups that it may be in, so that 300 others are not read."""
     group = record.parent.identity["group"] if record.parent else ""
     return f"tags.run = '{record.identity['run']}'", f"tags.group = '{group}'"
 
@@ -220,7 +220,7 @@ def _log_metrics(store: Store, run: Run, record: Record) -> None:
 
 
 def _upload(store: Store, run_id: str, record: Record, names: Container[str]) -> None:
-    """Those of the record's files with these names, and the figures drawn from them."""
+    """Uploads the record's files with these names, and the figures drawn from them."""
     with tempfile.TemporaryDirectory() as folder:
         drawn = Path(folder) / FIGURES
         drawn.mkdir()
@@ -233,7 +233,7 @@ def _upload(store: Store, run_id: str, record: Record, names: Container[str]) ->
 
 
 def _stale(store: Store, run: Run, record: Record) -> list[str]:
-    """The names of those files that MLflow does not have in their present content, or whose figures are gone."""
+    """The names of the files whose present content MLflow does not have, or whose figures are gone."""
     logged = run.data.tags.get(FILES, "")  # not parsed: it may have been edited
     # By its address, which is known: the client would ask the store for it, and that is most of what a look costs.
     listed = list_artifacts(artifact_uri=run.info.artifact_uri, tracking_uri=store.uri)

@@ -1,6 +1,7 @@
-"""`digit-vae track` brings into MLflow what it lacks of the files; `digit-vae verify-tracking` says what is there.
+"""`digit-vae track` brings into MLflow what it lacks; `digit-vae verify-tracking` compares MLflow with the files.
 
-A second call of the first changes nothing. The other changes nothing at all, and fails for what the files do not say.
+A second `track` changes nothing. `verify-tracking` never changes anything, and fails where MLflow claims what the files
+do not say.
 """
 
 import argparse
@@ -23,13 +24,13 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def verify_main(argv: Sequence[str] | None = None) -> None:
-    """Says which runs in MLflow are those of the present files, and fails where one claims what these do not."""
+    """Says which runs in MLflow are of the present files, and fails where one claims what the files do not say."""
     argparse.ArgumentParser(prog="digit-vae verify-tracking", description=verify_main.__doc__).parse_args(argv)
     verify()
 
 
 def track() -> None:
-    """Makes MLflow agree with the files, and says in one line what that took."""
+    """Makes MLflow agree with the files, and says in one line what it did."""
     project = read_project(load_params())
     synced = sync(Store(project_root()), project.records, project.groups)
     of = f"{len(project.runs)} runs and {len(project.benchmarks)} of benchmarks"
@@ -42,7 +43,7 @@ def track() -> None:
 
 
 def verify() -> None:
-    """Says what each run in MLflow is to the present files. Raises: UserError when one claims what these do not say."""
+    """Says how each run in MLflow relates to the files. Raises: UserError when one claims what they do not say."""
     project = read_project(load_params())
     audited = audit(Store(project_root()), project.records, project.groups)
     for state in STATES:

@@ -1,6 +1,6 @@
 """`digit-vae ui`: MLflow's pages on 127.0.0.1 over the project's store, with all that the files say.
 
-The server runs in this process, without helpers: when it ends, or is killed with whoever started it, nothing is left.
+The server runs in this process, without others: when the process ends or is killed, nothing is left.
 """
 
 import argparse
@@ -32,7 +32,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def listening(port: str) -> socket.socket:
-    """A socket that is bound to the port. Raises: UserError when that is none, or is taken."""
+    """A socket that is bound to the port. Raises: UserError when `port` is no port, or is taken."""
     if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
         raise UserError(f"PORT: expected a number from 1 to 65535; received {port!r}")
     connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)

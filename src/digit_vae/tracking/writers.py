@@ -19,8 +19,8 @@ def this_process() -> str:
 def is_alive(store: Store, run: Run) -> bool:
     """Whether the process that logs an open run may still be at work.
 
-    On this host that can be seen. On another one it counts as dead when it was started, and the run's last epoch
-    logged, more than SILENT_SECONDS ago; should it be alive all the same, the run's end sets that right.
+    On this host the process can be looked up. On another host it counts as dead when more than SILENT_SECONDS have
+    passed since it started and since the run's last epoch. If it is alive all the same, the run's end corrects that.
     """
     try:
         host, process, started = run.data.tags.get(WRITER, "").rsplit(" ", 2)
@@ -38,9 +38,9 @@ def last_logged(store: Store, run: Run) -> int:
 
 
 def _is_running(process: int, started: float) -> bool:
-    """Whether the process of this host with that number is the one that started then, in seconds since the epoch.
+    """Whether the process with that number on this host is the one that started then (seconds since 1970).
 
-    One that was killed, and not yet waited for by its parent, is gone.
+    A process that was killed counts as gone, even before its parent has waited for it.
     """
     try:
         found = psutil.Process(process)

@@ -1,4 +1,4 @@
-"""What `digit-vae verify` says at the end, for a machine and for a person."""
+"""The outcome of `digit-vae verify`, for a machine and for a person."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -8,9 +8,9 @@ from digit_vae.verification.comparison import Compared, Deviation, flat
 
 
 def certificate(compared: Sequence[Compared], facts: Mapping[str, object]) -> dict[str, Any]:
-    """What was compared and on what, for a machine to read. facts: what else it says.
+    """The outcome for a machine to read. facts: what else stands in it, such as the machine and the commit.
 
-    NaN and infinities, for which JSON has no number, stand in it as the texts "NaN", "Infinity" and "-Infinity".
+    NaN and infinities, for which JSON has no number, become the texts "NaN", "Infinity" and "-Infinity".
     """
     found = [deviation for each in compared for deviation in each.deviations]
     outcomes = [

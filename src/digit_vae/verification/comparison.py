@@ -1,4 +1,4 @@
-"""Whether a run that was trained anew is the one that was published.
+"""Compares a run that was trained anew with the published one.
 
 On a machine with the same fingerprint every byte has to be the same. So it has in float32 on another processor with
 AVX-512 and the same versions, if it is one on which bytes were seen to hold (reports/processors); on one where nobody
@@ -30,8 +30,8 @@ class Tolerance(NamedTuple):
 
     In nats per image: `epoch` for a loss of any epoch but the last, `loss` for one of the last and in the metrics, and
     for the log-likelihood and its bounds, `kl` for the KL loss of any epoch, in the metrics and what it is made of.
-    `share` for what the latent space and the images are worth: of 1, or of the published number where that is larger.
-    `rest` for all else: counts of units, the KL of single dimensions, errors of estimates.
+    `share` for the metrics of latent space and images: a share of 1, or of the published number where that is larger.
+    `rest` for all others: counts of units, the KL of single dimensions, errors of estimates.
     """
 
     epoch: float
@@ -41,7 +41,7 @@ class Tolerance(NamedTuple):
     rest: float = math.inf
 
     def of(self, metric: str, published: object) -> float:
-        """That of a metric by its name, "likelihood.grey.iw_bound.k10"."""
+        """The tolerance of a metric by its name, "likelihood.grey.iw_bound.k10"."""
         key = metric.rpartition(".")[2]
         if key == "images":  # their count has to be equal everywhere
             return 0
@@ -59,7 +59,7 @@ SHARES = ("knn_accuracy", "probe_accuracy", "nmi", "silhouette", "confidence", "
 
 
 class Deviation(NamedTuple):
-    """One thing that is not as published: of which run or file, what, and by how much (None: it is no number)."""
+    """One deviation: the run or file, what deviates in it, and by how much (None: it is no number)."""
 
     of: str
     what: str
@@ -73,7 +73,7 @@ class Deviation(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """The outcome for one run, or for one other thing: how it was compared, and what is not as published."""
+    """The outcome for one run or file: how it was compared, and what deviates."""
 
     of: str
     how: str
@@ -128,9 +128,9 @@ def _is_seen(machine: Mapping[str, Any], seen: Sequence[Mapping[str, Any]]) -> b
 def compare(
     run: str, published: Evidence, anew: Evidence, tolerance: Tolerance, seen: Sequence[Mapping[str, Any]] = ()
 ) -> Compared:
-    """Holds what was trained anew against what was published. seen: see `repeats`.
+    """Compares what was trained anew with what was published. seen: see `repeats`.
 
-    An evaluation has to have the same bytes where it was on such a machine as the published one, and the training too.
+    An evaluation has to repeat its bytes if both it and the training were on a machine with the published fingerprint.
     """
     training = repeats(published.machine, anew.machine, seen)
     evaluation = min(training, repeats(published.evaluated_on, anew.evaluated_on, seen))
@@ -179,7 +179,7 @@ def _how(files: Sequence[str], locked: Mapping[str, str], anew: Evidence, evalua
 def compare_values(
     of: str, what: str, expected: Mapping[str, object], received: Mapping[str, object]
 ) -> Iterator[Deviation]:
-    """Values by name that have to be equal everywhere."""
+    """Compares values by name that have to be equal on every machine."""
     for name in sorted(expected.keys() | received.keys()):
         if expected.get(name) != received.get(name):
             yield Deviation(of, f"{what} {name}", expected.get(name), received.get(name))
@@ -212,7 +212,7 @@ def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
 def _first_epoch(
     run: str, published: Sequence[Mapping[str, Any]], anew: Sequence[Mapping[str, Any]], allowed: Tolerance
 ) -> Iterator[Deviation]:
-    """The first epoch that deviates, with the loss of it that deviates most, or else what it says of its health."""
+    """The first epoch that deviates, with its loss that deviates most, or else its health."""
     yield from _apart(run, "number of epochs", len(published), len(anew))
     for number, (expected, received) in enumerate(zip(map(flat, published), map(flat, anew), strict=False), 1):
         losses = allowed.loss if number == len(published) else allowed.epoch
@@ -228,12 +228,12 @@ def _first_epoch(
 
 
 def _size(deviation: Deviation) -> float:
-    """By how much, where what is missing or no number counts as most."""
+    """The size of a deviation; what is missing or no number counts as the largest."""
     return math.inf if deviation.size is None or math.isnan(deviation.size) else deviation.size
 
 
 def _weights(run: str, published: Mapping[str, Path], anew: Mapping[str, Path]) -> Iterator[Deviation]:
-    """The tensors that deviate, each with its largest difference, of the files that both have at hand."""
+    """The tensors that deviate, each with its largest difference, in the files that both have."""
     for name in WEIGHTS:
         if name not in published or name not in anew:
             continue
@@ -279,7 +279,7 @@ def _tensor(run: str, what: str, expected: Tensor | None, received: Tensor | Non
 
 
 def _apart(of: str, what: str, expected: object, received: object, limit: float = 0) -> Iterator[Deviation]:
-    """The deviation, where there is one: numbers further apart than `limit`, or other values that are not equal."""
+    """The deviation, if there is one: numbers further apart than `limit`, or other values that are not equal."""
     if _is_number(expected) and _is_number(received):
         if not abs(received - expected) <= limit:  # NaN is within no limit
             yield Deviation(of, what, expected, received, abs(received - expected))

@@ -1,6 +1,6 @@
-"""What there is of a run: as published (locks and committed files), as made anew, or as recorded at smoke size.
+"""The evidence of a run: as published (locks and committed files), as made anew, or as recorded at smoke size.
 
-MD5 is what DVC records: it finds accidents, not forgers.
+Hashes are MD5, which DVC records: it detects accidents, not forgery.
 """
 
 import hashlib
@@ -21,7 +21,7 @@ from digit_vae.config.runs import GRAPHS, Run, runs
 from digit_vae.config.schema import Params
 
 WEIGHTS = ("encoder.weights.h5", "decoder.weights.h5")
-TRAINED = (*WEIGHTS, "history.json")  # files whose bytes the maths decides, of a training
+TRAINED = (*WEIGHTS, "history.json")  # files that repeat byte for byte, of a training
 EVALUATED = ("digits.npz", "metrics.json", "samples.npz")  # and of an evaluation
 MAKE_RECORD = "`make verify QUICK=1 RECORD=1` writes it anew"
 
@@ -30,11 +30,11 @@ LOCKS = {graph: GRAPH_FILES[graph].with_suffix(".lock") for graph in GRAPHS}
 
 
 class Evidence(NamedTuple):
-    """What there is of one run.
+    """The evidence of one run.
 
-    params, data, epochs: those of history.json. machine: the fingerprint of the one that trained it. evaluated_on: that
-    of the one that evaluated it, and classifier_sha256 the classifier there; None where nobody wrote it down. md5: of
-    each file by its name, if a lock vouches for it. weights: the files of them that are at hand.
+    params, data, epochs: those of history.json. machine: the fingerprint of the machine that trained it. evaluated_on:
+    the fingerprint of the machine that evaluated it, and classifier_sha256 its classifier; None where evaluation.json
+    is missing. md5: of each file by its name, if it is in a lock. weights: the weights files that are here.
     """
 
     params: dict[str, Any]
@@ -49,7 +49,7 @@ class Evidence(NamedTuple):
 
 
 class Record(NamedTuple):
-    """What is expected: the MD5 of each file of data/processed, which are the same everywhere, and runs by name."""
+    """What is expected: the MD5 of each file of data/processed, the same on every machine, and runs by name."""
 
     arrays: Outputs
     runs: dict[str, Evidence]
@@ -58,7 +58,7 @@ class Record(NamedTuple):
 def read_locks(params: Params) -> dict[str, Outputs]:
     """The outputs of every stage that a lock of the two graphs has and params.yaml still declares.
 
-    Raises: UserError when dvc.lock is missing or never saw stage `preprocess`, or a lock is damaged.
+    Raises: UserError when dvc.lock is missing or lacks stage `preprocess`, or a lock is damaged.
     """
     if not LOCKS["paper"].is_file():
         raise UserError(f"{LOCKS['paper']} is missing: `make repro` makes it")
@@ -108,13 +108,13 @@ def trained(folder: Path, run: Run) -> Evidence:
 
 
 def files_of(run: Run) -> dict[str, Path]:
-    """The files whose bytes the maths decides, by their names."""
+    """The files that repeat byte for byte, by their names."""
     its = RunFiles(run.graph, run.name)
     return {path.name: path for path in (its.encoder, its.decoder, its.history, its.digits, its.metrics, its.samples)}
 
 
 def smoke_record(folder: Path, params: Params) -> Record:
-    """That of the graph in `folder`."""
+    """The record of the small graph in `folder`."""
     made = {run.name: trained(folder, run)._replace(weights={}) for run in runs(params)}
     return Record(read_lock(folder / LOCKS["paper"])["preprocess"], made)
 
@@ -137,7 +137,7 @@ def record_json(record: Record) -> dict[str, Any]:
 def md5(path: Path) -> str:
     """The MD5 of a file or a folder, as DVC computes it: a folder's is that of the list of its files.
 
-    As for DVC (.dvcignore), what a killed process left half-written under a temporary name is none of them.
+    Temporary files that a killed process left do not count, nor do they for DVC (.dvcignore).
     """
     if path.is_file():
         return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
@@ -162,7 +162,7 @@ def _read(folder: Path, run: Run, digests: dict[str, str], weights: dict[str, Pa
 
 @contextmanager
 def _refusing_damage(what: object, remedy: str) -> Iterator[None]:
-    """Files that are no YAML or JSON, or of another shape than the stages write. Raises: UserError that says so."""
+    """Raises: UserError for a file that is no YAML or JSON, or has another shape than the stages write."""
     try:
         yield
     except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:

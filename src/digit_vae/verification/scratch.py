@@ -1,7 +1,7 @@
 """A temporary copy of the project in which its graph runs without a trace in the original.
 
-The copy runs its own code and has a DVC cache and an MLflow store of its own. It is made of the sources alone, with or
-without git, and so everything in it is made anew. It is removed at the end, also after Ctrl-C, SIGTERM or SIGHUP.
+The copy runs its own code and has a DVC cache and an MLflow store of its own. It has the sources alone, with or without
+git, so everything in it is made anew. It is removed at the end, also after Ctrl-C, SIGTERM or SIGHUP.
 """
 
 import os
@@ -27,7 +27,7 @@ from digit_vae.config.schema import FULL, Params
 
 SOURCES = (Path("pipeline"), Path("src"), BENCHMARKS, GRAPH_FILES["paper"], Path(".dvcignore"))
 NO_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*.tmp.*")
-# Below .dvc, and over any setting of the user: what a shared cache has of these params would not be made anew.
+# Below .dvc, over any setting of the user: results in a shared cache would not be made anew.
 DVC_SETTINGS = """\
 [core]
     analytics = false
@@ -74,7 +74,7 @@ def copy_project(folder: Path, params: Params) -> None:
 def small(params: Params) -> Params:
     """Params of a graph that takes a minute: the paper's studies on `full` and their first two folds, few images.
 
-    What names a run keeps a name that is one.
+    Keys that name a run get the name of a run that is left.
     """
     studies = {
         name: replace(study, splits=_few(study.splits)) for name, study in params.studies.items() if not study.beyond
@@ -118,7 +118,7 @@ def start(folder: Path, module: Sequence[str]) -> "subprocess.Popen[bytes]":
 
 
 def reproduce(folder: Path, module: Sequence[str]) -> None:
-    """Runs the graph in `folder` with `python -m module...`, which ends with this call in any case.
+    """Runs the graph in `folder` with `python -m module...`; that process never outlives this call.
 
     Raises: UserError when it fails.
     """
@@ -127,7 +127,7 @@ def reproduce(folder: Path, module: Sequence[str]) -> None:
         status = process.wait()
     except KeyboardInterrupt:
         with suppress(subprocess.TimeoutExpired):
-            process.wait(PATIENCE)  # a terminal has interrupted it, too
+            process.wait(PATIENCE)  # the terminal has interrupted it, too
         raise
     finally:
         _end(process)
@@ -147,7 +147,7 @@ def _end(process: "subprocess.Popen[bytes]") -> None:
 
 @contextmanager
 def _temporary_folder(prefix: str) -> Iterator[Path]:
-    """As tempfile.TemporaryDirectory, but signals that would end this process at once let it be removed first."""
+    """As tempfile.TemporaryDirectory, but signals that end this process let it be removed first."""
     ends = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
     before = {number: signal.getsignal(number) for number in (*ends, signal.SIGINT)}
     for number in ends:
@@ -170,7 +170,7 @@ def _leave(number: int, _: object) -> None:
 
 
 def _remove(folder: Path) -> None:
-    """Ends what still works in the folder first: followers and Ray's agents outlive those who started them."""
+    """First ends the processes that still work in the folder: followers and Ray's agents outlive their parents."""
     until = time.monotonic() + PATIENCE
     while folder.exists() and time.monotonic() < until:
         for process in psutil.process_iter(["cwd"]):

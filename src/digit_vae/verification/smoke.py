@@ -3,8 +3,8 @@
     digit-vae smoke           # through the driver, as `make repro`
     digit-vae smoke --serial  # through plain `dvc repro`
 
-The copy has its own DVC cache and MLflow store; this folder stays as it was. The SHA-256 over all outputs that the
-machine's speed has no part in is printed at the end: on one machine it is always the same, either way.
+The copy has its own DVC cache and MLflow store; this folder stays as it was. At the end it prints the SHA-256 over all
+reproducible outputs: on one machine it is always the same, either way.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""Trains runs anew in a temporary copy of this folder, and holds them against what is published.
+"""`digit-vae verify`: trains runs anew in a temporary copy of this folder, and compares them with the published ones.
 
     digit-vae verify                   # report.first_run, and the first run of each variant in the paper's studies
     digit-vae verify --runs dropout-fold2-0 improved-full-0
@@ -6,11 +6,11 @@
     digit-vae verify --quick           # the paper's studies at smoke size, against reports/smoke.json
     digit-vae verify --quick --record  # writes reports/smoke.json anew
 
-Published are dvc.lock, beyond/dvc.lock and the files below reports/: these are held against each other, too, and the
-committed weights are measured once more. Runs that are in no lock are named: nothing vouches for their bytes. Writes
-reports/certificate.json and .md, of which none is left where it ends early (`--quick` only prints it); the exit status
-is 0 only when all holds. digit_vae.verification.comparison says what is compared, params.yaml how far another machine
-may be off.
+The published results are dvc.lock, beyond/dvc.lock and the files below reports/. These are compared with each other,
+too, and the committed weights are measured once more. Runs that are in no lock are named: nothing vouches for their
+bytes. Writes reports/certificate.json and .md (`--quick` only prints it); a call that ends early leaves none. The exit
+status is 0 only when everything agrees. digit_vae.verification.comparison says what is compared, and params.yaml how
+far the numbers of another machine may be off.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from typing import Any
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import remove, write_json, write_text
-from digit_vae.base.paths import CERTIFICATE, PROCESSORS, RAW, SMOKE, RunFiles
+from digit_vae.base.paths import CERTIFICATE, RAW, SMOKE, RunFiles
 from digit_vae.base.progress import clock
 from digit_vae.base.provenance import git_commit
 from digit_vae.config.loading import load_params, read_run_params
@@ -33,7 +33,7 @@ from digit_vae.data.idx import read_images
 from digit_vae.data.mnist import MNIST
 from digit_vae.evaluation.elbo import encode, load_vae, measure
 from digit_vae.model.device import select_device
-from digit_vae.speed.records import read_processor
+from digit_vae.speed.processors import machines_with_bytes
 from digit_vae.verification.certificate import certificate, certificate_text
 from digit_vae.verification.comparison import (
     EXACT,
@@ -64,7 +64,7 @@ UNCOMMITTED = "the working tree has changes that are not committed: what is veri
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Raises: UserError when something is not as published, or where verification itself fails."""
+    """Raises: UserError when something is not as published, or when the verification itself fails."""
     parsed = parse_arguments(arguments)
     params, started = load_params(), time.monotonic()
     chosen = chosen_runs(params, parsed.runs)
@@ -107,7 +107,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
-    """The runs called `names`, or all that are published; where none is named, the ones said above."""
+    """The runs called `names`, or all published ones; without names, those of the first line above."""
     if list(names) == ["all"]:
         if unpublished := [run.name for run in runs(params) if not is_published(run)]:
             print(f"not published, and so left out: {', '.join(unpublished)}")
@@ -121,9 +121,9 @@ def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
 
 
 def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) -> list[Compared]:
-    """Trains `chosen` anew, and holds that and the committed weights against what is published."""
+    """Trains `chosen` anew, and compares these runs and the committed weights with what is published."""
     expected = Record(locks["preprocess"], {run.name: published(run, locks) for run in chosen})
-    weights, limits, seen = committed_weights(params, locks), params.verify, bytes_seen()
+    weights, limits, seen = committed_weights(params, locks), params.verify, machines_with_bytes()
     tolerance = Tolerance(limits.epoch_nats, limits.loss_nats, limits.kl_nats, limits.share)
     with scratch_copy("digit-vae-verify-", params) as folder:
         reproduce(folder, (*DRIVER, "--runs", *expected.runs, "--anew"))
@@ -132,8 +132,8 @@ def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) 
 
 
 def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: bool) -> list[Compared]:
-    """The same with the paper's studies at smoke size. recording: what they make is expected from now on."""
-    few, weights, seen = small(params), committed_weights(params, locks), bytes_seen()
+    """The same with the paper's studies at smoke size. recording: whether to expect from now on what they make."""
+    few, weights, seen = small(params), committed_weights(params, locks), machines_with_bytes()
     if not recording and read_record().runs.keys() != {run.name for run in runs(few)}:
         raise UserError(f"{SMOKE} has other runs than params.yaml: {MAKE_RECORD}")
     nats, share = params.verify.smoke_nats, params.verify.share
@@ -147,20 +147,14 @@ def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: boo
 
 
 def committed_files(locks: Mapping[str, Outputs]) -> Outputs:
-    """What the locks say of files that git has."""
+    """The MD5 in the locks of files that git has."""
     return {path: md5 for outs in locks.values() for path, md5 in outs.items() if path.startswith("reports/")}
-
-
-def bytes_seen() -> list[dict[str, Any]]:
-    """Fingerprints of the processors on which bytes were seen to hold. Raises: UserError when a record is damaged."""
-    records = [read_processor(path) for path in sorted(PROCESSORS.glob("*.json"))]
-    return [record["machine"] for record in records if record["bytes_seen"]]
 
 
 def compare_runs(
     params: Params, folder: Path, expected: Record, tolerance: Tolerance, seen: Sequence[Mapping[str, Any]]
 ) -> list[Compared]:
-    """Everything that the copy in `folder` made, against what was expected of it."""
+    """Compares everything that the copy in `folder` made with what was expected."""
     found = [compare_files("arrays and splits", folder, expected.arrays)]
     for name, evidence in expected.runs.items():
         found.append(compare(name, evidence, trained(folder, find_run(params, name)), tolerance, seen))
@@ -168,7 +162,7 @@ def compare_runs(
 
 
 def committed_weights(params: Params, locks: Mapping[str, Outputs]) -> dict[Run, Evidence]:
-    """What is published of the runs whose weights are committed, if they are published at all."""
+    """What is published of the runs whose weights are committed, if they are published."""
     names = (*params.publish.paper, *params.publish.beyond)
     return {run: published(run, locks) for run in runs(params) if run.name in names and is_published(run)}
 
@@ -201,6 +195,6 @@ def facts(params: Params, locks: Mapping[str, Outputs], what: str, commit: str |
         "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "commit": commit,
         "machine": select_device("cpu"),
-        "bytes were seen to hold on": ", ".join(each["cpu"] for each in bytes_seen()) or "no processor",
+        "bytes were seen to hold on": ", ".join(each["cpu"] for each in machines_with_bytes()) or "no processor",
         "tolerances on another machine": asdict(params.verify),
     }
