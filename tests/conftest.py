@@ -1,5 +1,6 @@
 """Fixtures that several test files share."""
 
+import ctypes
 import resource
 import shutil
 import struct
@@ -14,8 +15,17 @@ import pytest
 from synthetic import SMALL_PARAMS, write_small_project
 
 from digit_vae.base.errors import exit_status
+from digit_vae.base.orphans import PR_SET_PDEATHSIG
 from digit_vae.config.loading import load_params
 from digit_vae.config.schema import Params, RunParams
+
+
+@pytest.fixture(autouse=True)
+def outlives_the_test() -> Iterator[None]:
+    """A stage that a test calls in this process asks the kernel to kill it with its parent: pytest is to live on."""
+    yield
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, 0)
 
 
 @pytest.fixture

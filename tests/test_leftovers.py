@@ -22,7 +22,7 @@ from digit_vae.base.paths import PROCESSED
 from digit_vae.config.runs import Run, run_params, runs
 from digit_vae.config.schema import Params
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 ROOT = Path(__file__).parent.parent
 STUDY = {"question": "?", "variants": ["baseline", "dropout", "l1_l2"], "splits": ["fold0", "fold1", "fold2"]}
 STUDIES = {

@@ -24,7 +24,7 @@ from synthetic import SMALL_PARAMS, write_small_project
 
 from digit_vae.base.files import write_bytes
 
-pytestmark = pytest.mark.integration
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 ROOT = Path(__file__).parent.parent
 RUN = "baseline-full-0"
 HISTORY = f"reports/paper/runs/{RUN}/history.json"
@@ -233,7 +233,6 @@ def whole_graph(tmp_path, succeeds, digits, idx_bytes, mlflow_tables):
     return tmp_path
 
 
-@pytest.mark.slow
 def test_an_experiment_with_more_folds_and_other_variants_works_to_the_end(whole_graph, succeeds):
     changes = [part for change in MORE_FOLDS for part in ("-S", change)]
     succeeds(whole_graph, "python", "-m", "dvc", "exp", "run", "-q", "--temp", "--name", "more-folds", *changes)

@@ -31,6 +31,7 @@ from digit_vae.base.errors import UserError
 from digit_vae.base.files import sha256
 from digit_vae.driver.reproduce import alone
 
+pytestmark = [pytest.mark.integration, pytest.mark.slow]
 MADE = ("models", "reports/paper", "reports/classifier.json")
 
 
@@ -79,7 +80,6 @@ def clone(copied):
     return copied
 
 
-@pytest.mark.integration
 def test_bytes_are_those_of_plain_dvc_repro_which_has_nothing_left_to_do(reproduced, digits, tmp_path):
     write_project(tmp_path, digits)
     assert drive(tmp_path, "dvc", "repro", "--quiet")[0] == 0
@@ -89,7 +89,6 @@ def test_bytes_are_those_of_plain_dvc_repro_which_has_nothing_left_to_do(reprodu
     assert "up to date" in drive(reproduced, "dvc", "status", "dvc.yaml")[1]
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("lost", [MADE, [*MADE, "dvc.lock"]])
 def test_what_lies_in_the_cache_is_not_trained_again(copied, lost):
     before = hashes(copied)
@@ -100,7 +99,6 @@ def test_what_lies_in_the_cache_is_not_trained_again(copied, lost):
     assert hashes(copied) == before
 
 
-@pytest.mark.integration
 def test_a_clone_without_models_trains_nothing_and_says_so(clone):
     before = hashes(clone)
     status, out, _ = drive(clone, *REPRO)
@@ -111,8 +109,6 @@ def test_a_clone_without_models_trains_nothing_and_says_so(clone):
     assert hashes(clone) == before
 
 
-@pytest.mark.integration
-@pytest.mark.slow
 def test_a_further_seed_in_a_clone_trains_that_run_alone_and_anew_all_others(clone, reproduced):
     studies = STUDIES | {"paper": STUDIES["paper"] | {"seeds": [0, 1, 2]}}
     write_params(clone, studies=studies)
@@ -127,7 +123,6 @@ def test_a_further_seed_in_a_clone_trains_that_run_alone_and_anew_all_others(clo
     assert hashes(clone) == hashes(reproduced)
 
 
-@pytest.mark.integration
 def test_chosen_runs_alone_are_made(copied):
     subprocess.run(["rm", "-r", *MADE], cwd=copied, check=True)
     status, out, _ = drive(copied, *REPRO, "--runs", "baseline-fold0-0", "baseline-fold0-0")
@@ -138,7 +133,6 @@ def test_chosen_runs_alone_are_made(copied):
     assert not (copied / "reports/paper/report.md").exists()
 
 
-@pytest.mark.integration
 def test_a_failing_run_is_named_and_does_not_stop_the_others(copied, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "-1")
     failing = {"on_gpu": {"device": "gpu"}, "diverging": {"learning_rate": 10.0, "beta": 1e6}}
@@ -161,7 +155,6 @@ def test_a_failing_run_is_named_and_does_not_stop_the_others(copied, monkeypatch
     assert "4 of 4 runs are up to date" in out
 
 
-@pytest.mark.integration
 def test_runs_beyond_the_paper_are_trained_by_their_own_command_alone(copied):
     before = hashes(copied)
     status, out, _ = drive(copied, *REPRO, "--beyond")
@@ -174,7 +167,6 @@ def test_runs_beyond_the_paper_are_trained_by_their_own_command_alone(copied):
     assert "up to date" in drive(copied, "dvc", "status")[1]
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
 def test_ctrl_c_keeps_what_is_finished(copied, how):
     write_params(copied, train={"epochs": 2})
@@ -191,7 +183,6 @@ def test_ctrl_c_keeps_what_is_finished(copied, how):
     assert not any("ray::" in " ".join(child.cmdline()) for child in psutil.Process().children(recursive=True))
 
 
-@pytest.mark.integration
 def test_code_that_changes_while_runs_wait_is_not_what_their_results_are_recorded_for(copied):
     """One run is being trained when the code changes: neither it nor those that wait are recorded."""
     write_params(copied, train={"epochs": 2})
@@ -208,7 +199,6 @@ def test_code_that_changes_while_runs_wait_is_not_what_their_results_are_recorde
     assert {run: trained_at(copied, run) for run in RUNS} == times
 
 
-@pytest.mark.integration
 def test_a_folder_that_cannot_be_written_is_named(copied):
     subprocess.run(["rm", "-r", ".dvc/tmp"], cwd=copied, check=True)
     (copied / ".dvc/tmp").write_text("in the place of the folder")
@@ -237,8 +227,6 @@ def three_machines() -> Iterator:
     cluster.shutdown()
 
 
-@pytest.mark.integration
-@pytest.mark.slow
 def test_a_cluster_that_loses_a_machine_gives_the_same_bytes(reproduced, three_machines, digits, tmp_path):
     write_project(tmp_path, digits)
     lost = three_machines.list_all_nodes()[-1]
@@ -269,8 +257,6 @@ with cluster(sys.argv[1], 1):
 """
 
 
-@pytest.mark.integration
-@pytest.mark.slow
 def test_the_machines_of_a_cluster_are_sent_the_code_of_the_driver(reproduced, three_machines):
     command = [sys.executable, "-c", SHIPPED, three_machines.address]
     paths = os.environ | {"PYTHONPATH": str(reproduced / "src")}
