@@ -343,6 +343,38 @@ def test_on_another_machine_other_bytes_hold_within_the_tolerances(run_verify, o
     assert "byte for byte" not in out
 
 
+@pytest.mark.parametrize("seen", [True, False])
+def test_on_another_processor_with_avx512_bytes_are_demanded_once_they_were_seen_there(run_verify, seen):
+    files = [f"reports/paper/runs/{OTHER}/{name}.json" for name in ("timings", "evaluation")]
+    for file in files:
+        change(Path(file), "machine", "instruction_sets", value=["avx512f"])
+    for cpu in ("A CPU", "Another CPU"):
+        record = {"bytes_seen": seen or cpu == "A CPU", "machine": {"cpu": cpu}, "operations": {}}
+        write_json(Path(f"reports/processors/{cpu}.json"), record)
+
+    write_locks(load_params())
+    loss = json.loads(Path(history_of(OTHER)).read_text(encoding="utf-8"))["epochs"][2]["loss"]
+
+    def elsewhere(made):
+        for file in files:
+            change(made / file, "machine", "instruction_sets", value=["avx512f"])
+            change(made / file, "machine", "cpu", value="Another CPU")
+        change(made / history_of(OTHER), "epochs", 2, "loss", value=loss + 1)
+
+    status, out, _ = run_verify("--runs", OTHER, breaking=elsewhere)
+    assert (status == 0) != seen, out
+    assert bool(re.search(rf"^- {OTHER}: MD5 of history", out, re.MULTILINE)) == seen
+    assert bool(re.search(r"within tolerances; .*Another CPU yet: 1 of 6 files differ", out)) != seen
+    assert re.search(rf"^- bytes were seen.*: A CPU{', Another CPU' if seen else ''}$", out, re.MULTILINE)
+
+
+def test_a_damaged_record_of_a_processor_is_named_before_anything_is_trained(run_verify):
+    write_text(Path("reports/processors/a-cpu.json"), "{")
+    status, out, asked = run_verify("--runs", OTHER)
+    assert (status, asked) == (1, [])
+    assert re.search(r"^error: reports/processors/a-cpu\.json: ", out, re.MULTILINE)
+
+
 def test_quick_holds_the_smoke_graph_against_its_record(run_verify):
     status, out, asked = run_verify("--quick")
     assert (status, asked) == (1, [])

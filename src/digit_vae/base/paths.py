@@ -19,6 +19,7 @@ CLASSIFIER_METRICS = REPORTS / "classifier.json"
 BENCHMARKS = REPORTS / "benchmarks"
 CERTIFICATE = REPORTS / "certificate.json"
 SMOKE = REPORTS / "smoke.json"
+PROCESSORS = REPORTS / "processors"  # what each one computes, and whether bytes were seen to hold there
 
 GRAPH_FILES = {"paper": Path("dvc.yaml"), "beyond": Path("beyond/dvc.yaml")}  # by the name of the graph
 LEFTOVERS = Path("leftovers")  # where `digit-vae tidy` moves what params.yaml no longer declares

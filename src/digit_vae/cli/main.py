@@ -33,6 +33,7 @@ COMMANDS = {
     "verify-tracking": Command("digit_vae.tracking.track", "compare MLflow with the files", function="verify_main"),
     "ui": Command("digit_vae.tracking.ui", "MLflow's user interface on this machine"),
     "bench": Command("digit_vae.speed.bench", "measure this machine's speed: an hour, with nothing beside it"),
+    "operations": Command("digit_vae.speed.operations", "hash what each operation gives on this processor"),
     "summary": Command("digit_vae.cli.summary", "write the numbers of README.md and reports/README.md"),
     "tidy": Command("digit_vae.cli.tidy", "move files of runs that params.yaml does not declare into leftovers/"),
     "schema": Command("digit_vae.cli.schema", "write params.schema.json, with which editors check params.yaml"),

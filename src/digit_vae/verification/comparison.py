@@ -1,14 +1,17 @@
 """Compares a run that was trained anew with the published one.
 
-On a machine with the same fingerprint every byte has to be the same. On another one the order of sums differs, and with
-it the last bits of every step, until the run is as far from the published one as another seed's would be: losses have
-to lie within tolerances. What a run was asked to do (params, data, folds) has to be the same everywhere. The health of
+On a machine with the same fingerprint every byte has to be the same. So it has in float32 on another processor with
+AVX-512 and the same versions, if it is one on which bytes were seen to hold (reports/processors); on one where nobody
+has looked yet they are compared and reported, and tolerances decide. Elsewhere the order of sums differs, and with it
+the last bits of every step, until the run is as far from the published one as another seed's would be: losses have to
+lie within tolerances. What a run was asked to do (params, data, folds) has to be the same everywhere. The health of
 an epoch (the units and dimensions that died) only has to be there: on another machine other ones die.
 """
 
 import math
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple, TypeGuard
 
@@ -77,31 +80,90 @@ class Compared(NamedTuple):
     deviations: list[Deviation]
 
 
-def repeats(published: Mapping[str, object] | None, anew: Mapping[str, object] | None) -> bool:
-    """Whether two fingerprints promise the same bits: they differ in the number of cores at most. None: unknown."""
-    return published is not None and anew is not None and {**published, "cores": 0} == {**anew, "cores": 0}
+class Bytes(IntEnum):
+    """What two fingerprints say of the bytes of one run."""
+
+    OPEN = 0  # they may differ: tolerances decide
+    EXPECTED = 1  # they should be equal, which nobody has seen on one of the processors: reported, tolerances decide
+    DEMANDED = 2
 
 
-def compare(run: str, published: Evidence, anew: Evidence, tolerance: Tolerance) -> Compared:
-    """Compares what was trained anew with what was published.
+def repeats(
+    published: Mapping[str, Any] | None, anew: Mapping[str, Any] | None, seen: Sequence[Mapping[str, Any]] = ()
+) -> Bytes:
+    """What is to be asked of the bytes. seen: fingerprints of machines on which they held. None: unknown machine.
+
+    All but the number of cores is the same: the same bytes. Else in float32 on CPUs with AVX-512 where all that still
+    matters is the same (docs/portable_bits.md): the same bytes too, once they were seen on both processors.
+    """
+    if published is None or anew is None:
+        return Bytes.OPEN
+    if {**published, "cores": 0} == {**anew, "cores": 0}:
+        return Bytes.DEMANDED
+    if not (_is_portable(published) and _is_portable(anew) and _matters(published) == _matters(anew)):
+        return Bytes.OPEN
+    return Bytes.DEMANDED if all(_is_seen(each, seen) for each in (published, anew)) else Bytes.EXPECTED
+
+
+def _is_portable(machine: Mapping[str, Any]) -> bool:
+    """An evaluation's machine names no precision: its training's decides."""
+    return (
+        machine.get("device") == "cpu"
+        and machine.get("precision", "float32") == "float32"
+        and "avx512f" in machine.get("instruction_sets", ())
+    )
+
+
+def _matters(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a fingerprint still decides bits there: not which processor, but of Python its minor version."""
+    kept = {name: value for name, value in machine.items() if name not in ("cpu", "cores", "instruction_sets")}
+    return kept | {"python": ".".join(str(machine.get("python")).split(".")[:2])}
+
+
+def _is_seen(machine: Mapping[str, Any], seen: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether bytes held on such a processor with the same versions."""
+    return any(each["cpu"] == machine["cpu"] and _matters(each).items() <= _matters(machine).items() for each in seen)
+
+
+def compare(
+    run: str, published: Evidence, anew: Evidence, tolerance: Tolerance, seen: Sequence[Mapping[str, Any]] = ()
+) -> Compared:
+    """Compares what was trained anew with what was published. seen: see `repeats`.
 
     An evaluation has to repeat its bytes if both it and the training were on a machine with the published fingerprint.
     """
-    trains = repeats(published.machine, anew.machine)
-    evaluates = trains and repeats(published.evaluated_on, anew.evaluated_on)
-    training, evaluation = (EXACT if exact else tolerance for exact in (trains, evaluates))
+    training = repeats(published.machine, anew.machine, seen)
+    evaluation = min(training, repeats(published.evaluated_on, anew.evaluated_on, seen))
+    trains, evaluates = (each is Bytes.DEMANDED for each in (training, evaluation))
+    of_training, of_evaluation = (EXACT if exact else tolerance for exact in (trains, evaluates))
     files = [*(TRAINED if trains else ()), *(EVALUATED if evaluates else ())]
     locked = {name: digest for name, digest in published.md5.items() if name in files}
     deviations = [
         *compare_values(run, "params", published.params, anew.params),
         *compare_values(run, "data", published.data, anew.data),
-        *_first_epoch(run, published.epochs, anew.epochs, training),
-        *compare_metrics(run, published.metrics, anew.metrics, evaluation),
+        *_first_epoch(run, published.epochs, anew.epochs, of_training),
+        *compare_metrics(run, published.metrics, anew.metrics, of_evaluation),
         *(_weights(run, published.weights, anew.weights) if trains else ()),
         *(_apart(run, "classifier", published.classifier_sha256, anew.classifier_sha256) if evaluates else ()),
         *compare_values(run, "MD5 of", locked, {name: anew.md5[name] for name in locked}),
     ]
-    return Compared(run, _how(files, locked, anew, evaluation), deviations)
+    expected = [
+        *(TRAINED if training is Bytes.EXPECTED else ()),
+        *(EVALUATED if evaluation is Bytes.EXPECTED else ()),
+    ]
+    how = _how(files, locked, anew, of_evaluation) + _unseen(expected, published, anew)
+    return Compared(run, how, deviations)
+
+
+def _unseen(files: Sequence[str], published: Evidence, anew: Evidence) -> str:
+    """Of files whose bytes should be equal, but were not yet seen to be: how many are."""
+    differing = [name for name in files if name in published.md5 and published.md5[name] != anew.md5[name]]
+    count = len(published.md5.keys() & set(files))
+    if not count:
+        return ""
+    if not differing:
+        return f"; all bytes of {count} files hold on {anew.machine['cpu']} too: add this processor"
+    return f"; nobody saw bytes hold on {anew.machine['cpu']} yet: {len(differing)} of {count} files differ"
 
 
 def _how(files: Sequence[str], locked: Mapping[str, str], anew: Evidence, evaluation: Tolerance) -> str:

@@ -33,6 +33,7 @@ from digit_vae.data.idx import read_images
 from digit_vae.data.mnist import MNIST
 from digit_vae.evaluation.elbo import encode, load_vae, measure
 from digit_vae.model.device import select_device
+from digit_vae.speed.processors import machines_with_bytes
 from digit_vae.verification.certificate import certificate, certificate_text
 from digit_vae.verification.comparison import (
     EXACT,
@@ -122,17 +123,17 @@ def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
 def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) -> list[Compared]:
     """Trains `chosen` anew, and compares these runs and the committed weights with what is published."""
     expected = Record(locks["preprocess"], {run.name: published(run, locks) for run in chosen})
-    weights, limits = committed_weights(params, locks), params.verify
+    weights, limits, seen = committed_weights(params, locks), params.verify, machines_with_bytes()
     tolerance = Tolerance(limits.epoch_nats, limits.loss_nats, limits.kl_nats, limits.share)
     with scratch_copy("digit-vae-verify-", params) as folder:
         reproduce(folder, (*DRIVER, "--runs", *expected.runs, "--anew"))
-        anew = compare_runs(params, folder, expected, tolerance)
+        anew = compare_runs(params, folder, expected, tolerance, seen)
         return [*anew, *measure_weights(params, weights, folder)]
 
 
 def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: bool) -> list[Compared]:
     """The same with the paper's studies at smoke size. recording: whether to expect from now on what they make."""
-    few, weights = small(params), committed_weights(params, locks)
+    few, weights, seen = small(params), committed_weights(params, locks), machines_with_bytes()
     if not recording and read_record().runs.keys() != {run.name for run in runs(few)}:
         raise UserError(f"{SMOKE} has other runs than params.yaml: {MAKE_RECORD}")
     nats, share = params.verify.smoke_nats, params.verify.share
@@ -141,7 +142,7 @@ def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: boo
         if recording:
             write_json(SMOKE, record_json(smoke_record(folder, few)))
             print(f"recorded {len(runs(few))} runs in {SMOKE}")
-        anew = compare_runs(few, folder, read_record(), Tolerance(nats, nats, nats, share))
+        anew = compare_runs(few, folder, read_record(), Tolerance(nats, nats, nats, share), seen)
         return [*anew, *measure_weights(params, weights, folder)]
 
 
@@ -150,11 +151,13 @@ def committed_files(locks: Mapping[str, Outputs]) -> Outputs:
     return {path: md5 for outs in locks.values() for path, md5 in outs.items() if path.startswith("reports/")}
 
 
-def compare_runs(params: Params, folder: Path, expected: Record, tolerance: Tolerance) -> list[Compared]:
+def compare_runs(
+    params: Params, folder: Path, expected: Record, tolerance: Tolerance, seen: Sequence[Mapping[str, Any]]
+) -> list[Compared]:
     """Compares everything that the copy in `folder` made with what was expected."""
     found = [compare_files("arrays and splits", folder, expected.arrays)]
     for name, evidence in expected.runs.items():
-        found.append(compare(name, evidence, trained(folder, find_run(params, name)), tolerance))
+        found.append(compare(name, evidence, trained(folder, find_run(params, name)), tolerance, seen))
     return found
 
 
@@ -192,5 +195,6 @@ def facts(params: Params, locks: Mapping[str, Outputs], what: str, commit: str |
         "made": time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime()),
         "commit": commit,
         "machine": select_device("cpu"),
+        "bytes were seen to hold on": ", ".join(each["cpu"] for each in machines_with_bytes()) or "no processor",
         "tolerances on another machine": asdict(params.verify),
     }

@@ -1,0 +1,39 @@
+"""The records of reports/processors/: what a processor computes, and whether bytes were seen to hold on it."""
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.paths import PROCESSORS
+
+
+class Processor(BaseModel):
+    """One record.
+
+    bytes_seen: whether `make verify QUICK=1` gave the published bytes on it. machine: its fingerprint, with the
+    versions that the record is of. operations: a hash of each one's result, by its name.
+    """
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    bytes_seen: bool
+    machine: dict[str, Any]
+    operations: dict[str, str]
+
+
+def read_processor(path: Path) -> Processor:
+    """Raises: UserError when `path` is no such record."""
+    try:
+        return Processor.model_validate_json(path.read_bytes())
+    except (OSError, ValidationError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise UserError(
+            f"{path}: expected a record that `digit-vae operations` wrote; received {reason:.100}"
+        ) from error
+
+
+def machines_with_bytes() -> list[dict[str, Any]]:
+    """The fingerprints of the processors on which bytes were seen to hold. Raises: UserError when one is damaged."""
+    return [each.machine for each in map(read_processor, sorted(PROCESSORS.glob("*.json"))) if each.bytes_seen]
