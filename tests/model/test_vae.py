@@ -4,6 +4,7 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from digit_vae.model.losses import kl_loss, reconstruction_loss
 from digit_vae.model.vae import Losses, Sampling, build_decoder, build_encoder, build_vae
@@ -160,3 +161,29 @@ def test_the_start_follows_initializer_and_hidden_bias(make_params):
     assert deviation[base] == pytest.approx((2 / (9 * 32 + 9 * 64)) ** 0.5, rel=0.03)
     assert [float(encoder.get_layer("hidden").bias.numpy().mean()) for encoder in (he, base)] == [1.5, 0]
     assert abs(he.get_layer("z_mean").kernel.numpy()).max() <= (6 / 18) ** 0.5  # Glorot's uniform limit
+
+
+def traced(function, *arguments):
+    """The types of all operations in the graph of a function and of those that it calls."""
+    graph = tf.function(function).get_concrete_function(*arguments).graph.as_graph_def()
+    nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+    return {node.op for node in nodes}
+
+
+@pytest.mark.parametrize("options", [{}, EVERYTHING])
+def test_no_step_starts_from_an_estimate_that_processors_make_differently(make_params, images, options):
+    estimates = {"Reciprocal", "Inv", "InvGrad", "ReciprocalGrad", "Rsqrt", "RsqrtGrad"}
+    vae = build_vae(make_params(**options))
+    vae.compile(optimizer=keras.optimizers.Adam(1e-3), jit_compile=False)
+    for step in (vae.train_step, vae.test_step):
+        found = traced(step, tf.constant(images))
+        assert "Softplus" in found
+        assert not found & estimates
+
+    def log1p_and_rsqrt(values):
+        with tf.GradientTape() as tape:
+            tape.watch(values)
+            outputs = tf.math.log1p(values) * tf.math.rsqrt(values)
+        return tape.gradient(outputs, values)
+
+    assert {"Reciprocal", "Rsqrt"} <= traced(log1p_and_rsqrt, tf.ones(3))
