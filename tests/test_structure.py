@@ -53,7 +53,8 @@ DECIDING = {
     "evaluate": {"model", "evaluation"},
     "compare": {"analysis"},
     "draw": {"report"},
-    "report": {"analysis", "report"},
+    "report": {"analysis", "report", "speed.records", "training.health"},
+    "publish": {"model", "serving.typical"},
 }
 NUMERIC = {"model", "training", "evaluation"}
 # Of these rooms, what a stage imports but does not run: the classifier's module also judges what a VAE makes.

@@ -1,13 +1,15 @@
-"""Hides the notes that TensorFlow's libraries write while they are loaded, before any log level takes effect."""
+"""Keeps libraries from writing notes that help nobody: TensorFlow's while it is loaded, Matplotlib's of its folder."""
 
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import tempfile
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from importlib.util import find_spec
+from pathlib import Path
 from types import ModuleType
 
 NOTES = r"^(WARNING: All log messages before absl::InitializeLog|[IW][0-9]{4} )"  # I and W: information and warnings
@@ -53,3 +55,11 @@ def _filtered(pattern: str) -> Iterator[None]:
         finally:
             os.dup2(shown, 2)
             os.close(shown)
+
+
+def writable_folder(environment: Mapping[str, str]) -> dict[str, str]:
+    """The setting by which Matplotlib keeps its files in the temporary folder; none where it can write at home."""
+    home = Path(environment.get("HOME", "/"))
+    if "MPLCONFIGDIR" in environment or os.access(home, os.W_OK):
+        return {}
+    return {"MPLCONFIGDIR": str(Path(tempfile.gettempdir()) / f"digit-vae-matplotlib-{os.getuid()}")}
