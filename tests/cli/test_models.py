@@ -183,7 +183,7 @@ def test_committed_weights_are_used_where_nothing_was_trained(command, processed
     [
         (("generate", "nobody"), ("nobody", RUN)),
         (("generate", f"../runs/{RUN}"), (f"../runs/{RUN}",)),
-        (("generate", "l1_l2-fold1-0"), ("history.json", "train_ablation@l1_l2-fold1-0")),
+        (("generate", "l1_l2-fold1-0"), ("l1_l2-fold1-0", "train_ablation@l1_l2-fold1-0")),
         (("encode", RUN, "--test", "100"), ("--test", "99", "100")),
         (("encode", RUN, "--image", "params.yaml"), ("params.yaml", "image")),
         (("encode", RUN, "--image", "none.png"), ("none.png",)),

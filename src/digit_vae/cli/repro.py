@@ -23,9 +23,9 @@ from digit_vae.config.runs import find_run, runs
 from digit_vae.driver.reproduce import reproduce
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(command: str = "repro") -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        "digit-vae repro", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        f"digit-vae {command}", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     made.add_argument("--jobs", type=int, help="how many runs at once (default: one a core)")
     made.add_argument("--address", help="a Ray cluster: auto, or such as 10.0.0.1:6379 (default: one for this call)")
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if not is_to_outlive_its_parent():
         die_with_parent()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: CI stops things so
-    given = parser().parse_args(arguments)
+    given = parser("beyond" if arguments and arguments[0] == "--beyond" else "repro").parse_args(arguments)
     if given.jobs is not None and given.jobs < 1:
         raise UserError(f"--jobs: expected at least 1; received {given.jobs}")
     params = load_params()
