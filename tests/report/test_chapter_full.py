@@ -1,6 +1,10 @@
+import dataclasses
+
 import pytest
 
+from digit_vae.report import chapter_recipe
 from digit_vae.report.chapter_full import beside_seeds, full_section
+from digit_vae.report.pages import rendered
 
 LOSSES = {"baseline": (155.0, 154.0, 157.0, 159.0, 155.0), "improved": (149.5, 150.5, 150.0), "warmup": (149.0,)}
 
@@ -59,6 +63,20 @@ def test_another_variant_whose_seeds_end_alike_is_named(seeded):
     section = full_section(seeded, "cures")
     assert section.readings[0].like == []
     assert (section.seeds, section.dead, section.readings[0].asleep) == (5, (11, 16), 1)
+
+
+@pytest.mark.parametrize("like", [[], ["improved"]])
+@pytest.mark.parametrize("asleep", [0, 2])
+def test_what_is_said_of_a_run_is_one_point_of_a_list(seeded, like, asleep):
+    found = chapter_recipe.page(seeded, {})
+    section = full_section(seeded, "cures")
+    readings = [dataclasses.replace(each, like=like, asleep=asleep) for each in section.readings]
+    cures = dataclasses.replace(section, readings=readings)
+    text = rendered("recipe", dataclasses.replace(found, values={**found.values, "cures": cures}))
+    points = next(block for block in text.split("\n\n") if block.startswith("- `warmup-full-0`")).splitlines()
+    assert len(points) == len(readings)
+    assert all(point.startswith("- ") and "hidden units are dead" in point for point in points)
+    assert all((f"{asleep} epochs" in point) == bool(asleep) for point in points)
 
 
 def test_other_latent_dimensions_have_no_integral(seeded):

@@ -16,6 +16,12 @@ def test_what_the_params_decide_or_changes_no_number_makes_no_other_machine(resu
     assert origins(results.runs.values()).trained_on == 1
 
 
+def test_what_only_evaluations_record_makes_no_other_machine(results):
+    for each in results.runs.values():
+        each.evaluation["machine"] = each.timings["machine"] | {"scipy": "1.2.3", "scikit-learn": "4.5.6"}
+    assert len(machines(results.runs.values())) == 1
+
+
 def test_several_machines_and_classifiers_are_told(results):
     changed(results.runs["dropout-fold1-0"], cpu="Another CPU")
     results.runs["dropout-fold2-0"].evaluation["classifier_sha256"] = "e" * 64

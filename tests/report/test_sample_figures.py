@@ -6,6 +6,7 @@ from digit_vae.analysis.results import read_results
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import npz_bytes, read_npz, write_bytes
 from digit_vae.base.paths import RunFiles
+from digit_vae.config.runs import runs
 from digit_vae.report.sample_figures import digits_beside, paper_figures, shown_beside
 
 LABELS = np.arange(TEST_IMAGES) % 10
@@ -34,9 +35,21 @@ def test_the_papers_figures_show_its_two_runs(params):
 
 def test_a_run_of_each_variant_is_shown_on_a_fold_where_it_can_be(params):
     results = read_results(params, "beyond")
-    assert [run.name for run in shown_beside(results, "paper")] == ["baseline-fold0-0", "dropout-fold0-0"]
-    beyond = [run.name for run in shown_beside(results, "beyond")]
-    assert beyond == ["baseline-full-2", "improved-fold0-0", "warmup-full-0", "beta_0_5-fold0-0", "beta_2-fold0-0"]
+    assert [run.name for run in shown_beside(results, "paper").runs] == ["baseline-fold0-0", "dropout-fold0-0"]
+    beyond = shown_beside(results, "beyond")
+    names = [run.name for run in beyond.runs]
+    assert names == ["baseline-full-2", "improved-fold0-0", "warmup-full-0", "beta_0_5-fold0-0", "beta_2-fold0-0"]
+    assert (shown_beside(results, "paper").mixed, beyond.mixed) == (False, True)
+
+
+def test_the_kind_of_split_that_more_variants_have_comes_first(params):
+    for run in runs(params, "beyond"):
+        if run.variant == "beta_2":
+            RunFiles("beyond", run.name).digits.unlink(missing_ok=True)
+    beyond = shown_beside(read_results(params, "beyond"), "beyond")
+    names = [run.name for run in beyond.runs]
+    assert names == ["baseline-full-2", "improved-full-0", "warmup-full-0", "beta_0_5-fold0-0"]
+    assert beyond.missing == ["beta_2"]
 
 
 def test_samples_of_other_test_images_are_refused(params):
@@ -55,7 +68,7 @@ def test_a_latent_space_without_a_plane_has_no_picture_of_one(params):
 
 def test_runs_whose_images_are_not_here_are_not_shown(params):
     RunFiles("beyond", "beta_2-fold0-0").digits.unlink()
-    shown = [run.name for run in shown_beside(read_results(params, "beyond"), "beyond")]
-    assert "beta_2-fold0-0" not in shown
-    assert list(digits_beside(shown_beside(read_results(params, "beyond"), "beyond"))) == ["digits_beside"]
+    shown = shown_beside(read_results(params, "beyond"), "beyond").runs
+    assert "beta_2-fold0-0" not in [run.name for run in shown]
+    assert list(digits_beside(shown)) == ["digits_beside"]
     assert digits_beside([]) == {}

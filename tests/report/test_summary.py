@@ -7,11 +7,12 @@ from example_project import change, write_project
 
 from digit_vae.analysis.fold_comparison import fold_studies
 from digit_vae.analysis.results import read_results
+from digit_vae.analysis.statistics import Spread
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_json
 from digit_vae.base.paths import BENCHMARKS, comparisons
 from digit_vae.config.loading import load_params
-from digit_vae.report.summary import BEGIN, END, between_marks, is_current, page, write_summary
+from digit_vae.report.summary import BEGIN, END, Seeds, between_marks, is_current, page, write_summary
 
 LINES, WIDTH = 120, 100  # of three screens
 
@@ -81,6 +82,20 @@ def test_seeds_and_recipe_have_the_numbers_of_their_runs():
     )
     assert values["recipe"][1].mean == pytest.approx(sum(results.runs[f"improved-full-{i}"].loss for i in range(3)) / 3)
     assert values["runs"] == {"paper": 8, "beyond": 16}
+
+
+@pytest.mark.usefixtures("folder")
+def test_collapses_are_counted_by_beta():
+    epochs = [dict(each) for each in read_results(load_params(), "beyond").runs["beta_2-fold1-0"].epochs]
+    epochs[-1]["health"] = epochs[-1]["health"] | {"collapsed_dimensions": 1}
+    change("beta_2-fold1-0", "history", epochs=epochs)
+    write_summary(Path())
+    assert all("at beta 2 in 1 of 3 folds" in text for text in texts())
+
+
+def test_the_papers_runs_are_inside_of_what_a_seed_may_give_or_not():
+    seeds = Seeds(5, Spread(155.0, 1.0), 152.0, 158.0)
+    assert seeds.inside({"CPU": 152.0, "GPU": 158.1}) == ["CPU"]
 
 
 @pytest.mark.parametrize("text", ["", f"{BEGIN}\n", f"{END}\n{BEGIN}\n", f"{BEGIN}{BEGIN}{END}", f"{BEGIN}{END}{END}"])

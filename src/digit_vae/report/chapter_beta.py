@@ -31,7 +31,7 @@ class Highest:
 
 @dataclass(frozen=True)
 class End:
-    """The least or the greatest beta: means over its folds."""
+    """The least or the greatest beta: means over its folds. dead: hidden units, over the first 2,000 images."""
 
     beta: float
     kl: float
@@ -98,7 +98,9 @@ def sweep(compared: Compared) -> Table:
     header = ("Beta", "Variant", "Folds", "KL", "Recon. loss", "ELBO", "ELBO, difference")
     dimensions = ("KL of the least used dimension", "KL of the most used dimension")
     measured = f"{title_of('binarised', way[2:])} (binarised), test images"
-    return Table((*header, *dimensions, measured, "Collapsed dimensions", "Dead hidden units"), tuple(rows))
+    return Table(
+        (*header, *dimensions, measured, "Collapsed dimensions", "Dead hidden units, first 2,000 images"), tuple(rows)
+    )
 
 
 def points(compared: Compared) -> list[tuple[float, np.ndarray, np.ndarray]]:

@@ -21,15 +21,15 @@ TITLED = {  # the keys of the metrics that are no words
 
 
 def page(results: Results, graph: Graph, compared: Sequence[Compared]) -> Page:
-    beside = digits_beside(shown_beside(results, graph))
+    beside = shown_beside(results, graph)
     values = {
-        "beside": bool(beside),
+        "beside": beside if beside.runs else None,
         "first": results.runs[results.params.report.first_run] if graph == "paper" else None,
         "latent_dim": results.params.train.latent_dim,
         "classifier": results.classifier,
         "studies": [readings(each) for each in compared],
     }
-    return Page(values, tables(compared), beside)
+    return Page(values, tables(compared), digits_beside(beside.runs))
 
 
 def tables(compared: Iterable[Compared]) -> dict[str, Table]:

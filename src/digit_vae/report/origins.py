@@ -8,6 +8,8 @@ from digit_vae.analysis.results import Json, RunResult
 from digit_vae.report.tables import Table
 from digit_vae.speed.records import machine_name
 
+LEFT_OUT = ("device", "precision", "python", "h5py", "scipy", "scikit-learn")
+
 
 @dataclass(frozen=True)
 class Origins:
@@ -70,5 +72,7 @@ def _distinct(fingerprints: Iterable[Json]) -> list[Json]:
 
 
 def _fingerprint(machine: Json) -> Json:
-    """A machine's fingerprint without what the params of a run decide, and without what changes no number."""
-    return {key: value for key, value in machine.items() if key not in ("device", "precision", "python", "h5py")}
+    """A machine's fingerprint without what the params of a run decide, without what changes no number, and without
+    what only evaluations record.
+    """
+    return {key: value for key, value in machine.items() if key not in LEFT_OUT}

@@ -1,6 +1,7 @@
 """Figures of what runs make: of samples.npz, which is too large for git, and of digits.npz, which git has."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,6 +12,18 @@ from digit_vae.base.paths import RunFiles
 from digit_vae.config.runs import Graph, Run, find_run, runs
 from digit_vae.config.schema import FULL, Params
 from digit_vae.report import figures
+
+
+class Beside(NamedTuple):
+    """The runs whose digits are shown beside each other, and the variants of which git has no images."""
+
+    runs: list[Run]
+    missing: list[str]
+
+    @property
+    def mixed(self) -> bool:
+        """Whether some are on folds and some on all training images."""
+        return len({run.split == FULL for run in self.runs}) > 1
 
 
 def paper_figures(params: Params, labels: np.ndarray) -> dict[str, figures.Figure]:
@@ -30,14 +43,19 @@ def paper_figures(params: Params, labels: np.ndarray) -> dict[str, figures.Figur
     return drawn
 
 
-def shown_beside(results: Results, graph: Graph) -> list[Run]:
-    """One run of each variant of the graph: on the first of its folds, or else on all training images."""
+def shown_beside(results: Results, graph: Graph) -> Beside:
+    """One run of each variant of the graph: all on a fold or all on all training images, where there are such of every
+    variant; or else as many as can be, and a fold where that is no matter.
+    """
     declared = [run for run in runs(results.params, graph) if run.name in results.runs]
     there = [run for run in declared if RunFiles(run.graph, run.name).digits.is_file()]
+    full = {run.variant for run in there if run.split == FULL}
+    fold = {run.variant for run in there if run.split != FULL}
     chosen: dict[str, Run] = {}
-    for run in sorted(there, key=lambda run: run.split == FULL):
+    for run in sorted(there, key=lambda run: (run.split == FULL) != (len(full) > len(fold))):
         chosen.setdefault(run.variant, run)
-    return [run for run in there if run in chosen.values()]
+    missing = dict.fromkeys(run.variant for run in declared if run.variant not in chosen)
+    return Beside([run for run in there if run in chosen.values()], list(missing))
 
 
 def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:

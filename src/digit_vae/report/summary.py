@@ -4,7 +4,7 @@ Command `digit-vae summary` makes it from the committed files, outside of the gr
 """
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +39,10 @@ class Seeds:
     losses: Spread
     low: float
     high: float
+
+    def inside(self, losses: Mapping[str, float]) -> list[str]:
+        """The names of those losses with which one more seed is expected to end."""
+        return [name for name, loss in losses.items() if self.low <= loss <= self.high]
 
 
 def write_summary(root: Path) -> None:
@@ -120,14 +124,20 @@ def _recipe(results: Results) -> tuple[Recipe, Spread] | None:
     return found, spread(losses) if len(losses) > 1 else Spread(losses[0], None)
 
 
-def _beta(compared: Compared | None) -> tuple[Highest, Verdict | None, float | None] | None:
-    """The beta with the highest ELBO, how it stands to the baseline's, and the least at which a dimension collapsed."""
+def _beta(compared: Compared | None) -> tuple[Highest, Verdict | None, dict[float, tuple[int, int]]] | None:
+    """The beta with the highest ELBO, how it stands to the baseline's, and by beta on how many of how many folds a
+    dimension collapsed, where any did.
+    """
     if compared is None:
         return None
     highest, swept = chapter_beta.highest(compared, ELBO), chapter_beta.betas(compared)
     verdict = next((each for each in compared.verdicts(*ELBO) if swept[each.variant] == highest.beta), None)
-    ill = [beta for name, beta in swept.items() if chapter_beta.collapsed(compared, name)]
-    return highest, verdict, min(ill, default=None)
+    ill = {
+        beta: (len(names), len(compared.study.pairs(name)))
+        for name, beta in swept.items()
+        if (names := chapter_beta.collapsed(compared, name))
+    }
+    return highest, verdict, ill
 
 
 def _origins(results: Results) -> Origins:

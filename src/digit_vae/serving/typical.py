@@ -41,8 +41,8 @@ class Compared(NamedTuple):
         if self.share is None:
             return f"{loss}\nthere are no test images here to compare with"
         if not self.is_digit:
-            return f"{loss}\nno digit: more than {NO_DIGIT} % of the test images have"
-        return f"{loss}\nmore than {self.share:.0f} % of the test images have"
+            return f"{loss}\nno digit: higher than that of {NO_DIGIT} % of the test images"
+        return f"{loss}\nhigher than that of {self.share:.0f} % of the test images"
 
 
 def reconstruction_losses(vae: "VAE", images: Images) -> Floats:
