@@ -14,7 +14,7 @@ from digit_vae.config.runs import runs
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 README = PAGES[0].read_text(encoding="utf-8")
-MOST_WORDS = 900
+MOST_WORDS = 800  # beside the results, which are generated
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 
 
@@ -46,7 +46,9 @@ def test_its_links_and_pictures_exist(page):
 
 
 def test_the_readme_is_short_and_says_how_to_start():
-    assert len(README.split()) < MOST_WORDS
+    assert (
+        len(re.sub(r"<!-- results:begin -->.*<!-- results:end -->", "", README, flags=re.DOTALL).split()) < MOST_WORDS
+    )
     assert {"setup", "repro", "beyond"} <= set(re.findall(r"\bmake ([a-z]+)", code(README)))
 
 
