@@ -80,6 +80,7 @@ def test_a_killed_training_is_continued_to_the_same_bytes(trainer, undisturbed, 
     assert results(disturbed) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_training_that_is_killed_after_each_epoch_ends_all_the_same(trainer, undisturbed, disturbed):
     for _ in range(EPOCHS):
         assert trainer(disturbed, "between two epochs") == -signal.SIGKILL

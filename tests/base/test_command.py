@@ -98,7 +98,10 @@ def test_a_fault_of_the_code_is_a_traceback(workspace):
 
 
 def test_ctrl_c_is_no_traceback(workspace):
-    process = started(workspace, "print('ready', flush=True); time.sleep(60)")
+    heeded = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # whatever pytest was started with
+    )
+    process = started(workspace, f"{heeded}; print('ready', flush=True); time.sleep(60)")
     process.stdout.readline()
     process.send_signal(signal.SIGINT)
     _, said = process.communicate()

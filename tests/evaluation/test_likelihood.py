@@ -196,6 +196,7 @@ def test_bounds_rise_with_their_samples_to_the_integral(measured, protocol):
     assert numbers["log_likelihood_error"] <= numbers["log_likelihood_error_maximum"]
 
 
+@pytest.mark.slow
 def test_the_elbo_is_that_of_the_evaluation_and_other_draws_differ_by_its_error(lively, measured, digits):
     numbers = measured["grey"]
     elbos = [
@@ -208,6 +209,7 @@ def test_the_elbo_is_that_of_the_evaluation_and_other_draws_differ_by_its_error(
     assert measured["images"] == 40
 
 
+@pytest.mark.slow
 def test_binary_images_are_the_same_by_both_protocols(lively, digits):
     images = np.where(digits[:5] > 127, 255, 0).astype(np.uint8)
     measured = measure(lively, images, replace(PARAMS, bound_images=2, plane_refinements=2))
@@ -215,6 +217,7 @@ def test_binary_images_are_the_same_by_both_protocols(lively, digits):
     assert measured["grey"]["entropy_floor"] == 0
 
 
+@pytest.mark.slow
 def test_other_latent_spaces_have_bounds_alone(make_params, digits):
     measured = measure(build_vae(make_params(latent_dim=3)), digits[:5], replace(PARAMS, bound_images=2))
     for protocol in ("grey", "binarised"):

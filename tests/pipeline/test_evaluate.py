@@ -83,6 +83,9 @@ def test_a_run_of_other_params_is_one_line(trained, run_stage, capsys):
 
 def test_a_run_that_is_not_trained_or_not_there_is_one_line(processed, run_stage, capsys):
     assert run_stage(evaluate.main, "baseline-fold0-0") == 1
+    assert "classifier" in capsys.readouterr().err
+    write_bytes(CLASSIFIER_WEIGHTS, b"a classifier's")
+    assert run_stage(evaluate.main, "baseline-fold0-0") == 1
     assert "history.json is missing" in capsys.readouterr().err
     assert run_stage(evaluate.main, "baseline-fold9-0") == 1
     assert "baseline-fold9-0" in capsys.readouterr().err

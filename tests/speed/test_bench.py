@@ -39,6 +39,7 @@ def test_without_a_gpu_nothing_is_measured_on_either(project, monkeypatch):
     assert not (project / "reports").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cpu")
 def test_a_real_measurement_is_a_file_that_is_accepted(processed, monkeypatch):
     """Through the worker's own functions, in this process."""

@@ -46,6 +46,7 @@ def test_a_machine_tells_its_fingerprint_and_rate(work, monkeypatch):
     assert last["result"]["matrix_gflops"] > 0
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("cpu")
 def test_parts_of_a_large_epoch_and_small_ones_take_turns(work, processed, digits):
     write_repeated(digits[:300], 2, processed / "large.npy")
