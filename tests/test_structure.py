@@ -34,7 +34,6 @@ BESIDE = {("speed", "evaluation")}  # though one stands before the other
 ALLOWED = {
     "tensorflow": {"model", "training", "evaluation", "speed", "serving"},
     "keras": {"model", "training", "evaluation", "speed", "serving"},
-    "torch": {"speed.torch_fit"},
     "mlflow": {"tracking", "serving"},
     "ray": {"driver"},
     "dvc": {"driver.ledger"},

@@ -12,7 +12,7 @@ from digit_vae.report.tables import Cell, Table
 from digit_vae.speed.records import Range, machine_name, read_benchmarks, read_comparisons
 
 PAPER_IMAGES = 60_000
-LIBRARIES = {"keras": "Keras' own fit", "digit_vae": "this project", "torch": "PyTorch"}
+LIBRARIES = {"keras": "Keras' own fit", "digit_vae": "this project"}
 
 
 def page(results: Results) -> Page:
@@ -74,8 +74,6 @@ def side_by_side(comparisons: Mapping[str, Json]) -> Table:
             of = {key: Range(**value) for key, value in values.items()}
             shown = [of[key] for key in ("seconds", "full_seconds", "step_milliseconds", "times_as_fast", "val_loss")]
             rows.append((machine_name(each["machine"]), LIBRARIES[library], precision, each["epochs"], *shown))
-        if not any(name.startswith("torch-") for name in each["summary"]):
-            rows.append((machine_name(each["machine"]), "PyTorch: not installed", "", *(None,) * 6))
     header = ("Machine", "Cross-validation by", "Precision", "Epochs", "Time (s)", "Extrapolated (s)", "Step (ms)")
     return Table((*header, "Times as fast", "Val loss"), tuple(rows))
 

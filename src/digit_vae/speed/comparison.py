@@ -1,7 +1,7 @@
-"""The baseline's cross-validation by this project, beside Keras' own `fit`, and PyTorch where that is installed.
+"""The baseline's cross-validation by this project, beside Keras' own `fit`.
 
-Contestants take turns, round after round, and each has the whole machine. On a CPU Keras and PyTorch train the folds
-one after the other on all threads, this project in processes of one thread, which keep all cores busy; on a GPU all
+Contestants take turns, round after round, and each has the whole machine. On a CPU Keras trains the folds one after
+the other on all threads, this project in processes of one thread, which keep all cores busy; on a GPU all
 train one after the other. The time is taken from the start of the first process to the end of the last: imports,
 tracing and validation are in it. Epochs beyond the few that are run are extrapolated.
 """
@@ -13,8 +13,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from functools import partial
-from importlib.util import find_spec
-from itertools import product
 from typing import Any
 
 from digit_vae.base.cores import usable_cores
@@ -32,15 +30,15 @@ def splits(params: Params) -> list[str]:
     return [f"fold{fold}-{SEED}" for fold in range(params.preprocess.folds)]
 
 
-def job(params: Params, work: str, device: Device, precision: str, its: list[str], **further: object) -> Job:
+def job(params: Params, work: str, device: Device, precision: str, its: list[str]) -> Job:
     changed: dict[str, Any] = {"device": device, "precision": precision, "epochs": params.benchmark.epochs_compared}
     settings = asdict(RunParams(**asdict(params.train) | changed | {"seed": SEED}))
-    return {"work": work, "params": settings, "splits": its, **further}
+    return {"work": work, "params": settings, "splits": its}
 
 
-def by_library(params: Params, work: str, device: Device, precision: str, **further: object) -> dict[str, float]:
-    """The folds by `keras` or `torch` in one process; one more epoch takes as long as the last of each fold."""
-    result = measure(job(params, work, device, precision, splits(params), **further))
+def by_keras(params: Params, device: Device, precision: str) -> dict[str, float]:
+    """The folds in one process; one more epoch takes as long as the last of each fold."""
+    result = measure(job(params, "keras", device, precision, splits(params)))
     return {
         "seconds": result["process_seconds"],
         "epoch_seconds": sum(epochs[-1] for epochs in result["epoch_seconds"]),
@@ -79,13 +77,9 @@ def by_this_project(params: Params, device: Device, precision: str) -> dict[str,
 
 
 def contestants(params: Params, device: Device) -> Contestants:
-    """The contestants by library and precision; on a CPU also PyTorch, plain and compiled, if it is installed."""
-    found = {REFERENCE: partial(by_library, params, "keras", device, "float32")}
-    found |= {f"digit_vae-{each}": partial(by_this_project, params, device, each) for each in PRECISIONS}
-    if device == "cpu" and find_spec("torch"):
-        for each, (name, compiled) in product(PRECISIONS, (("torch", False), ("torch_compile", True))):
-            found[f"{name}-{each}"] = partial(by_library, params, "torch", device, each, compile=compiled)
-    return found
+    """The contestants by library and precision."""
+    found = {REFERENCE: partial(by_keras, params, device, "float32")}
+    return found | {f"digit_vae-{each}": partial(by_this_project, params, device, each) for each in PRECISIONS}
 
 
 def by_turns(running: Contestants, rounds: int, on_turn: Callable[[int, str, float], object]) -> list[Record]:

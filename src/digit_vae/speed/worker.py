@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -123,11 +122,6 @@ def keras(job: Job) -> Result:
     return _fits(job, import_module("digit_vae.speed.keras_fit").fit)
 
 
-def torch(job: Job) -> Result:
-    """job["compile"]: whether by torch.compile."""
-    return _fits(job, partial(import_module("digit_vae.speed.torch_fit").fit, compiled=job["compile"]))
-
-
 def _fits(job: Job, fit: Callable[[RunParams, Array, Array], tuple[list[float], float]]) -> Result:
     """All splits one after the other, in memory as float32: seconds of the epochs and the last validation losses."""
     params = read_run_params(job["params"], "params")
@@ -151,7 +145,7 @@ def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-WORK: dict[str, Callable[[Job], Result]] = {each.__name__: each for each in (machine, train, more_data, keras, torch)}
+WORK: dict[str, Callable[[Job], Result]] = {each.__name__: each for each in (machine, train, more_data, keras)}
 
 
 def _tell(message: dict[str, Any]) -> None:
