@@ -68,6 +68,8 @@ def copied(reproduced, tmp_path):
     """A copy of it, which a test may change."""
     folder = tmp_path / "copied"
     subprocess.run(["cp", "-a", str(reproduced), str(folder)], check=True)
+    for store in folder.glob("mlflow.db*"):  # knows where its artifacts were: in a moved folder it is to be deleted
+        store.unlink()
     config = folder / ".dvc/config"
     config.write_text(config.read_text().replace(str(reproduced), str(folder)))
     return folder
