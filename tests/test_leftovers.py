@@ -31,7 +31,7 @@ STUDIES = {
 }
 VARIANTS = {"baseline": {}, "dropout": {"dropout": 0.2}, "l1_l2": {"kernel_l1": 1e-5, "kernel_l2": 1e-4}}
 NAMING = {"report": {"second_run": "baseline-full-0"}, "publish": {"beyond": []}}
-STAGES = ("train_paper", "train_ablation", "classifier", "evaluate_paper", "evaluate_ablation", "compare", "publish")
+STAGES = ("train_paper", "train_ablation", "classifier", "evaluate_paper", "evaluate_ablation", "compare")
 TRAIN = "mkdir -p {models} {reports} && cp made/{run}/*.h5 {models} && cp made/{run}/[ht]i*.json {reports}"
 EVALUATE = "cp made/{run}/samples.npz {models} && cp made/{run}/[em]*.json made/{run}/digits.npz {reports}"
 PLACES = {"run": "${key}", "models": "models/${key}", "reports": "reports/paper/runs/${key}"}
