@@ -166,8 +166,11 @@ def loss_of_experiment(original, succeeds, name):
 
 
 def logged(folder, experiment):
-    """How the runs ended that the project's MLflow store has of an experiment of DVC."""
-    query = "select status from runs join tags using (run_uuid) where key = 'experiment' and value = ?"
+    """How the runs ended that the project's MLflow store has of an experiment of DVC, their groups apart."""
+    query = (
+        "select status from runs join tags named using (run_uuid) join tags own using (run_uuid) "
+        "where named.key = 'experiment' and named.value = ? and own.key = 'run'"
+    )
     with closing(sqlite3.connect(folder / "mlflow.db")) as store:
         return [status for (status,) in store.execute(query, [experiment])]
 
