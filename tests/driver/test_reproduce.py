@@ -122,7 +122,7 @@ def test_a_further_seed_in_a_clone_trains_that_run_alone_and_anew_all_others(clo
     status, out, _ = drive(clone, *REPRO, "--anew")
     assert status == 0
     assert "0 of 4 runs are up to date" in out
-    assert hashes(clone) == hashes(reproduced)
+    assert hashes(reproduced).items() <= hashes(clone).items()  # nothing is deleted unasked
 
 
 def test_chosen_runs_alone_are_made(copied):
