@@ -10,7 +10,6 @@ an epoch (the units and dimensions that died) only has to be there: on another m
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from enum import IntEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,6 +19,7 @@ import numpy as np
 from digit_vae.base.errors import UserError
 from digit_vae.model.weights import UNREADABLE
 from digit_vae.verification.evidence import EVALUATED, TRAINED, WEIGHTS, Evidence, md5
+from digit_vae.verification.fingerprints import Bytes, is_seen, repeats
 from digit_vae.verification.tolerance import EXACT, Tolerance, is_number
 
 Tensor = np.ndarray[Any, np.dtype[Any]]
@@ -47,51 +47,6 @@ class Compared(NamedTuple):
     deviations: list[Deviation]
 
 
-class Bytes(IntEnum):
-    """What two fingerprints say of the bytes of one run."""
-
-    OPEN = 0  # they may differ: tolerances decide
-    EXPECTED = 1  # they should be equal, which nobody has seen on one of the processors: reported, tolerances decide
-    DEMANDED = 2
-
-
-def repeats(
-    published: Mapping[str, Any] | None, anew: Mapping[str, Any] | None, seen: Sequence[Mapping[str, Any]] = ()
-) -> Bytes:
-    """What is to be asked of the bytes. seen: fingerprints of machines on which they held. None: unknown machine.
-
-    All but the number of cores is the same: the same bytes. Else in float32 on CPUs with AVX-512 where all that still
-    matters is the same (docs/portable_bits.md): the same bytes too, once they were seen on both processors.
-    """
-    if published is None or anew is None:
-        return Bytes.OPEN
-    if {**published, "cores": 0} == {**anew, "cores": 0}:
-        return Bytes.DEMANDED
-    if not (_is_portable(published) and _is_portable(anew) and _matters(published) == _matters(anew)):
-        return Bytes.OPEN
-    return Bytes.DEMANDED if all(_is_seen(each, seen) for each in (published, anew)) else Bytes.EXPECTED
-
-
-def _is_portable(machine: Mapping[str, Any]) -> bool:
-    """An evaluation's machine names no precision: its training's decides."""
-    return (
-        machine.get("device") == "cpu"
-        and machine.get("precision", "float32") == "float32"
-        and "avx512f" in machine.get("instruction_sets", ())
-    )
-
-
-def _matters(machine: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a fingerprint still decides bits there: not which processor, but of Python its minor version."""
-    kept = {name: value for name, value in machine.items() if name not in ("cpu", "cores", "instruction_sets")}
-    return kept | {"python": ".".join(str(machine.get("python")).split(".")[:2])}
-
-
-def _is_seen(machine: Mapping[str, Any], seen: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether bytes held on such a processor with the same versions."""
-    return any(each["cpu"] == machine["cpu"] and _matters(each).items() <= _matters(machine).items() for each in seen)
-
-
 def compare(
     run: str, published: Evidence, anew: Evidence, tolerance: Tolerance, seen: Sequence[Mapping[str, Any]] = ()
 ) -> Compared:
@@ -114,7 +69,7 @@ def compare(
         *(_apart(run, "classifier", published.classifier_sha256, anew.classifier_sha256) if evaluates else ()),
         *compare_values(run, "MD5 of", locked, {name: anew.md5[name] for name in locked}),
     ]
-    how = _how(files, locked, anew, of_evaluation) + _open(published, anew, (training, evaluation), seen)
+    how = _how(files, locked, published, anew, of_evaluation) + _open(published, anew, (training, evaluation), seen)
     return Compared(run, how, deviations)
 
 
@@ -138,21 +93,37 @@ def _open(published: Evidence, anew: Evidence, asked: tuple[Bytes, Bytes], seen:
 
 def _unseen(files: Sequence[str], published: Evidence, anew: Evidence, seen: Sequence[Mapping[str, Any]]) -> str:
     """Of files whose bytes should be equal, but were not yet seen to be on both processors: how many are."""
-    unlisted = {str(machine["cpu"]) for machine in (published.machine, anew.machine) if not _is_seen(machine, seen)}
+    unlisted = {str(machine["cpu"]) for machine in (published.machine, anew.machine) if not is_seen(machine, seen)}
     where = " and ".join(sorted(unlisted)) or "the evaluation's processor"
     if differing := [name for name in files if published.md5[name] != anew.md5[name]]:
         return f"; nobody saw bytes hold on {where} yet: {len(differing)} of {len(files)} files differ"
     return f"; all bytes of {len(files)} files hold on {where} too: add this processor"
 
 
-def _how(files: Sequence[str], locked: Mapping[str, str], anew: Evidence, evaluation: Tolerance) -> str:
+def _how(
+    files: Sequence[str], locked: Mapping[str, str], published: Evidence, anew: Evidence, evaluation: Tolerance
+) -> str:
     metrics = flat(anew.metrics).items()
     held = sum(math.isfinite(evaluation.of_metric(*metric)) for metric in metrics)
     numbers = f"{len(anew.epochs)} epochs and {held} of {len(metrics)} metrics"
     if not files:
-        return f"{numbers} within tolerances"
+        return f"{numbers} within tolerances{_farthest(published.epochs, anew.epochs)}"
     exact = f"{len(locked)} files byte for byte" if locked else "no bytes, for which no lock vouches"
     return exact if len(locked) == len(TRAINED) + len(EVALUATED) else f"{numbers}, {exact}"
+
+
+def _farthest(published: Sequence[Mapping[str, Any]], anew: Sequence[Mapping[str, Any]]) -> str:
+    """How far the losses of two trainings are apart at most."""
+    apart = [
+        (abs(anew_value - value), name, number)
+        for number, (expected, received) in enumerate(zip(published, anew, strict=False), 1)
+        for name, value in expected.items()
+        if is_number(value) and is_number(anew_value := received.get(name))
+    ]
+    if not apart:
+        return ""
+    size, name, number = max(apart)
+    return f", losses at most {size:.3g} nats apart ({name} of epoch {number})"
 
 
 def compare_values(
