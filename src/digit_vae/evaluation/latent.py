@@ -53,7 +53,8 @@ def label_accuracy(
 
     knn_accuracy: by the majority of the 10 nearest, or of all where there are fewer (Cover & Hart 1967).
     probe_accuracy: by multinomial logistic regression on standardised z_mean, a linear probe (Alain & Bengio 2017);
-    with scikit-learn's usual L2 penalty of C = 1 its loss is strictly convex, and Newton's method goes to its one minimum without any randomness.
+    with scikit-learn's usual L2 penalty of C = 1 its loss is strictly convex, and Newton's method goes to its one
+    minimum without any randomness.
     """
     neighbours = KNeighborsClassifier(min(NEIGHBOURS, len(train_mean)))
     probe = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky", max_iter=1000))
