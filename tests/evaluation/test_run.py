@@ -141,6 +141,16 @@ def test_what_is_shown_beside_others_is_the_same_for_every_run(evaluated, arrays
         np.testing.assert_allclose(shown["decoded"][3], decode(evaluated.vae, fourth)[0], atol=1)
 
 
+def test_git_has_a_small_map_of_the_plane(evaluated, tmp_path):
+    for name in ("samples", "digits"):
+        (tmp_path / f"{name}.npz").write_bytes(evaluated.files[getattr(FILES, name)])
+    with np.load(tmp_path / "samples.npz") as samples, np.load(tmp_path / "digits.npz") as shown:
+        np.testing.assert_array_equal(shown["map_classes"], samples["map_classes"])
+        np.testing.assert_array_equal(shown["map_edges"], samples["map_edges"])
+        np.testing.assert_allclose(shown["map_percent"] / 100, samples["map_confidence"], atol=0.0051)
+        assert shown["map_percent"].dtype == np.uint8
+
+
 def test_the_same_run_gives_the_same_bytes(evaluated, tmp_path, small_params, arrays):
     save_trained(tmp_path, small_params)
     again = evaluated_below(tmp_path, small_params, arrays)

@@ -59,8 +59,7 @@ def evaluate_run(
         test = latent.Posterior(encoded.z_mean, encoded.z_log_var)
         metrics = _measured(vae, classifier, arrays, held_out, encoded, asked)
         samples = _shown(vae, arrays.test_images, test, asked)
-        if test.mean.shape[1] == 2:
-            samples |= _plane(vae, classifier, test, asked)
+        plane = _plane(vae, classifier, test, asked) if test.mean.shape[1] == 2 else {}
     finished = time.time()
     evaluation = {
         "run": run.name,
@@ -74,8 +73,8 @@ def evaluate_run(
     return {
         files.metrics: json_bytes(metrics),
         files.evaluation: json_bytes(evaluation),
-        files.samples: npz_bytes(samples),
-        files.digits: npz_bytes(_beside_others(vae, arrays.test_images, arrays.test_labels)),
+        files.samples: npz_bytes(samples | plane),
+        files.digits: npz_bytes(_beside_others(vae, arrays.test_images, arrays.test_labels) | _small_map(plane)),
     }
 
 
@@ -141,6 +140,14 @@ def _plane(
         samples["map_classes"] = judged.classes.astype(np.uint8).reshape(cells)
         samples["map_confidence"] = judged.probabilities.max(axis=1).reshape(cells)
     return samples | {"map_mass": latent.aggregate_mass(test, edges)}
+
+
+def _small_map(plane: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the site shows of the plane's map, small enough for git: the classifier's confidence in whole per cent."""
+    if not plane:
+        return {}
+    percent = np.rint(100 * plane["map_confidence"]).astype(np.uint8)
+    return {"map_classes": plane["map_classes"], "map_percent": percent, "map_edges": plane["map_edges"]}
 
 
 def _beside_others(vae: VAE, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
