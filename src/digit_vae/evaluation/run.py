@@ -144,7 +144,7 @@ def _plane(
 
 def _small_map(plane: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the site shows of the plane's map, small enough for git: the classifier's confidence in whole per cent."""
-    if not plane:
+    if "map_confidence" not in plane:  # no plane, or no classifier
         return {}
     percent = np.rint(100 * plane["map_confidence"]).astype(np.uint8)
     return {"map_classes": plane["map_classes"], "map_percent": percent, "map_edges": plane["map_edges"]}
