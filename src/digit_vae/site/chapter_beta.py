@@ -36,7 +36,15 @@ def chapter(compared: Compared) -> Chapter:
     table = Numbers("beyond", "beta_sweep", "The sweep over beta", chapter_beta.sweep(compared))
     caption = "A dot is a fold; a thin line joins the dots of one fold. Nats per image of the fold's validation images."
     sources = [comparisons("beyond") / f"{compared.name}.json"]
-    return Chapter(NAME, "Rate against distortion", text, {NAME: (caption, chart(compared))}, [table], sources)
+    return Chapter(
+        NAME,
+        "Rate and distortion",
+        "Rate against distortion",
+        text,
+        {NAME: (caption, chart(compared))},
+        [table],
+        sources,
+    )
 
 
 def chart(compared: Compared) -> Chart:
@@ -73,7 +81,7 @@ def _joined(found: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> list[Serie
     folds = zip(
         *(zip(kl.tolist(), reconstruction.tolist(), strict=True) for _, kl, reconstruction in found), strict=True
     )
-    return [Series([Point(*place, says="") for place in fold], colour=0, style="guide") for fold in folds]
+    return [Series([Point(kl, loss, says="") for kl, loss in fold], colour=0, style="guide") for fold in folds]
 
 
 def _equal_elbo(found: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> list[Series]:

@@ -26,6 +26,7 @@ def chapter(compared: Compared, graph: Graph) -> Chapter:
     }
     return Chapter(
         name=compared.name,
+        short=compared.name.replace("_", " ").capitalize(),
         title=compared.study.question,
         text=sentences("folds", study=compared),
         charts={compared.name: (f"Differences from {compared.against}, in nats per image.", chart(compared))},

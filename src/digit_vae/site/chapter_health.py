@@ -13,7 +13,7 @@ from digit_vae.training.health import COLLAPSED_NATS, UNITS
 
 NAME = "health"
 LOWEST, STEP = 0.42, 0.115  # where a row has the first of several runs with the same count, and the next
-STACKED = 5  # runs above each other; further ones begin anew
+STACKED, BESIDE = 5, 0.18  # runs of one count above each other, and how far to the right further ones stand
 
 
 def chapters(project: Project) -> list[Chapter]:
@@ -29,9 +29,9 @@ def chapters(project: Project) -> list[Chapter]:
         ),
         Numbers("beyond", "health_runs", "Health of each run", chapter_runs.health_runs(project.results, runs)),
     ]
-    caption = "Dead units of the encoder's hidden layer after the last epoch; a dot is a run."
+    caption = "Dead units of the encoder's hidden layer after the last epoch. Dots of one count stand close together."
     sources = [RunFiles(each.run.graph, each.name).history for each in runs]
-    return [Chapter(NAME, "Health of the trainings", text, {NAME: (caption, chart(runs))}, numbers, sources)]
+    return [Chapter(NAME, "Health", "Health of the trainings", text, {NAME: (caption, chart(runs))}, numbers, sources)]
 
 
 def chart(runs: Sequence[RunResult]) -> Chart:
@@ -41,16 +41,19 @@ def chart(runs: Sequence[RunResult]) -> Chart:
         seen: dict[int, int] = {}
         for each in its:
             place = seen[each.dead_units] = seen.get(each.dead_units, -1) + 1
-            (asleep if each.collapsed else awake).append(_point(each, row + LOWEST + STEP * (place % STACKED)))
+            y = row + LOWEST + STEP * (place % STACKED)
+            (asleep if each.collapsed else awake).append(_point(each, BESIDE * (place // STACKED), y))
     says = f"Dead hidden units of each run, by variant: {', '.join(by_variant)}"
     series = [
         Series(awake, legend="all latent dimensions in use"),
         *([Series(asleep, colour=2, shape="diamond", legend="a latent dimension collapsed")] if asleep else []),
     ]
-    return Chart([Panel(says, Axis(f"dead of {UNITS['hidden']} hidden units"), Axis("", list(by_variant)), series)])
+    return Chart(
+        [Panel(says, Axis(f"dead of {UNITS['hidden']} hidden units", whole=True), Axis("", list(by_variant)), series)]
+    )
 
 
-def _point(result: RunResult, y: float) -> Point:
+def _point(result: RunResult, aside: float, y: float) -> Point:
     least = min(result.health["kl_per_dimension"].values())
     says = f"{result.name}: {result.dead_units} dead, least used dimension {typeset(least)} nats"
-    return Point(result.dead_units, y, says)
+    return Point(result.dead_units + aside, y, says)

@@ -14,6 +14,7 @@ from digit_vae.site.pages import Project
 
 MIDDLE = 0.6  # where a row has its marks
 TITLES = {"grey": "Likelihood of grey pixels", "binarised": "Likelihood of black and white pixels"}
+SHORT = {"grey": "Likelihood, grey", "binarised": "Likelihood, black and white"}
 STEPS = ("elbo", "iw_bound", "log_likelihood")
 
 
@@ -39,7 +40,9 @@ def chapter(project: Project, protocol: str) -> Chapter:
     )
     caption = "Test images, mean over the folds of each variant, nats per image; further right is better."
     sources = [comparisons(graph) / f"{each.name}.json" for graph, each in studies]
-    return Chapter(name, TITLES[protocol], text, {name: (caption, chart(project, protocol))}, numbers, sources)
+    return Chapter(
+        name, SHORT[protocol], TITLES[protocol], text, {name: (caption, chart(project, protocol))}, numbers, sources
+    )
 
 
 def of_variants(project: Project, protocol: str) -> list[tuple[str, Json]]:
@@ -55,7 +58,7 @@ def chart(project: Project, protocol: str) -> Chart:
     """A row for each variant: the ELBO, the bounds that rise with K, and the integral."""
     known = of_variants(project, protocol)
     columns = chapter_likelihood.known(known[0][1], protocol)
-    of = {path[0]: [] for path in columns.values() if path[0] in STEPS}  # type: dict[str, list[Point]]
+    of: dict[str, list[Point]] = {path[0]: [] for path in columns.values() if path[0] in STEPS}
     for row, (name, numbers) in enumerate(known):
         for title, path in columns.items():
             if path[0] in STEPS and path != ("iw_bound", "k1"):  # which is the ELBO

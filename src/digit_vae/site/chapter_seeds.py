@@ -50,7 +50,7 @@ def chapter(project: Project, runs: Sequence[RunResult]) -> Chapter:
         Numbers("beyond", "dead_units", "Loss by the number of dead hidden units", chapter_seeds.dead_units(found)),
     ]
     sources = [RunFiles(each.run.graph, each.name).history for each in runs]
-    return Chapter(NAME, "Seeds: the paper's two runs among ours", text, charts, numbers, sources)
+    return Chapter(NAME, "Seeds", "Seeds: the paper's two runs among ours", text, charts, numbers, sources)
 
 
 def by_seed(project: Project, runs: Sequence[RunResult]) -> Chart:
@@ -79,4 +79,4 @@ def by_dead_units(runs: Sequence[RunResult]) -> Chart:
         for each, (dead, loss) in zip(runs, chapter_seeds.points(runs), strict=True)
     ]
     says = "Loss against the number of dead hidden units, a dot for each seed"
-    return Chart([Panel(says, Axis("dead hidden units"), Axis("\u2212ELBO (nats)"), [Series(points)])])
+    return Chart([Panel(says, Axis("dead hidden units", whole=True), Axis("\u2212ELBO (nats)"), [Series(points)])])

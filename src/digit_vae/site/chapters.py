@@ -41,11 +41,12 @@ class Numbers:
 
 @dataclass(frozen=True)
 class Chapter:
-    """name: of its address on the page. charts: by their names on the page, with a caption each. sources: the committed
-    files that its numbers come from.
+    """name: of its address on the page. short: its title in the list of chapters. charts: by their names on the page,
+    with a caption each. sources: the committed files that its numbers come from.
     """
 
     name: str
+    short: str
     title: str
     text: Markup
     charts: Mapping[str, tuple[str, Chart]]

@@ -34,10 +34,13 @@ class Series:
 
 
 class Axis(NamedTuple):
-    """names: of the rows of an axis of categories, the first from 0 to 1, the next from 1 to 2, downwards."""
+    """names: of the rows of an axis of categories, the first from 0 to 1, the next from 1 to 2, downwards. whole: of
+    counts.
+    """
 
     title: str
     names: Sequence[str] | None = None
+    whole: bool = False
 
 
 class Rule(NamedTuple):

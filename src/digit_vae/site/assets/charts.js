@@ -66,7 +66,7 @@ function legendOf(chart) {
 function drawPanel(panel, width, tip) {
   const rows = panel.y.names;
   const height = rows ? MARGIN.top + rows.length * ROW + MARGIN.bottom : Math.max(240, Math.min(360, width * 0.62));
-  const yTicks = rows ? [] : ticks(...extent(panel, "y"), 5);
+  const yTicks = rows ? [] : ticks(...extent(panel, "y"), 5, panel.y.whole);
   const texts = tickTexts(yTicks);
   const left = rows ? MARGIN.left : 22 + 7 * Math.max(...texts.map((text) => text.length)) + (panel.y.title ? 16 : 0);
   const x = scale(extent(panel, "x"), [left, width - MARGIN.right]);
@@ -91,7 +91,7 @@ function gridOf(panel, x, y, { left, width, bottom, rows, yTicks, texts }) {
     const high = Math.min(right, x(panel.band.high));
     made.push(svg("rect", { class: "band", x: low, width: Math.max(0, high - low), y: MARGIN.top, height: bottom - MARGIN.top }));
   }
-  const xTicks = panel.x.ticks ?? ticks(...extent(panel, "x"), Math.max(2, Math.floor((right - left) / 70)));
+  const xTicks = ticks(...extent(panel, "x"), Math.max(2, Math.floor((right - left) / 70)), panel.x.whole);
   tickTexts(xTicks).forEach((text, place) => {
     const at = x(xTicks[place]);
     made.push(svg("line", { class: "grid", x1: at, x2: at, y1: MARGIN.top, y2: bottom }));
@@ -236,9 +236,9 @@ function scale([low, high], [from, to]) {
   return (value) => from + ((value - low) / (high - low)) * (to - from);
 }
 
-/** At most `most` round numbers between `low` and `high`. */
-function ticks(low, high, most) {
-  const raw = (high - low) / Math.max(1, most);
+/** At most `most` round numbers between `low` and `high`. whole: no fractions. */
+function ticks(low, high, most, whole = false) {
+  const raw = Math.max((high - low) / Math.max(1, most), whole ? 1 : 0);
   const power = 10 ** Math.floor(Math.log10(raw));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= raw);
   const made = [];
