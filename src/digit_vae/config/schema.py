@@ -114,6 +114,7 @@ class TrainParams:
     final_learning_rate: Share
     kl_warmup_steps: Whole
     clip_norm: Annotated[float, Field(gt=0, le=LARGEST_FLOAT)] | None
+    adam_beta_2: Annotated[float, Field(gt=0, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -4,7 +4,6 @@ Always in float32 on the CPU, so that all runs compare.
 """
 
 import time
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import damaged, existing, json_bytes, npz_bytes, read_json, sha256
 from digit_vae.base.paths import CLASSIFIER_WEIGHTS, RunFiles
+from digit_vae.config.loading import read_run_params
 from digit_vae.config.runs import Run, run_params
 from digit_vae.config.schema import EvaluateParams, Params
 from digit_vae.data.arrays import Arrays
@@ -82,7 +82,7 @@ def _load_trained(params: Params, run: Run, root: Path) -> VAE:
     files, stage = RunFiles(run.graph, run.name), run.stages[0]
     history = read_json(root / files.history, made_by=stage, keys=("params", "weights_sha256"))
     settings = run_params(params, run)
-    if history["params"] != asdict(settings):
+    if read_run_params(history["params"], f"{files.history}: params") != settings:
         raise UserError(f"{files.history} is of other params than params.yaml has: run `dvc repro {stage}`")
     for part, path in {"encoder": root / files.encoder, "decoder": root / files.decoder}.items():
         if sha256(existing(path, made_by=stage)) != history["weights_sha256"][part]:
