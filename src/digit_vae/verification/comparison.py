@@ -55,7 +55,10 @@ class Tolerance(NamedTuple):
 EXACT = Tolerance(0, 0, 0, 0, 0)
 LOSSES = ("elbo", "reconstruction_loss", "log_likelihood", "inference_gap")
 KL_LOSSES = ("kl_loss", "mutual_information", "aggregate_divergence")
-SHARES = ("knn_accuracy", "probe_accuracy", "nmi", "silhouette", "confidence", "class_balance", "agreement", "frechet")
+SHARES = (
+    *("knn_accuracy", "probe_accuracy", "nmi", "silhouette", "confidence", "class_balance", "agreement", "frechet"),
+    *("precision", "recall"),
+)
 
 
 class Deviation(NamedTuple):
