@@ -20,7 +20,7 @@ MIXTURE = Mixture(np.array([0.5, 0.5]), np.array([[3.0, 0.0], [-3.0, 0.0]]), np.
 @pytest.fixture
 def untrained(make_params):
     keras.utils.set_random_seed(1)
-    return build_vae(make_params()), build_classifier()
+    return build_vae(make_params()), build_classifier(10)
 
 
 def test_images_of_prior_mixture_and_posterior_are_judged_against_the_test_images(untrained, small_params, digits):

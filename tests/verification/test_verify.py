@@ -178,7 +178,7 @@ def test_runs_are_chosen_by_name_or_all(run_verify):
     assert run_verify("--runs", OTHER, OTHER)[2][0][3:-1] == [OTHER]
     status, out, asked = run_verify("--runs", "dropout-fold7-0")
     assert (status, asked) == (1, [])
-    assert "there is no run 'dropout-fold7-0'" in out
+    assert "no run 'dropout-fold7-0'" in out
 
 
 def test_what_is_not_published_is_named_and_left_out_of_all(run_verify):

@@ -32,6 +32,7 @@ COMMANDS = {
     "track": Command("digit_vae.tracking.track", "bring into MLflow what it lacks"),
     "verify-tracking": Command("digit_vae.tracking.track", "compare MLflow with the files", function="verify_main"),
     "ui": Command("digit_vae.tracking.ui", "MLflow's user interface on this machine"),
+    "site": Command("digit_vae.site.command", "the results as pages to look at, on this machine"),
     "bench": Command("digit_vae.speed.bench", "measure this machine's speed: an hour, with nothing beside it"),
     "operations": Command("digit_vae.speed.operations", "hash what each operation gives on this processor"),
     "summary": Command("digit_vae.cli.summary", "write the numbers of README.md and reports/README.md"),
@@ -40,6 +41,7 @@ COMMANDS = {
     "photographs": Command("digit_vae.serving.photographs", "how many digits in damaged pictures are recognised"),
     "generate": Command("digit_vae.cli.generate", "digits from the prior, as PNG", uses_models=True),
     "reconstruct": Command("digit_vae.cli.reconstruct", "originals over their reconstructions", uses_models=True),
+    "export": Command("digit_vae.cli.export", "encoder and decoder as ONNX files", uses_models=True),
     "encode": Command("digit_vae.cli.encode", "z_mean and z_log_var of each image, as CSV", uses_models=True),
 }
 

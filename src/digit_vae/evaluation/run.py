@@ -38,6 +38,7 @@ from digit_vae.model.device import select_device
 from digit_vae.model.vae import VAE
 
 POINTS = 10  # at which each run is decoded, to be shown beside the others
+BESIDE = 10  # test images at most that are shown so
 VERSIONED = ("scipy", "scikit-learn")  # what the numbers of an evaluation depend on, beside what a training does
 
 
@@ -53,17 +54,20 @@ def evaluate_run(
     started, machine = time.time(), select_device("cpu")
     files, asked = RunFiles(run.graph, run.name), params.evaluate
     judge_sha256 = sha256(existing(root / CLASSIFIER_WEIGHTS, made_by="classifier"))
-    vae, classifier = _load_trained(params, run, root), load_classifier(root / CLASSIFIER_WEIGHTS)
+    vae = _load_trained(params, run, root)
+    classifier = load_classifier(root / CLASSIFIER_WEIGHTS, arrays.train_labels)
     with threadpool_limits(limits=1):  # of NumPy and scikit-learn, whose sums depend on the number of threads
         encoded = encode(vae, arrays.test_images, asked)
         test = latent.Posterior(encoded.z_mean, encoded.z_log_var)
         train = latent.Posterior(*posterior(vae, arrays.train_images))
         mixture = _mixture(train, held_out, asked)
         metrics = _measured(vae, arrays, held_out, encoded, train, asked)
-        metrics["quality"] = measure_quality(vae, classifier, arrays.test_images, arrays.test_labels, mixture, asked)
+        if classifier is not None:
+            judged = (arrays.test_images, arrays.test_labels, mixture, asked)
+            metrics["quality"] = measure_quality(vae, classifier, *judged)
         samples = _shown(vae, arrays.test_images, test, mixture, asked)
-        if test.mean.shape[1] == 2:
-            samples |= _plane(vae, classifier, test, asked)
+        plane = _plane(vae, classifier, test, asked) if test.mean.shape[1] == 2 else {}
+        digits = _beside_others(vae, arrays.test_images, arrays.test_labels, mixture, asked) | _small_map(plane)
     finished = time.time()
     evaluation = {
         "run": run.name,
@@ -77,8 +81,8 @@ def evaluate_run(
     return {
         files.metrics: json_bytes(metrics),
         files.evaluation: json_bytes(evaluation),
-        files.samples: npz_bytes(samples),
-        files.digits: npz_bytes(_beside_others(vae, arrays.test_images, arrays.test_labels, mixture, asked)),
+        files.samples: npz_bytes(samples | plane),
+        files.digits: npz_bytes(digits),
     }
 
 
@@ -136,30 +140,38 @@ def _shown(
     }
 
 
-def _plane(vae: VAE, classifier: keras.Model, test: latent.Posterior, params: EvaluateParams) -> dict[str, np.ndarray]:
-    """The decoded plane, and for each cell of a map of it: what the classifier sees there, how sure it is, and the
-    probability of the cell under the aggregate posterior of the test images.
+def _plane(
+    vae: VAE, classifier: keras.Model | None, test: latent.Posterior, params: EvaluateParams
+) -> dict[str, np.ndarray]:
+    """The decoded plane, and for each cell of a map of it the probability of the cell under the aggregate posterior of
+    the test images and, if there is a classifier, what it sees there and how sure it is.
     """
     edges = latent.plane_edges(params.map_cells)
-    judged = judge_plane(vae, classifier, edges)
-    cells = (params.map_cells, params.map_cells)
-    return {
-        "plane": latent_plane(vae, params.grid),
-        "map_edges": edges,
-        "map_classes": judged.classes.astype(np.uint8).reshape(cells),
-        "map_confidence": judged.probabilities.max(axis=1).reshape(cells),
-        "map_mass": latent.aggregate_mass(test, edges),
-    }
+    samples = {"plane": latent_plane(vae, params.grid), "map_edges": edges}
+    if classifier is not None:
+        judged, cells = judge_plane(vae, classifier, edges), (params.map_cells, params.map_cells)
+        samples["map_classes"] = judged.classes.astype(np.uint8).reshape(cells)
+        samples["map_confidence"] = judged.probabilities.max(axis=1).reshape(cells)
+    return samples | {"map_mass": latent.aggregate_mass(test, edges)}
+
+
+def _small_map(plane: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What the site shows of the plane's map, small enough for git: the classifier's confidence in whole per cent."""
+    if "map_confidence" not in plane:  # no plane, or no classifier
+        return {}
+    percent = np.rint(100 * plane["map_confidence"]).astype(np.uint8)
+    return {"map_classes": plane["map_classes"], "map_percent": percent, "map_edges": plane["map_edges"]}
 
 
 def _beside_others(
     vae: VAE, images: np.ndarray, labels: np.ndarray, mixture: Mixture, params: EvaluateParams
 ) -> dict[str, np.ndarray]:
-    """What a run makes of the first of `images` of each digit, and of ten points of the latent space that are the same
-    for all runs: in the plane of its first two dimensions, on the circle that holds half of the prior there. Also as
-    many draws of the prior and of the run's mixture.
+    """What a run makes of the first of `images` of each class, or of the first ones if there are no labels, and of ten
+    points of the latent space that are the same for all runs: in the plane of its first two dimensions, on the circle
+    that holds half of the prior there. Also as many draws of the prior, and of the run's mixture.
     """
-    originals = images[[int((labels == digit).argmax()) for digit in range(10)]]
+    firsts = np.unique(labels, return_index=True)[1] if labels.size else np.arange(len(images))
+    originals = images[firsts[:BESIDE]]
     z = np.zeros((POINTS, vae.decoder.inputs[0].shape[-1]), np.float32)
     angles = 2 * np.pi * np.arange(POINTS) / POINTS
     circle = np.sqrt(2 * np.log(2)) * np.stack([np.cos(angles), np.sin(angles)], axis=1)

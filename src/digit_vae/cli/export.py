@@ -1,0 +1,35 @@
+"""`digit-vae export`: encoder.onnx and decoder.onnx of trained runs, for programs without TensorFlow."""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.paths import MODELS
+from digit_vae.cli.models import write
+from digit_vae.serving.trained import find_trained, with_committed_weights
+
+EXAMPLES = """\
+  digit-vae export                                      # every run whose weights are committed, into models/
+  digit-vae export baseline-full-0 --output elsewhere   # elsewhere/baseline-full-0/{encoder,decoder}.onnx"""
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="digit-vae export",
+        description="Encoder and decoder of trained runs as ONNX files, byte for byte the same for the same weights.",
+        epilog=f"examples:\n{EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("runs", metavar="RUN", nargs="*", help="default: the runs whose weights are committed")
+    parser.add_argument("--output", metavar="FOLDER", type=Path, default=MODELS, help="default: models")
+    parsed = parser.parse_args(arguments)
+    names = dict.fromkeys(parsed.runs or with_committed_weights())
+    if not names:
+        raise UserError("expected committed weights of at least one run below reports/; received none: name a RUN")
+    found = [find_trained(name) for name in names]
+    from digit_vae.exports.graphs import onnx_files
+
+    for run in found:
+        for name, content in onnx_files(run).items():
+            write(parsed.output / run.name / name, content)
