@@ -174,6 +174,8 @@ class EvaluateParams:
     digits: Annotated[int, Field(ge=1, le=100)]
     grid: Annotated[int, Field(ge=2, le=100)]
     generated: Annotated[int, Field(ge=100, le=1_000_000)]
+    mixture_images: Annotated[int, Field(ge=100, le=60_000)]
+    mixture_components: AtLeastOne[Annotated[int, Field(ge=1, le=1000)]]
     map_cells: Annotated[int, Field(ge=2, le=400)]
     bound_images: Annotated[int, Field(ge=2, le=10_000)]
     plane_tolerance: Tolerance
