@@ -4,12 +4,13 @@ from collections.abc import Sequence
 
 from digit_vae.analysis.results import RunResult
 from digit_vae.base.paths import RunFiles
+from digit_vae.model.units import UNITS
 from digit_vae.report import chapter_runs
 from digit_vae.report.tables import typeset
 from digit_vae.site.chapters import Chapter, Numbers, sentences
 from digit_vae.site.charts import Axis, Chart, Panel, Point, Series
 from digit_vae.site.pages import Project
-from digit_vae.training.health import COLLAPSED_NATS, UNITS
+from digit_vae.training.health import COLLAPSED_NATS
 
 NAME = "health"
 LOWEST, STEP = 0.42, 0.115  # where a row has the first of several runs with the same count, and the next

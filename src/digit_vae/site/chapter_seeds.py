@@ -6,12 +6,12 @@ from digit_vae.analysis.results import FEWEST_SEEDS, RunResult
 from digit_vae.analysis.statistics import spread, trend
 from digit_vae.base.paths import RunFiles
 from digit_vae.config.schema import BASELINE
+from digit_vae.model.units import UNITS
 from digit_vae.report import chapter_seeds
 from digit_vae.report.tables import typeset
 from digit_vae.site.chapters import Chapter, Numbers, sentences
 from digit_vae.site.charts import Axis, Band, Chart, Panel, Point, Rule, Series
 from digit_vae.site.pages import Project
-from digit_vae.training.health import UNITS
 
 NAME = chapter_seeds.STUDY
 MIDDLE = 0.6  # where a row has its dots
