@@ -17,7 +17,7 @@ from digit_vae.site.build import build
 from digit_vae.site.serve import server
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE = 5_000  # milliseconds that a page has for what a test expects of it
 
 
