@@ -31,8 +31,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         serve(connection)
 
 
-def listening(port: str) -> socket.socket:
-    """A socket that is bound to the port. Raises: UserError when `port` is no port, or is taken."""
+def listening(port: str, *, target: str = "ui") -> socket.socket:
+    """A socket that is bound to the port. Raises: UserError, naming make's target, when it is no port, or is taken."""
     if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
         raise UserError(f"PORT: expected a number from 1 to 65535; received {port!r}")
     connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
@@ -43,7 +43,7 @@ def listening(port: str) -> socket.socket:
     except OSError as error:
         connection.close()
         reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        raise UserError(f"port {port} of {HOST} {reason}: choose another one, such as `make ui PORT=5001`") from error
+        raise UserError(f"port {port} of {HOST} {reason}: choose another, such as `make {target} PORT=5005`") from error
     return connection
 
 
