@@ -26,7 +26,7 @@ SOURCES = {"digit_vae": ROOT / "src", "pipeline": ROOT}
 # A room imports rooms that stand before it; those in one pair of brackets do not know each other.
 ORDER = (
     *(("base",), ("config",), ("data", "model"), ("training", "evaluation"), ("speed",), ("analysis",), ("report",)),
-    *(("tracking",), ("serving", "driver"), ("exports",), ("verification",), ("registry",), ("cli",)),
+    *(("tracking", "site"), ("serving", "driver"), ("exports",), ("verification",), ("registry",), ("cli",)),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 BESIDE = {("speed", "evaluation")}  # though one stands before the other
@@ -40,7 +40,7 @@ ALLOWED = {
     "matplotlib": {"report", "tracking"},
     "onnx": {"exports"},
     "onnxruntime": {"registry.served_model"},
-    "jinja2": {"report"},
+    "jinja2": {"report", "site"},
     "sklearn": {"data.splits", "evaluation", "analysis"},
     "pydantic": {"config", "speed.processors", "speed.records", "verification.evidence"},
 }
@@ -54,12 +54,12 @@ DECIDING = {
     "evaluate": {"model", "evaluation"},
     "compare": {"analysis"},
     "draw": {"report"},
-    "report": {"analysis", "report", "speed.records", "training.health"},
+    "report": {"analysis", "report", "model.units", "speed.records", "training.health"},
     "publish": {"model", "serving.typical"},
 }
 NUMERIC = {"model", "training", "evaluation"}
 # Of these rooms, what a stage imports but does not run: the classifier's module also judges what a VAE makes.
-APART = {"classifier": ("model.losses", "model.layers", "model.vae", "model.weights", "evaluation.elbo")}
+APART = {"classifier": ("model.losses", "model.layers", "model.units", "model.vae", "model.weights", "evaluation.elbo")}
 LONGEST_STAGE = 60
 # Lines of code, without blank lines, comments and docstrings, of all that decides a weight.
 CORE = ("config", "data", "model", "training", "evaluation.elbo")

@@ -89,6 +89,13 @@ def test_generate_repeats_its_bytes_by_seed(command, processed):
     assert first == same != other
 
 
+@pytest.mark.usefixtures("trained")
+def test_generate_writes_no_png_under_the_name_of_another_format(command, processed, capsys):
+    assert command("generate", RUN, "--output", "digits.jpg") == 1
+    assert ".png; received 'digits.jpg'" in capsys.readouterr().err
+    assert not (processed / "digits.jpg").exists()
+
+
 def test_generate_writes_single_files_and_leaves_others_alone(trained, command, processed):
     folder = processed / f"{RUN}-generated"
     folder.mkdir()

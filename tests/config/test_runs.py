@@ -55,9 +55,17 @@ def test_a_runs_stages_and_split_bear_its_name(small_params):
     assert run.stages == ("train_ablation@dropout-fold2-0", "evaluate_ablation@dropout-fold2-0")
 
 
-def test_an_unknown_run_is_refused_with_the_names_of_all(small_params):
-    with pytest.raises(UserError, match=r"'l1_l2-full-0' .* baseline-full-0, baseline-full-1, baseline-fold0-0,"):
-        find_run(small_params, "l1_l2-full-0")
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("dropout-fold2", "dropout-fold2-0"),
+        ("improved-ful-1", "improved-full-1"),
+        ("nothing", "<variant>-<split>-<seed>"),
+    ],
+)
+def test_an_unknown_run_is_refused_with_names_that_are_like_it(small_params, name, expected):
+    with pytest.raises(UserError, match=f"{name}.*{expected}"):
+        find_run(small_params, name)
 
 
 def test_a_study_is_read_together_with_those_beside_it(small_params):

@@ -17,8 +17,10 @@ from digit_vae.base.paths import CLASSIFIER_WEIGHTS, RunFiles
 from digit_vae.config.runs import find_run, run_params
 from digit_vae.data.arrays import Arrays
 from digit_vae.evaluation import latent, likelihood
-from digit_vae.evaluation.classifier import build_classifier, load_classifier, measure_quality
-from digit_vae.evaluation.elbo import decode, encode, measure, posterior
+from digit_vae.evaluation.classifier import build_classifier, load_classifier
+from digit_vae.evaluation.elbo import decode, encode, generate, measure, posterior
+from digit_vae.evaluation.mixture import draw_posterior, fit_mixture
+from digit_vae.evaluation.quality import generate_mixture, measure_quality
 from digit_vae.evaluation.run import evaluate_run
 from digit_vae.model.vae import VAE, build_vae
 from digit_vae.model.weights import weights_bytes
@@ -53,7 +55,7 @@ def save_trained(root, params, name=NAME):
     write_bytes(root / files.encoder, weights_bytes(vae.encoder))
     write_bytes(root / files.decoder, weights_bytes(vae.decoder))
     write_history(root, name, settings)
-    write_bytes(root / CLASSIFIER_WEIGHTS, weights_bytes(build_classifier()))
+    write_bytes(root / CLASSIFIER_WEIGHTS, weights_bytes(build_classifier(10)))
     return vae
 
 
@@ -66,6 +68,13 @@ def evaluated(tmp_path_factory, small_params, arrays):
     root = tmp_path_factory.mktemp("evaluated")
     vae = save_trained(root, small_params)
     return Evaluated(vae, evaluated_below(root, small_params, arrays))
+
+
+def mixture_of(vae, arrays, settings):
+    """Of the images that the run learnt from."""
+    learnt = np.delete(arrays.train_images, HELD_OUT, axis=0)
+    z = draw_posterior(latent.Posterior(*posterior(vae, learnt)), settings.mixture_images, settings.seed)
+    return fit_mixture(z, settings.mixture_components, settings.seed)
 
 
 def test_elbo_and_likelihood_are_those_of_the_validation_and_of_the_test_images(evaluated, small_params, digits):
@@ -90,9 +99,9 @@ def test_the_latent_space_and_the_images_are_measured_with_labels_of_their_own(
     expected = latent.measure(train_mean, arrays.train_labels, test, arrays.test_labels, **of_latent)
     assert metrics["latent"] == pytest.approx(expected)
     save_trained(tmp_path, small_params)
-    classifier = load_classifier(tmp_path / CLASSIFIER_WEIGHTS)
-    of_quality = {"generated": settings.generated, "seed": settings.seed}
-    quality = measure_quality(vae, classifier, arrays.test_images, arrays.test_labels, **of_quality)
+    classifier = load_classifier(tmp_path / CLASSIFIER_WEIGHTS, arrays.train_labels)
+    mixture = mixture_of(vae, arrays, settings)
+    quality = measure_quality(vae, classifier, arrays.test_images, arrays.test_labels, mixture, settings)
     for kind, values in quality.items():
         assert metrics["quality"][kind] == pytest.approx(values)
     divided = metrics["latent"]["mutual_information"] + metrics["latent"]["aggregate_divergence"]
@@ -117,6 +126,7 @@ def test_samples_are_what_the_figures_need(evaluated, digits, tmp_path):
             "originals": ((10, 28, 28), "uint8"),
             "reconstructions": ((10, 28, 28), "uint8"),
             "generated": ((10, 28, 28), "uint8"),
+            "mixture": ((10, 28, 28), "uint8"),
             "plane": ((4, 4, 28, 28), "uint8"),
             "map_classes": ((8, 8), "uint8"),
             "map_confidence": ((8, 8), "float64"),
@@ -141,6 +151,26 @@ def test_what_is_shown_beside_others_is_the_same_for_every_run(evaluated, arrays
         np.testing.assert_allclose(shown["decoded"][3], decode(evaluated.vae, fourth)[0], atol=1)
 
 
+def test_digits_of_prior_and_mixture_are_shown(evaluated, arrays, small_params, tmp_path):
+    for name in ("samples", "digits"):
+        (tmp_path / f"{name}.npz").write_bytes(evaluated.files[getattr(FILES, name)])
+    drawn = generate_mixture(evaluated.vae, mixture_of(evaluated.vae, arrays, small_params.evaluate), 10, 0)
+    with np.load(tmp_path / "samples.npz") as samples, np.load(tmp_path / "digits.npz") as shown:
+        np.testing.assert_allclose(shown["mixture"].astype(int), drawn, atol=1)
+        np.testing.assert_array_equal(samples["mixture"], shown["mixture"])
+        np.testing.assert_array_equal(shown["prior"], generate(evaluated.vae, 10, 0))
+
+
+def test_git_has_a_small_map_of_the_plane(evaluated, tmp_path):
+    for name in ("samples", "digits"):
+        (tmp_path / f"{name}.npz").write_bytes(evaluated.files[getattr(FILES, name)])
+    with np.load(tmp_path / "samples.npz") as samples, np.load(tmp_path / "digits.npz") as shown:
+        np.testing.assert_array_equal(shown["map_classes"], samples["map_classes"])
+        np.testing.assert_array_equal(shown["map_edges"], samples["map_edges"])
+        np.testing.assert_allclose(shown["map_percent"] / 100, samples["map_confidence"], atol=0.0051)
+        assert shown["map_percent"].dtype == np.uint8
+
+
 def test_the_same_run_gives_the_same_bytes(evaluated, tmp_path, small_params, arrays):
     save_trained(tmp_path, small_params)
     again = evaluated_below(tmp_path, small_params, arrays)
@@ -162,7 +192,36 @@ def test_a_full_run_of_three_latent_dimensions_is_validated_on_the_test_images_a
     assert "log_likelihood" not in metrics["likelihood"]["grey"]
     (tmp_path / "samples.npz").write_bytes(made[files.samples])
     with np.load(tmp_path / "samples.npz") as samples:
-        assert set(samples) == {"z_mean", "originals", "reconstructions", "generated"}
+        assert set(samples) == {"z_mean", "originals", "reconstructions", "generated", "mixture"}
+
+
+def shown(made, file, folder):
+    (folder / "shown.npz").write_bytes(made[file])
+    with np.load(folder / "shown.npz") as arrays:
+        return dict(arrays)
+
+
+def test_without_labels_what_tells_of_them_is_left_out(tmp_path, small_params, arrays):
+    save_trained(tmp_path, small_params)
+    (tmp_path / CLASSIFIER_WEIGHTS).write_bytes(b"")
+    none = np.empty(0, np.uint8)
+    made = evaluated_below(tmp_path, small_params, arrays._replace(train_labels=none, test_labels=none))
+    metrics = json.loads(made[FILES.metrics])
+    assert set(metrics) == {"validation", "test", "likelihood", "latent"}
+    assert set(metrics["latent"]) == {"mutual_information", "aggregate_divergence", "information_error"}
+    samples = shown(made, FILES.samples, tmp_path)
+    assert set(samples) >= {"plane", "map_mass", "map_edges"}
+    assert not set(samples) & {"map_classes", "map_confidence"}
+    np.testing.assert_array_equal(shown(made, FILES.digits, tmp_path)["originals"], arrays.test_images[:10, ..., 0])
+
+
+def test_a_class_that_the_test_images_lack_is_not_shown(tmp_path, small_params, arrays):
+    save_trained(tmp_path, small_params)
+    few = np.flatnonzero(arrays.test_labels % 3 == 0)
+    some = arrays._replace(test_images=arrays.test_images[few], test_labels=arrays.test_labels[few])
+    originals = shown(evaluated_below(tmp_path, small_params, some), FILES.digits, tmp_path)["originals"]
+    firsts = [some.test_images[some.test_labels == digit][0, ..., 0] for digit in (0, 3, 6, 9)]
+    np.testing.assert_array_equal(originals, firsts)
 
 
 def flip_last_byte(path):

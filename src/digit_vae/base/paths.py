@@ -83,7 +83,7 @@ class RunFiles:
 
     @property
     def digits(self) -> Path:
-        """Some 30 small images, for figures that show the run beside others."""
+        """Some 30 small images, to show the run beside others, and a map of what the classifier sees in its plane."""
         return self.reports / "digits.npz"
 
     @property

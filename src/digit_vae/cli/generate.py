@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from digit_vae.base.files import write_bytes
-from digit_vae.cli.models import LARGEST_SEED, model_parser, trained_vae, whole, write
+from digit_vae.cli.models import LARGEST_SEED, model_parser, trained_vae, whole, write_png
 from digit_vae.serving.pictures import png, sheet
 from digit_vae.serving.trained import find_trained
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     digits = generate(vae, parsed.count, parsed.seed)
     if not parsed.single:
-        write(parsed.output or Path(f"{parsed.run}-generated.png"), sheet(digits))
+        write_png(parsed.output or Path(f"{parsed.run}-generated.png"), sheet(digits))
         return
     folder = parsed.output or Path(f"{parsed.run}-generated")
     width = len(str(len(digits) - 1))

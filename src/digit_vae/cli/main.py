@@ -36,6 +36,7 @@ COMMANDS = {
     "promote": Command("digit_vae.registry.promote", "make a registered run the champion, if it passes the gate"),
     "serve": Command("digit_vae.registry.serve", "the champion on this machine, for other programs"),
     "measure-serving": Command("digit_vae.registry.throughput", "requests a second of `digit-vae serve`"),
+    "site": Command("digit_vae.site.command", "the results as pages to look at, on this machine"),
     "bench": Command("digit_vae.speed.bench", "measure this machine's speed: an hour, with nothing beside it"),
     "operations": Command("digit_vae.speed.operations", "hash what each operation gives on this processor"),
     "summary": Command("digit_vae.cli.summary", "write the numbers of README.md and reports/README.md"),

@@ -97,3 +97,10 @@ def trained_vae(run: TrainedRun) -> "VAE":
 def write(path: Path, content: bytes) -> None:
     write_bytes(path, content)
     print(f"wrote {path}")
+
+
+def write_png(path: Path, content: bytes) -> None:
+    """Raises: UserError when the file's name says that it is something else than a PNG."""
+    if path.suffix.lower() not in ("", ".png"):
+        raise UserError(f"--output: expected a file name that ends in .png; received {path.name!r}")
+    write(path, content)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from digit_vae.cli.models import add_images, chosen_images, model_parser, read_pictures, trained_vae, write
+from digit_vae.cli.models import add_images, chosen_images, model_parser, read_pictures, trained_vae, write_png
 from digit_vae.serving.pictures import over, picture_sheet, sheet, shown
 from digit_vae.serving.trained import TrainedRun, find_trained
 from digit_vae.serving.typical import compared, reconstruction_losses, typical_losses
@@ -24,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     run = find_trained(parsed.run)
     made = of_pictures(run, parsed) if parsed.image else of_test_images(run, parsed)
-    write(parsed.output or Path(f"{run.name}-reconstructed.png"), made)
+    write_png(parsed.output or Path(f"{run.name}-reconstructed.png"), made)
 
 
 def of_test_images(run: TrainedRun, parsed: argparse.Namespace) -> bytes:

@@ -1,12 +1,4 @@
-"""`digit-vae repro`, the command of `make repro` and `make beyond`: brings runs and reports up to date.
-
-python -m digit_vae repro                                # the paper's graph, on all cores of this machine
-python -m digit_vae repro --jobs 1                       # one run at a time
-python -m digit_vae repro --address auto                 # on the Ray cluster that `ray start` started here
-python -m digit_vae repro --beyond                       # the runs beyond the paper, too: `make beyond`
-python -m digit_vae repro --runs dropout-fold3-0         # this run alone, without what is made of all runs
-python -m digit_vae repro --anew                         # also trains runs of which only git's results are here
-"""
+"""`digit-vae repro` and `digit-vae beyond`: bring runs and reports up to date, with the runs side by side."""
 
 import argparse
 import os
@@ -22,10 +14,25 @@ from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run, runs
 from digit_vae.driver.reproduce import reproduce
 
+DOES = {
+    "repro": "Brings the paper's graph up to date, with the runs side by side.",
+    "beyond": "Brings the paper's graph and the runs that go beyond it up to date, side by side.",
+}
+EXAMPLES = """\
+examples:
+  digit-vae {command}                            # on all cores of this machine
+  digit-vae {command} --jobs 1                   # one run at a time
+  digit-vae {command} --address auto             # on the Ray cluster that `ray start` started here
+  digit-vae {command} --anew                     # also trains runs of which only git's results are here
+  digit-vae repro --runs dropout-fold3-0          # this run alone, without what is made of all runs"""
+
 
 def parser(command: str = "repro") -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
-        f"digit-vae {command}", description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+        f"digit-vae {command}",
+        description=DOES[command],
+        epilog=EXAMPLES.format(command=command),
+        formatter_class=argparse.RawTextHelpFormatter,
     )
     made.add_argument("--jobs", type=int, help="how many runs at once (default: one a core)")
     made.add_argument("--address", help="a Ray cluster: auto, or such as 10.0.0.1:6379 (default: one for this call)")

@@ -1,5 +1,6 @@
 """The runs that follow from the studies of params.yaml, and the parameters of each."""
 
+import difflib
 import itertools
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
@@ -64,11 +65,13 @@ def read_together(params: Params, study: str) -> tuple[Run, ...]:
 
 
 def find_run(params: Params, name: str) -> Run:
-    """The run called `name`. Raises: UserError that lists the names."""
-    for run in runs(params):
-        if run.name == name:
-            return run
-    raise UserError(f"there is no run {name!r} in params.yaml; it has {', '.join(run.name for run in runs(params))}")
+    """The run called `name`. Raises: UserError with the names most like it, or else what runs are called."""
+    declared = {run.name: run for run in runs(params)}
+    if name in declared:
+        return declared[name]
+    alike = difflib.get_close_matches(name, declared, cutoff=0.7)
+    expected = f"perhaps {' or '.join(alike)}" if alike else f"<variant>-<split>-<seed>, such as {next(iter(declared))}"
+    raise UserError(f"params.yaml declares no run {name!r}: expected {expected}")
 
 
 def run_params(params: Params, run: Run) -> RunParams:

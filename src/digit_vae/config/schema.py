@@ -114,6 +114,7 @@ class TrainParams:
     final_learning_rate: Share
     kl_warmup_steps: Whole
     clip_norm: Annotated[float, Field(gt=0, le=LARGEST_FLOAT)] | None
+    adam_beta_2: Annotated[float, Field(gt=0, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -173,6 +174,8 @@ class EvaluateParams:
     digits: Annotated[int, Field(ge=1, le=100)]
     grid: Annotated[int, Field(ge=2, le=100)]
     generated: Annotated[int, Field(ge=100, le=1_000_000)]
+    mixture_images: Annotated[int, Field(ge=100, le=60_000)]
+    mixture_components: AtLeastOne[Annotated[int, Field(ge=1, le=1000)]]
     map_cells: Annotated[int, Field(ge=2, le=400)]
     bound_images: Annotated[int, Field(ge=2, le=10_000)]
     plane_tolerance: Tolerance
@@ -223,11 +226,21 @@ class BenchmarkParams:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class EpochTolerances:
+    """How far losses may be off after the first epoch, the second, the last, and any other: nats per image."""
+
+    first: Tolerance
+    second: Tolerance
+    later: Tolerance
+    last: Tolerance
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class VerifyParams:
     """How far numbers may be from the published ones on a machine with another fingerprint: nats per image, shares."""
 
-    epoch_nats: Tolerance
-    loss_nats: Tolerance
+    nats: EpochTolerances
+    batch_norm_nats: EpochTolerances
     kl_nats: Tolerance
     share: Tolerance
     smoke_nats: Tolerance

@@ -1,7 +1,8 @@
-"""A small convolutional classifier of digits, and what it says of the images that the autoencoders make: their class,
-its confidence, and how far a set of images is from real ones.
+"""A small convolutional classifier, and what it says of the images that the autoencoders make: their class, its
+confidence, and how far a set of images is from real ones. Without labels there is none.
 
-Images (B, 28, 28, 1) in 0..255 -> Conv 16 -> Conv 32, each with max-pooling -> Dense 64, the features -> 10 logits.
+Images (B, 28, 28, 1) in 0..255 -> Conv 16 -> Conv 32, each with max-pooling -> Dense 64, the features -> C logits, one
+for each class.
 """
 
 import time
@@ -20,36 +21,36 @@ from digit_vae.base.errors import UserError
 from digit_vae.base.files import json_bytes
 from digit_vae.config.schema import ClassifierParams
 from digit_vae.data.arrays import Arrays
-from digit_vae.evaluation.elbo import decode, generate, reconstruct
+from digit_vae.evaluation.elbo import decode
+from digit_vae.evaluation.manifold import IMAGES, covered, region
 from digit_vae.model.device import select_device
 from digit_vae.model.vae import VAE
 from digit_vae.model.weights import load_weights, weights_bytes
 
-CLASSES = 10
 FEATURES = "features"
 DROPOUT = 0.25
 
 
 class Judged(NamedTuple):
-    """What the classifier says of N images: probabilities (N, 10), features (N, 64), both float64."""
+    """What the classifier says of N images: probabilities (N, C), features (N, 64), both float64."""
 
     probabilities: np.ndarray
     features: np.ndarray
 
     @property
     def classes(self) -> np.ndarray:
-        """The likeliest digit of each image: (N,)."""
+        """The likeliest class of each image: (N,)."""
         return self.probabilities.argmax(axis=1)
 
     @property
     def confidence(self) -> float:
-        """The mean probability of the likeliest digit, from 0.1 to 1."""
+        """The mean probability of the likeliest class, from 1 / C to 1."""
         return float(self.probabilities.max(axis=1).mean())
 
     @property
     def class_balance(self) -> float:
-        """Entropy of the shares of the likeliest digits over log 10: 1 where all are equally many, 0 for one alone."""
-        return float(entropy(np.bincount(self.classes)) / np.log(CLASSES))
+        """Entropy of the shares of the likeliest classes over log C: 1 where all are equally many, 0 for one alone."""
+        return float(entropy(np.bincount(self.classes)) / np.log(self.probabilities.shape[1]))
 
 
 def make_classifier(
@@ -57,9 +58,12 @@ def make_classifier(
 ) -> tuple[bytes, bytes]:
     """Trains the classifier and measures it on the test images. Returns: its weights file, its metrics as JSON.
 
+    Without labels there is nothing to learn: the weights file is empty, and the metrics are the number of images alone.
     on_epoch: is told the epoch's number, its loss and accuracy, and the seconds that are left.
-    Raises: UserError when it finds too few of the digits to judge by.
+    Raises: UserError when it finds too few of the classes to judge by.
     """
+    if not arrays.train_labels.size:
+        return b"", json_bytes({"images": len(arrays.test_images)})
     select_device("cpu")
     started = time.perf_counter()
 
@@ -72,12 +76,17 @@ def make_classifier(
     if metrics["accuracy"] < params.minimum_accuracy:
         raise UserError(
             f"classifier.minimum_accuracy: expected an accuracy of {params.minimum_accuracy:g} on the test images, to "
-            f"judge others by; received {metrics['accuracy']:.4f}: raise classifier.epochs"
+            f"judge others by; received {metrics['accuracy']:.4f}: raise classifier.epochs, or lower what is asked"
         )
     return weights_bytes(classifier), json_bytes(metrics)
 
 
-def build_classifier() -> keras.Model:
+def class_count(labels: np.ndarray) -> int:
+    """How many classes the classifier tells apart: one for each number up to the largest of the labels (N,)."""
+    return int(labels.max()) + 1
+
+
+def build_classifier(classes: int) -> keras.Model:
     """The classifier with new weights, which follow Keras' seed."""
     images = keras.Input((28, 28, 1), name="images")
     hidden = layers.Rescaling(1 / 255, name="scaled")(images)
@@ -86,7 +95,7 @@ def build_classifier() -> keras.Model:
         hidden = layers.MaxPooling2D(name=f"pool_{number}")(hidden)
     hidden = layers.Dropout(DROPOUT, name="dropout_1")(layers.Flatten(name="flatten")(hidden))
     features = layers.Dense(64, activation="relu", name=FEATURES)(hidden)
-    logits = layers.Dense(CLASSES, name="logits")(layers.Dropout(DROPOUT, name="dropout_2")(features))
+    logits = layers.Dense(classes, name="logits")(layers.Dropout(DROPOUT, name="dropout_2")(features))
     return keras.Model(images, logits, name="classifier")
 
 
@@ -98,7 +107,7 @@ def train_classifier(
     images: (N, 28, 28, 1) uint8; labels: (N,). on_epoch: is told the epoch's number, from 1 on, with loss and accuracy.
     """
     keras.utils.set_random_seed(params.seed)
-    classifier = build_classifier()
+    classifier = build_classifier(class_count(labels))
     steps = params.epochs * -(-len(images) // params.batch_size)
     classifier.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(params.learning_rate, steps)),
@@ -137,39 +146,16 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     return float(((means[0] - means[1]) ** 2).sum() + sum(np.trace(each) for each in covariances) - 2 * shared)
 
 
-def load_classifier(weights: Path) -> keras.Model:
-    """The classifier with the weights that stage `classifier` wrote. Raises: UserError that names it."""
-    classifier = build_classifier()
+def load_classifier(weights: Path, labels: np.ndarray) -> keras.Model | None:
+    """The classifier with the weights that stage `classifier` wrote. Raises: UserError that names it.
+
+    labels: those it learnt from, (N,). Returns: None where there are none.
+    """
+    if not labels.size:
+        return None
+    classifier = build_classifier(class_count(labels))
     load_weights(classifier, weights, made_by="classifier")
     return classifier
-
-
-def measure_quality(
-    vae: VAE, classifier: keras.Model, images: np.ndarray, labels: np.ndarray, *, generated: int, seed: int
-) -> dict[str, Any]:
-    """samples: of digits decoded from so many draws of the prior. reconstructions: of the images, decoded from z_mean.
-
-    confidence: mean of max_y p(y|x), the probability of the likeliest digit. class_balance: H(y) / log 10, the entropy
-    of the digits' shares. Both are what the inception score rewards (Salimans et al. 2016). agreement: the share of
-    reconstructions whose likeliest digit is the label. frechet: Frechet distance to `images` in the classifier's
-    feature space; what it is between real images stands in reports/classifier.json.
-    images: (N, 28, 28, 1) uint8 test images; labels: (N,).
-    """
-    real = judge(classifier, images)
-    samples = judge(classifier, generate(vae, generated, seed))
-    reconstructions = judge(classifier, reconstruct(vae, images))
-    return {
-        "samples": {
-            "confidence": samples.confidence,
-            "class_balance": samples.class_balance,
-            "frechet": frechet_distance(samples.features, real.features),
-        },
-        "reconstructions": {
-            "agreement": float((reconstructions.classes == labels).mean()),
-            "confidence": reconstructions.confidence,
-            "frechet": frechet_distance(reconstructions.features, real.features),
-        },
-    }
 
 
 def judge_plane(vae: VAE, classifier: keras.Model, edges: np.ndarray) -> Judged:
@@ -186,13 +172,18 @@ def measure_classifier(classifier: keras.Model, arrays: Arrays) -> dict[str, Any
     """Its accuracy on the test images, and as a yardstick for generated ones what it says of these real ones.
 
     frechet_train: the Frechet distance of the test images to as many training images, the least to hope for.
+    precision_train, recall_train: of the training images, as if they were generated, see `manifold`.
     """
     judged = judge(classifier, arrays.test_images)
     learnt = judge(classifier, arrays.train_images[: len(arrays.test_images)])
+    size = min(IMAGES, len(learnt.features), len(judged.features))
+    shares = covered(region(judged.features, size), region(learnt.features, size))
     return {
         "images": len(arrays.test_images),
         "accuracy": float((judged.classes == arrays.test_labels).mean()),
         "confidence": judged.confidence,
         "class_balance": judged.class_balance,
         "frechet_train": frechet_distance(learnt.features, judged.features),
+        "precision_train": shares.precision,
+        "recall_train": shares.recall,
     }

@@ -20,10 +20,10 @@ from starlette.types import ASGIApp
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.orphans import die_with_parent
+from digit_vae.base.ports import listening
 from digit_vae.registry.guard import Guard
 from digit_vae.registry.versions import ADDRESS, CHAMPION, champion
 from digit_vae.tracking.store import DATABASE, Store, project_root
-from digit_vae.tracking.ui import listening
 
 PORT = "5002"
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--port", default=PORT, help=f"default: {PORT}")
     port = parser.parse_args(arguments).port
     die_with_parent()
-    with listening(port, target="serve") as connection:
+    with listening(port, example="make serve PORT=5003") as connection:
         name, model = load_champion()
         serve(connection, application(model), name)
 

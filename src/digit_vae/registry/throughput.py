@@ -18,9 +18,9 @@ from typing import NamedTuple
 import numpy as np
 
 from digit_vae.base.errors import UserError
+from digit_vae.base.ports import HOST
 from digit_vae.registry.package import input_example
 from digit_vae.registry.serve import PORT, load_champion
-from digit_vae.tracking.ui import HOST
 
 TASKS = ("encode", "reconstruct")
 PATIENCE_SECONDS = 60.0
