@@ -39,6 +39,9 @@ def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> list[np.nd
 
     classes, counts = np.unique(labels, return_counts=True)
     rarest = counts.argmin()
+    if len(classes) == 1 and counts[rarest] < folds:
+        there = f"at most as many folds as there are training images ({counts[rarest]})"
+        raise UserError(f"preprocess.folds: expected {there}; received {folds}")
     if counts[rarest] < folds:
         raise UserError(
             f"preprocess.folds: expected at most as many folds as the rarest class has images "
