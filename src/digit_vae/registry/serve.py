@@ -13,9 +13,9 @@ import os
 import socket
 from collections.abc import Sequence
 
-import mlflow
 import uvicorn
-from mlflow.pyfunc import PyFuncModel, load_model, scoring_server
+from mlflow import pyfunc, set_registry_uri, set_tracking_uri
+from mlflow.pyfunc import PyFuncModel, scoring_server
 from starlette.types import ASGIApp
 
 from digit_vae.base.errors import UserError
@@ -52,9 +52,9 @@ def load_champion() -> tuple[str, PyFuncModel]:
     if version is None:
         raise nothing
     with store.failures():
-        mlflow.set_tracking_uri(store.uri)
-        mlflow.set_registry_uri(store.uri)
-        return f"{version.tags['run']} (version {version.version}, {CHAMPION})", load_model(ADDRESS)
+        set_tracking_uri(store.uri)
+        set_registry_uri(store.uri)
+        return f"{version.tags['run']} (version {version.version}, {CHAMPION})", pyfunc.load_model(ADDRESS)
 
 
 def application(model: PyFuncModel) -> ASGIApp:
