@@ -31,7 +31,7 @@ def grey(value=100, shape=(28, 28)):
 @pytest.fixture
 def classes(tmp_path):
     """Three classes; the brightness of an image is its class and number."""
-    for part, count in (("train", 8), ("test", 4)):
+    for part, count in (("train", 10), ("test", 4)):
         for label, name in enumerate(("2", "10", "cat")):
             for number in range(count):
                 write_png(tmp_path / f"mine/{part}/{name}/{number}.png", grey(50 * label + number))
@@ -63,7 +63,7 @@ def test_a_folder_a_class_gives_its_name_and_every_image_its_label(classes):
     own = read(classes)
     assert own.classes == ("2", "10", "cat")  # numbers by their value
     for images, labels, count in (
-        (own.arrays.train_images, own.arrays.train_labels, 24),
+        (own.arrays.train_images, own.arrays.train_labels, 30),
         (own.arrays.test_images, own.arrays.test_labels, 12),
     ):
         assert (images.shape, images.dtype, labels.dtype) == ((count, 28, 28, 1), np.uint8, np.uint8)
@@ -83,7 +83,7 @@ def test_hidden_files_are_left_out_and_counted(classes):
     (classes / "train/.DS_Store").write_bytes(b"of another system")
     (classes / "test/cat/.hidden.png").write_bytes(b"")
     own = read(classes)
-    assert (len(own.arrays.train_images), len(own.arrays.test_images), own.hidden) == (24, 12, 2)
+    assert (len(own.arrays.train_images), len(own.arrays.test_images), own.hidden) == (30, 12, 2)
 
 
 def test_pictures_without_class_folders_have_no_labels(tmp_path):
@@ -267,5 +267,5 @@ def test_names_without_labels_half_of_the_labels_and_a_missing_folder_are_refuse
 
 
 def test_more_pictures_than_may_be_read_are_refused_before_they_are(classes):
-    with pytest.raises(UserError, match=r"fetch.maximum_bytes: expected room for 24 images; received room for 5"):
+    with pytest.raises(UserError, match=r"fetch.maximum_bytes: expected room for 30 images; received room for 5"):
         read_own(classes, Limits(5 * 784, 20))
