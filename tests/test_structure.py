@@ -54,6 +54,7 @@ DECIDING = {
     "train": {"model", "training"},
     "evaluate": {"model", "evaluation"},
     "compare": {"analysis"},
+    "power": {"analysis"},
     "draw": {"report"},
     "report": {"analysis", "report", "model.units", "speed.records", "training.health"},
     "publish": {"model", "serving.typical"},
