@@ -2,7 +2,7 @@
 
     python -m pipeline.evaluate baseline-full-0
 
-Also what its latent space tells of the digits, and what the classifier says of its images.
+Also what its latent space tells of the classes, and what the classifier says of its images.
 """
 
 import argparse

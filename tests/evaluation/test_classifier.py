@@ -1,5 +1,6 @@
 """The classifier and its judgements, against SciPy's matrix root, closed forms and judgements made by hand."""
 
+import json
 from dataclasses import replace
 
 import keras
@@ -73,13 +74,14 @@ def test_confidence_and_balance_of_hand_made_judgements():
     assert judged(np.arange(50) % 10).class_balance == pytest.approx(1)
     assert judged(np.full(50, 3)).class_balance == 0
     assert judged(np.array([0, 0, 1, 1])).class_balance == pytest.approx(np.log(2) / np.log(10))
+    assert Judged(np.eye(4)[[0, 1, 2, 3]], np.zeros((4, 64))).class_balance == pytest.approx(1)
     assert judged(np.arange(50) % 10).confidence == pytest.approx(0.82)
     np.testing.assert_array_equal(judged(np.array([4, 2])).classes, [4, 2])
 
 
 def test_judge_gives_probabilities_and_the_last_layer_before_the_logits(digits):
     keras.utils.set_random_seed(0)
-    classifier = build_classifier()
+    classifier = build_classifier(10)
     found = judge(classifier, digits[:30])
     kernel, bias = classifier.get_layer("logits").get_weights()
     exponentials = np.exp(found.features @ kernel + bias)
@@ -107,7 +109,7 @@ def test_training_learns_the_digits_and_gives_the_same_bits_again(digits):
 @pytest.fixture
 def untrained(make_params):
     keras.utils.set_random_seed(1)
-    return build_vae(make_params()), build_classifier()
+    return build_vae(make_params()), build_classifier(10)
 
 
 def test_samples_and_reconstructions_are_judged_against_the_test_images(untrained, digits):
@@ -140,13 +142,13 @@ def test_the_plane_is_judged_at_the_middle_of_each_cell_with_the_highest_z1_firs
 def test_the_classifier_comes_back_from_its_file_or_names_its_stage(untrained, tmp_path, digits):
     path = tmp_path / "model.weights.h5"
     with pytest.raises(UserError, match=r"model.weights.h5 is missing.* `dvc repro classifier`"):
-        load_classifier(path)
+        load_classifier(path, np.arange(10))
     path.write_bytes(weights_bytes(untrained[1]))
-    loaded = load_classifier(path)
+    loaded = load_classifier(path, np.arange(10))
     np.testing.assert_array_equal(judge(loaded, digits[:9]).features, judge(untrained[1], digits[:9]).features)
     path.write_bytes(path.read_bytes()[:1000])
     with pytest.raises(UserError, match=r"model.weights.h5 is damaged .*`dvc repro classifier`"):
-        load_classifier(path)
+        load_classifier(path, np.arange(10))
 
 
 def test_the_seconds_left_are_those_of_the_epochs_that_are_left(digits):
@@ -157,3 +159,21 @@ def test_the_seconds_left_are_those_of_the_epochs_that_are_left(digits):
     assert [each[:2] for each in told] == [(epoch, ["accuracy", "loss"]) for epoch in (1, 2, 3)]
     assert told[0][2] > 0
     assert told[-1][2] == 0
+
+
+def test_there_are_as_many_logits_as_the_training_labels_have_classes_and_gaps_among_them_count(digits, tmp_path):
+    labels = np.array([1, 25, 3] * 20)
+    arrays = Arrays(digits[:60], labels, digits[60:90], labels[:30])
+    weights, metrics = make_classifier(replace(PARAMS, epochs=1, minimum_accuracy=0.0), arrays, lambda *_: None)
+    (tmp_path / "model.weights.h5").write_bytes(weights)
+    judged = judge(load_classifier(tmp_path / "model.weights.h5", labels), digits[:5])
+    assert judged.probabilities.shape == (5, 26)
+    assert json.loads(metrics)["images"] == 30
+
+
+def test_without_labels_there_is_no_classifier(digits, tmp_path):
+    none = np.empty(0, np.uint8)
+    weights, metrics = make_classifier(PARAMS, Arrays(digits[:60], none, digits[60:90], none), lambda *_: None)
+    (tmp_path / "model.weights.h5").write_bytes(weights)
+    assert (weights, json.loads(metrics)) == (b"", {"images": 30})
+    assert load_classifier(tmp_path / "model.weights.h5", none) is None

@@ -139,7 +139,7 @@ def test_clusters_are_compared_whatever_their_numbers_and_places():
     shared = np.where(labels < 4, labels, 4 + (labels - 4) // 2)
     shared_share = np.array([0.1] * 4 + [0.2] * 3)
     entropy = -(shared_share * np.log(shared_share)).sum()
-    assert latent.clustering_agreement(spots, shared, seed=0) == pytest.approx(2 * entropy / (entropy + np.log(10)))
+    assert latent.clustering_agreement(spots, shared, 10, seed=0) == pytest.approx(2 * entropy / (entropy + np.log(10)))
 
 
 def test_silhouette_is_scikit_learns_on_all_images_and_on_a_seeded_part_of_many(monkeypatch):
@@ -150,3 +150,22 @@ def test_silhouette_is_scikit_learns_on_all_images_and_on_a_seeded_part_of_many(
     assert part == latent.class_silhouette(spots, labels, seed=0)
     assert part != pytest.approx(silhouette_score(spots, labels))
     assert part == pytest.approx(silhouette_score(spots, labels), abs=0.1)
+
+
+def test_without_labels_the_information_is_left_and_with_one_class_in_the_test_images_no_silhouette():
+    test, none = posterior(50), np.empty(0, np.uint8)
+    settings = {"draws": 2, "seed": 0}
+    assert latent.measure(test.mean, none, test, none, **settings) == latent.information(test, **settings)
+    (train, train_labels), one = ten_spots(200, apart=60), np.full(50, 4)
+    found = latent.measure(
+        train, train_labels, Posterior(train[train_labels == 4], np.zeros((20, 2))), one[:20], **settings
+    )
+    assert "silhouette" not in found
+    assert (found["knn_accuracy"], found["nmi"]) == (1, 0)
+
+
+def test_fewer_images_than_neighbours_and_clusters_are_enough():
+    (train, train_labels), (test, test_labels) = ten_spots(8, apart=60), ten_spots(4, apart=60)
+    found = latent.measure(train, train_labels, Posterior(test, np.zeros((4, 2))), test_labels, draws=2, seed=0)
+    assert 0 <= found["knn_accuracy"] <= 1
+    assert found["nmi"] == pytest.approx(1)  # a cluster for each image, and a class for each

@@ -53,7 +53,7 @@ def save_trained(root, params, name=NAME):
     write_bytes(root / files.encoder, weights_bytes(vae.encoder))
     write_bytes(root / files.decoder, weights_bytes(vae.decoder))
     write_history(root, name, settings)
-    write_bytes(root / CLASSIFIER_WEIGHTS, weights_bytes(build_classifier()))
+    write_bytes(root / CLASSIFIER_WEIGHTS, weights_bytes(build_classifier(10)))
     return vae
 
 
@@ -90,7 +90,7 @@ def test_the_latent_space_and_the_images_are_measured_with_labels_of_their_own(
     expected = latent.measure(train_mean, arrays.train_labels, test, arrays.test_labels, **of_latent)
     assert metrics["latent"] == pytest.approx(expected)
     save_trained(tmp_path, small_params)
-    classifier = load_classifier(tmp_path / CLASSIFIER_WEIGHTS)
+    classifier = load_classifier(tmp_path / CLASSIFIER_WEIGHTS, arrays.train_labels)
     of_quality = {"generated": settings.generated, "seed": settings.seed}
     quality = measure_quality(vae, classifier, arrays.test_images, arrays.test_labels, **of_quality)
     for kind, values in quality.items():
@@ -173,6 +173,35 @@ def test_a_full_run_of_three_latent_dimensions_is_validated_on_the_test_images_a
     (tmp_path / "samples.npz").write_bytes(made[files.samples])
     with np.load(tmp_path / "samples.npz") as samples:
         assert set(samples) == {"z_mean", "originals", "reconstructions", "generated"}
+
+
+def shown(made, file, folder):
+    (folder / "shown.npz").write_bytes(made[file])
+    with np.load(folder / "shown.npz") as arrays:
+        return dict(arrays)
+
+
+def test_without_labels_what_tells_of_them_is_left_out(tmp_path, small_params, arrays):
+    save_trained(tmp_path, small_params)
+    (tmp_path / CLASSIFIER_WEIGHTS).write_bytes(b"")
+    none = np.empty(0, np.uint8)
+    made = evaluated_below(tmp_path, small_params, arrays._replace(train_labels=none, test_labels=none))
+    metrics = json.loads(made[FILES.metrics])
+    assert set(metrics) == {"validation", "test", "likelihood", "latent"}
+    assert set(metrics["latent"]) == {"mutual_information", "aggregate_divergence", "information_error"}
+    samples = shown(made, FILES.samples, tmp_path)
+    assert set(samples) >= {"plane", "map_mass", "map_edges"}
+    assert not set(samples) & {"map_classes", "map_confidence"}
+    np.testing.assert_array_equal(shown(made, FILES.digits, tmp_path)["originals"], arrays.test_images[:10, ..., 0])
+
+
+def test_a_class_that_the_test_images_lack_is_not_shown(tmp_path, small_params, arrays):
+    save_trained(tmp_path, small_params)
+    few = np.flatnonzero(arrays.test_labels % 3 == 0)
+    some = arrays._replace(test_images=arrays.test_images[few], test_labels=arrays.test_labels[few])
+    originals = shown(evaluated_below(tmp_path, small_params, some), FILES.digits, tmp_path)["originals"]
+    firsts = [some.test_images[some.test_labels == digit][0, ..., 0] for digit in (0, 3, 6, 9)]
+    np.testing.assert_array_equal(originals, firsts)
 
 
 def flip_last_byte(path):

@@ -21,8 +21,8 @@ def test_the_classifier_is_written_with_what_it_says_of_the_test_images(processe
     write_params(processed, classifier={"batch_size": 16, "minimum_accuracy": 0.3})
     assert run_stage(classifier.main) == 0
     metrics = json.loads((processed / CLASSIFIER_METRICS).read_bytes())
-    judged = judge(load_classifier(processed / CLASSIFIER_WEIGHTS), digits[300:])
     labels = np.load(processed / "data/processed/test_labels.npy")
+    judged = judge(load_classifier(processed / CLASSIFIER_WEIGHTS, labels), digits[300:])
     assert metrics["images"] == 100
     assert metrics["accuracy"] == (judged.classes == labels).mean() > 0.3
     assert metrics["confidence"] == pytest.approx(judged.confidence)
@@ -60,4 +60,4 @@ def test_a_users_choice_of_another_backend_of_keras_has_no_effect_on_a_stage(pro
     command = [sys.executable, "-m", "pipeline.classifier"]
     done = subprocess.run(command, env=environment, capture_output=True, encoding="utf-8", check=False)
     assert (done.returncode, "Traceback" in done.stderr) == (0, False)
-    assert judge(load_classifier(processed / CLASSIFIER_WEIGHTS), np.zeros((1, 28, 28), np.uint8)).classes.shape == (1,)
+    assert load_classifier(processed / CLASSIFIER_WEIGHTS, np.arange(10)).output_shape == (None, 10)

@@ -29,7 +29,7 @@ def trained(processed):
     write_bytes(processed / FILES.encoder, weights_bytes(vae.encoder))
     write_bytes(processed / FILES.decoder, weights_bytes(vae.decoder))
     write_history(processed, RUN, params, "beyond")
-    write_bytes(processed / CLASSIFIER_WEIGHTS, weights_bytes(build_classifier()))
+    write_bytes(processed / CLASSIFIER_WEIGHTS, weights_bytes(build_classifier(10)))
     return processed
 
 

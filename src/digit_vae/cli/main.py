@@ -32,6 +32,7 @@ COMMANDS = {
     "track": Command("digit_vae.tracking.track", "bring into MLflow what it lacks"),
     "verify-tracking": Command("digit_vae.tracking.track", "compare MLflow with the files", function="verify_main"),
     "ui": Command("digit_vae.tracking.ui", "MLflow's user interface on this machine"),
+    "site": Command("digit_vae.site.command", "the results as pages to look at, on this machine"),
     "bench": Command("digit_vae.speed.bench", "measure this machine's speed: an hour, with nothing beside it"),
     "operations": Command("digit_vae.speed.operations", "hash what each operation gives on this processor"),
     "summary": Command("digit_vae.cli.summary", "write the numbers of README.md and reports/README.md"),

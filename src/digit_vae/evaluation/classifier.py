@@ -1,7 +1,8 @@
-"""A small convolutional classifier of digits, and what it says of the images that the autoencoders make: their class,
-its confidence, and how far a set of images is from real ones.
+"""A small convolutional classifier, and what it says of the images that the autoencoders make: their class, its
+confidence, and how far a set of images is from real ones. Without labels there is none.
 
-Images (B, 28, 28, 1) in 0..255 -> Conv 16 -> Conv 32, each with max-pooling -> Dense 64, the features -> 10 logits.
+Images (B, 28, 28, 1) in 0..255 -> Conv 16 -> Conv 32, each with max-pooling -> Dense 64, the features -> C logits, one
+for each class.
 """
 
 import time
@@ -25,31 +26,30 @@ from digit_vae.model.device import select_device
 from digit_vae.model.vae import VAE
 from digit_vae.model.weights import load_weights, weights_bytes
 
-CLASSES = 10
 FEATURES = "features"
 DROPOUT = 0.25
 
 
 class Judged(NamedTuple):
-    """What the classifier says of N images: probabilities (N, 10), features (N, 64), both float64."""
+    """What the classifier says of N images: probabilities (N, C), features (N, 64), both float64."""
 
     probabilities: np.ndarray
     features: np.ndarray
 
     @property
     def classes(self) -> np.ndarray:
-        """The likeliest digit of each image: (N,)."""
+        """The likeliest class of each image: (N,)."""
         return self.probabilities.argmax(axis=1)
 
     @property
     def confidence(self) -> float:
-        """The mean probability of the likeliest digit, from 0.1 to 1."""
+        """The mean probability of the likeliest class, from 1 / C to 1."""
         return float(self.probabilities.max(axis=1).mean())
 
     @property
     def class_balance(self) -> float:
-        """Entropy of the shares of the likeliest digits over log 10: 1 where all are equally many, 0 for one alone."""
-        return float(entropy(np.bincount(self.classes)) / np.log(CLASSES))
+        """Entropy of the shares of the likeliest classes over log C: 1 where all are equally many, 0 for one alone."""
+        return float(entropy(np.bincount(self.classes)) / np.log(self.probabilities.shape[1]))
 
 
 def make_classifier(
@@ -57,9 +57,12 @@ def make_classifier(
 ) -> tuple[bytes, bytes]:
     """Trains the classifier and measures it on the test images. Returns: its weights file, its metrics as JSON.
 
+    Without labels there is nothing to learn: the weights file is empty, and the metrics are the number of images alone.
     on_epoch: is told the epoch's number, its loss and accuracy, and the seconds that are left.
-    Raises: UserError when it finds too few of the digits to judge by.
+    Raises: UserError when it finds too few of the classes to judge by.
     """
+    if not arrays.train_labels.size:
+        return b"", json_bytes({"images": len(arrays.test_images)})
     select_device("cpu")
     started = time.perf_counter()
 
@@ -72,12 +75,17 @@ def make_classifier(
     if metrics["accuracy"] < params.minimum_accuracy:
         raise UserError(
             f"classifier.minimum_accuracy: expected an accuracy of {params.minimum_accuracy:g} on the test images, to "
-            f"judge others by; received {metrics['accuracy']:.4f}: raise classifier.epochs"
+            f"judge others by; received {metrics['accuracy']:.4f}: raise classifier.epochs, or lower what is asked"
         )
     return weights_bytes(classifier), json_bytes(metrics)
 
 
-def build_classifier() -> keras.Model:
+def class_count(labels: np.ndarray) -> int:
+    """How many classes the classifier tells apart: one for each number up to the largest of the labels (N,)."""
+    return int(labels.max()) + 1
+
+
+def build_classifier(classes: int) -> keras.Model:
     """The classifier with new weights, which follow Keras' seed."""
     images = keras.Input((28, 28, 1), name="images")
     hidden = layers.Rescaling(1 / 255, name="scaled")(images)
@@ -86,7 +94,7 @@ def build_classifier() -> keras.Model:
         hidden = layers.MaxPooling2D(name=f"pool_{number}")(hidden)
     hidden = layers.Dropout(DROPOUT, name="dropout_1")(layers.Flatten(name="flatten")(hidden))
     features = layers.Dense(64, activation="relu", name=FEATURES)(hidden)
-    logits = layers.Dense(CLASSES, name="logits")(layers.Dropout(DROPOUT, name="dropout_2")(features))
+    logits = layers.Dense(classes, name="logits")(layers.Dropout(DROPOUT, name="dropout_2")(features))
     return keras.Model(images, logits, name="classifier")
 
 
@@ -98,7 +106,7 @@ def train_classifier(
     images: (N, 28, 28, 1) uint8; labels: (N,). on_epoch: is told the epoch's number, from 1 on, with loss and accuracy.
     """
     keras.utils.set_random_seed(params.seed)
-    classifier = build_classifier()
+    classifier = build_classifier(class_count(labels))
     steps = params.epochs * -(-len(images) // params.batch_size)
     classifier.compile(
         optimizer=keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(params.learning_rate, steps)),
@@ -137,9 +145,14 @@ def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:
     return float(((means[0] - means[1]) ** 2).sum() + sum(np.trace(each) for each in covariances) - 2 * shared)
 
 
-def load_classifier(weights: Path) -> keras.Model:
-    """The classifier with the weights that stage `classifier` wrote. Raises: UserError that names it."""
-    classifier = build_classifier()
+def load_classifier(weights: Path, labels: np.ndarray) -> keras.Model | None:
+    """The classifier with the weights that stage `classifier` wrote. Raises: UserError that names it.
+
+    labels: those it learnt from, (N,). Returns: None where there are none.
+    """
+    if not labels.size:
+        return None
+    classifier = build_classifier(class_count(labels))
     load_weights(classifier, weights, made_by="classifier")
     return classifier
 
@@ -147,11 +160,11 @@ def load_classifier(weights: Path) -> keras.Model:
 def measure_quality(
     vae: VAE, classifier: keras.Model, images: np.ndarray, labels: np.ndarray, *, generated: int, seed: int
 ) -> dict[str, Any]:
-    """samples: of digits decoded from so many draws of the prior. reconstructions: of the images, decoded from z_mean.
+    """samples: of images decoded from so many draws of the prior. reconstructions: of the images, decoded from z_mean.
 
-    confidence: mean of max_y p(y|x), the probability of the likeliest digit. class_balance: H(y) / log 10, the entropy
-    of the digits' shares. Both are what the inception score rewards (Salimans et al. 2016). agreement: the share of
-    reconstructions whose likeliest digit is the label. frechet: Frechet distance to `images` in the classifier's
+    confidence: mean of max_y p(y|x), the probability of the likeliest class. class_balance: H(y) / log C, the entropy
+    of the classes' shares. Both are what the inception score rewards (Salimans et al. 2016). agreement: the share of
+    reconstructions whose likeliest class is the label. frechet: Frechet distance to `images` in the classifier's
     feature space; what it is between real images stands in reports/classifier.json.
     images: (N, 28, 28, 1) uint8 test images; labels: (N,).
     """

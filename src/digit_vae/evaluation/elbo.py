@@ -103,7 +103,7 @@ def reconstruct(vae: VAE, images: np.ndarray) -> np.ndarray:
 
 
 def generate(vae: VAE, count: int, seed: int) -> np.ndarray:
-    """Digits decoded from `count` draws of the prior N(0, I). Returns: (count, 28, 28) uint8."""
+    """Images decoded from `count` draws of the prior N(0, I). Returns: (count, 28, 28) uint8."""
     latent_dim = vae.decoder.inputs[0].shape[-1]
     return decode(vae, np.random.default_rng(seed).standard_normal((count, latent_dim), dtype=np.float32))
 

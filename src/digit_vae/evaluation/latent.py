@@ -1,6 +1,6 @@
-"""What the latent space is worth, in numbers: what its points tell of the digits, and how far they are from the prior.
+"""What the latent space is worth, in numbers: what its points tell of the classes, and how far they are from the prior.
 
-Labels are used here alone, never in training. All sums are in float64.
+Labels are used here and by the classifier, never in training. All sums are in float64.
 """
 
 from typing import Any, NamedTuple
@@ -15,7 +15,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 NEIGHBOURS = 10
-CLUSTERS = 10  # as many as there are digits
 SILHOUETTE_IMAGES = 5000  # the distances of all pairs must fit in memory
 PLANE = 4.0  # the map of the plane reaches so many standard deviations of the prior to each side
 BLOCK = 20  # draws at a time: their densities under 10,000 posteriors stay in the processor's cache
@@ -33,27 +32,31 @@ def measure(
 ) -> dict[str, Any]:
     """The numbers of one run, all of the test images; shares are from 0 to 1, information is in nats.
 
-    train_mean: (M, latent_dim), z_mean of the training images. draws: of z for each test image.
+    train_mean: (M, latent_dim), z_mean of the training images. draws: of z for each test image. Without labels (0,) it
+    is the information alone; a silhouette takes two classes in the test images at least.
     """
     test = Posterior(*(part.astype(np.float64) for part in test))
-    return {
-        **label_accuracy(train_mean.astype(np.float64), train_labels, test.mean, test_labels),
-        "nmi": clustering_agreement(test.mean, test_labels, seed),
-        "silhouette": class_silhouette(test.mean, test_labels, seed),
-        **information(test, draws, seed),
-    }
+    found = information(test, draws, seed)
+    if not train_labels.size:
+        return found
+    found |= label_accuracy(train_mean.astype(np.float64), train_labels, test.mean, test_labels)
+    found["nmi"] = clustering_agreement(test.mean, test_labels, len(np.unique(train_labels)), seed)
+    if 1 < len(np.unique(test_labels)) < len(test_labels):
+        found["silhouette"] = class_silhouette(test.mean, test_labels, seed)
+    return found
 
 
 def label_accuracy(
     train_mean: np.ndarray, train_labels: np.ndarray, test_mean: np.ndarray, test_labels: np.ndarray
 ) -> dict[str, float]:
-    """The share of test images whose digit is found from z_mean by what was fitted to the training images.
+    """The share of test images whose class is found from z_mean by what was fitted to the training images.
 
-    knn_accuracy: by the majority of the 10 nearest (Cover & Hart 1967). probe_accuracy: by multinomial logistic
-    regression on standardised z_mean, a linear probe (Alain & Bengio 2017); with scikit-learn's usual L2 penalty of
-    C = 1 its loss is strictly convex, and Newton's method goes to its one minimum without any randomness.
+    knn_accuracy: by the majority of the 10 nearest, or of all where there are fewer (Cover & Hart 1967).
+    probe_accuracy: by multinomial logistic regression on standardised z_mean, a linear probe (Alain & Bengio 2017);
+    with scikit-learn's usual L2 penalty of C = 1 its loss is strictly convex, and Newton's method goes to its one
+    minimum without any randomness.
     """
-    neighbours = KNeighborsClassifier(NEIGHBOURS)
+    neighbours = KNeighborsClassifier(min(NEIGHBOURS, len(train_mean)))
     probe = make_pipeline(StandardScaler(), LogisticRegression(solver="newton-cholesky", max_iter=1000))
     return {
         f"{name}_accuracy": float(fitted.fit(train_mean, train_labels).score(test_mean, test_labels))
@@ -61,18 +64,20 @@ def label_accuracy(
     }
 
 
-def clustering_agreement(z_mean: np.ndarray, labels: np.ndarray, seed: int) -> float:
-    """Normalised mutual information of the digits and the clusters that a mixture of 10 Gaussians finds without them.
+def clustering_agreement(z_mean: np.ndarray, labels: np.ndarray, classes: int, seed: int) -> float:
+    """Normalised mutual information of the classes and the clusters that a mixture of as many Gaussians finds without
+    them. z_mean: (N, latent_dim); with fewer images than classes, a Gaussian for each image.
 
-    2 I(U; V) / (H(U) + H(V)) (Vinh et al. 2010, table 2, "NMI sum"): 1 where clusters and digits are the same, 0 where
+    2 I(U; V) / (H(U) + H(V)) (Vinh et al. 2010, table 2, "NMI sum"): 1 where clusters and classes are the same, 0 where
     they have nothing in common.
     """
-    clusters = GaussianMixture(CLUSTERS, max_iter=1000, random_state=seed).fit_predict(z_mean)
+    gaussians = min(classes, len(z_mean))
+    clusters = GaussianMixture(gaussians, max_iter=1000, random_state=seed).fit_predict(z_mean)
     return float(normalized_mutual_info_score(labels, clusters))
 
 
 def class_silhouette(z_mean: np.ndarray, labels: np.ndarray, seed: int) -> float:
-    """Mean silhouette of the digits' classes (Rousseeuw 1987), over 5,000 of the images where there are more.
+    """Mean silhouette of the classes (Rousseeuw 1987), over 5,000 of the images where there are more.
 
     (b - a) / max(a, b) with the mean distances a to the own class and b to the nearest other one: from -1 to 1.
     """

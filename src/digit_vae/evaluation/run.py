@@ -36,6 +36,7 @@ from digit_vae.model.device import select_device
 from digit_vae.model.vae import VAE
 
 POINTS = 10  # at which each run is decoded, to be shown beside the others
+BESIDE = 10  # test images at most that are shown so
 VERSIONED = ("scipy", "scikit-learn")  # what the numbers of an evaluation depend on, beside what a training does
 
 
@@ -51,7 +52,8 @@ def evaluate_run(
     started, machine = time.time(), select_device("cpu")
     files, asked = RunFiles(run.graph, run.name), params.evaluate
     judge_sha256 = sha256(existing(root / CLASSIFIER_WEIGHTS, made_by="classifier"))
-    vae, classifier = _load_trained(params, run, root), load_classifier(root / CLASSIFIER_WEIGHTS)
+    vae = _load_trained(params, run, root)
+    classifier = load_classifier(root / CLASSIFIER_WEIGHTS, arrays.train_labels)
     with threadpool_limits(limits=1):  # of NumPy and scikit-learn, whose sums depend on the number of threads
         encoded = encode(vae, arrays.test_images, asked)
         test = latent.Posterior(encoded.z_mean, encoded.z_log_var)
@@ -90,21 +92,28 @@ def _load_trained(params: Params, run: Run, root: Path) -> VAE:
 
 
 def _measured(
-    vae: VAE, classifier: keras.Model, arrays: Arrays, held_out: np.ndarray, test: Encoded, params: EvaluateParams
+    vae: VAE,
+    classifier: keras.Model | None,
+    arrays: Arrays,
+    held_out: np.ndarray,
+    test: Encoded,
+    params: EvaluateParams,
 ) -> dict[str, dict[str, Any]]:
-    """All metrics of a run. test: the test images, encoded."""
+    """All metrics of a run; without a classifier no "quality". test: the test images, encoded."""
     validated = encode(vae, arrays.train_images[held_out], params) if held_out.size else test
     encoded = {"validation": validated, "test": test}
     train_mean, _ = posterior(vae, arrays.train_images)
     posteriors = latent.Posterior(test.z_mean, test.z_log_var)
     drawn = {"draws": params.samples, "seed": params.seed}
     judged = {"generated": params.generated, "seed": params.seed}
-    return {
+    metrics = {
         **{name: measure(each, params.active_unit_variance) for name, each in encoded.items()},
         "likelihood": likelihood.measure(vae, arrays.test_images, test, params),
         "latent": latent.measure(train_mean, arrays.train_labels, posteriors, arrays.test_labels, **drawn),
-        "quality": measure_quality(vae, classifier, arrays.test_images, arrays.test_labels, **judged),
     }
+    if classifier is not None:
+        metrics["quality"] = measure_quality(vae, classifier, arrays.test_images, arrays.test_labels, **judged)
+    return metrics
 
 
 def _shown(vae: VAE, images: np.ndarray, test: latent.Posterior, params: EvaluateParams) -> dict[str, np.ndarray]:
@@ -118,35 +127,36 @@ def _shown(vae: VAE, images: np.ndarray, test: latent.Posterior, params: Evaluat
     }
 
 
-def _plane(vae: VAE, classifier: keras.Model, test: latent.Posterior, params: EvaluateParams) -> dict[str, np.ndarray]:
-    """The decoded plane, and for each cell of a map of it: what the classifier sees there, how sure it is, and the
-    probability of the cell under the aggregate posterior of the test images.
+def _plane(
+    vae: VAE, classifier: keras.Model | None, test: latent.Posterior, params: EvaluateParams
+) -> dict[str, np.ndarray]:
+    """The decoded plane, and for each cell of a map of it the probability of the cell under the aggregate posterior of
+    the test images and, if there is a classifier, what it sees there and how sure it is.
     """
     edges = latent.plane_edges(params.map_cells)
-    judged = judge_plane(vae, classifier, edges)
-    cells = (params.map_cells, params.map_cells)
-    return {
-        "plane": latent_plane(vae, params.grid),
-        "map_edges": edges,
-        "map_classes": judged.classes.astype(np.uint8).reshape(cells),
-        "map_confidence": judged.probabilities.max(axis=1).reshape(cells),
-        "map_mass": latent.aggregate_mass(test, edges),
-    }
+    samples = {"plane": latent_plane(vae, params.grid), "map_edges": edges}
+    if classifier is not None:
+        judged, cells = judge_plane(vae, classifier, edges), (params.map_cells, params.map_cells)
+        samples["map_classes"] = judged.classes.astype(np.uint8).reshape(cells)
+        samples["map_confidence"] = judged.probabilities.max(axis=1).reshape(cells)
+    return samples | {"map_mass": latent.aggregate_mass(test, edges)}
 
 
 def _small_map(plane: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     """What the site shows of the plane's map, small enough for git: the classifier's confidence in whole per cent."""
-    if not plane:
+    if "map_confidence" not in plane:  # no plane, or no classifier
         return {}
     percent = np.rint(100 * plane["map_confidence"]).astype(np.uint8)
     return {"map_classes": plane["map_classes"], "map_percent": percent, "map_edges": plane["map_edges"]}
 
 
 def _beside_others(vae: VAE, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
-    """What a run makes of the first of `images` of each digit, and of ten points of the latent space that are the same
-    for all runs: in the plane of its first two dimensions, on the circle that holds half of the prior there.
+    """What a run makes of the first of `images` of each class, or of the first ones if there are no labels, and of ten
+    points of the latent space that are the same for all runs: in the plane of its first two dimensions, on the circle
+    that holds half of the prior there.
     """
-    originals = images[[int((labels == digit).argmax()) for digit in range(10)]]
+    firsts = np.unique(labels, return_index=True)[1] if labels.size else np.arange(len(images))
+    originals = images[firsts[:BESIDE]]
     z = np.zeros((POINTS, vae.decoder.inputs[0].shape[-1]), np.float32)
     angles = 2 * np.pi * np.arange(POINTS) / POINTS
     circle = np.sqrt(2 * np.log(2)) * np.stack([np.cos(angles), np.sin(angles)], axis=1)

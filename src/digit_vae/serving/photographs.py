@@ -170,7 +170,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     digits, labels = (read_listed(f"{parsed.images}_{kind}.npy")[0][: parsed.count] for kind in ("images", "labels"))
     from digit_vae.evaluation.classifier import judge, load_classifier
 
-    classifier = load_classifier(CLASSIFIER_WEIGHTS)
+    classifier = load_classifier(CLASSIFIER_WEIGHTS, read_listed("train_labels.npy")[0])
+    if classifier is None:
+        raise UserError("photographs: expected images with labels; received images without")
     damages, images = prepared_photographs(np.asarray(digits), np.random.default_rng(parsed.seed))
     print(markdown(table(damages, (judge(classifier, images).classes == labels).tolist())))
     clean = float((judge(classifier, np.asarray(digits)).classes == labels).mean())

@@ -4,16 +4,15 @@ The server runs in this process, without others: when the process ends or is kil
 """
 
 import argparse
-import errno
 import os
 import socket
 import warnings
 from collections.abc import Sequence
 
-from digit_vae.base.errors import UserError, masked
+from digit_vae.base.errors import masked
 from digit_vae.base.orphans import die_with_parent
+from digit_vae.base.ports import listening
 
-HOST = "127.0.0.1"
 APPLICATION = "mlflow.server.fastapi_app:app"  # what `mlflow server` runs
 
 
@@ -27,24 +26,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     if uri.startswith("http"):
         print(f"the pages are those of the tracking server: {masked(uri)}")
         return
-    with listening(port) as connection:
+    with listening(port, example="make ui PORT=5001") as connection:
         serve(connection)
-
-
-def listening(port: str) -> socket.socket:
-    """A socket that is bound to the port. Raises: UserError when `port` is no port, or is taken."""
-    if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
-        raise UserError(f"PORT: expected a number from 1 to 65535; received {port!r}")
-    connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        connection.bind((HOST, int(port)))
-        connection.listen()
-    except OSError as error:
-        connection.close()
-        reason = "is taken" if error.errno == errno.EADDRINUSE else f"cannot be used ({error.strerror})"
-        raise UserError(f"port {port} of {HOST} {reason}: choose another one, such as `make ui PORT=5001`") from error
-    return connection
 
 
 def serve(connection: socket.socket) -> None:

@@ -1,0 +1,77 @@
+"""Builds the site: a folder of HTML, CSS, scripts and JSON, of committed files and the fetched data alone.
+
+A page is a function below `PAGES`, and a template of the same name in templates/. The first is the one that opens.
+"""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import existing, write_bytes
+from digit_vae.base.provenance import git_commit
+from digit_vae.site import overview, runs
+from digit_vae.site.pages import Project, SitePage, copied, html, read_project
+
+SITE = Path("build/site")
+ASSETS = Path(__file__).parent / "assets"
+LARGEST = 15 * 10**6  # bytes, of the whole site
+
+
+class Entry(NamedTuple):
+    """A page in the navigation: its title there, and what computes it."""
+
+    title: str
+    page: Callable[[Project], SitePage]
+
+
+PAGES: Mapping[str, Entry] = {
+    "index": Entry("Overview", overview.page),
+    "runs": Entry("Runs", runs.page),
+}
+
+
+def build(folder: Path) -> int:
+    """Writes the site of the project in the working folder to `folder`, and nothing else remains there.
+
+    Returns the bytes of all its files. Raises: UserError where results are missing, or where it is too large.
+    """
+    contents = site_files(read_project())
+    size = sum(map(len, contents.values()))
+    if size > LARGEST:
+        raise UserError(f"{folder}: expected a site of at most {LARGEST:,} bytes; received {size:,}")
+    write_tree(folder, contents)
+    return size
+
+
+def site_files(project: Project) -> dict[str, bytes]:
+    """The contents of every file of the site, by its path there."""
+    made = {name: entry.page(project) for name, entry in PAGES.items()}
+    files = {f"assets/{path.relative_to(ASSETS).as_posix()}": path.read_bytes() for path in _assets()}
+    shared: dict[str, object] = {"pages": {name: entry.title for name, entry in PAGES.items()}, "commit": git_commit()}
+    for name, page in made.items():
+        files[f"{name}.html"] = html(name, {**shared, **page.values, "current": name})
+        files |= page.files
+        files |= {copied(path): existing(path, made_by="report").read_bytes() for path in page.copies}
+    return files
+
+
+def write_tree(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Writes `contents` by their paths below `folder`, and deletes every other file there.
+
+    Raises: UserError when the folder cannot be written.
+    """
+    for name, content in contents.items():
+        write_bytes(folder / name, content)
+    try:
+        for path in sorted(folder.rglob("*"), reverse=True):
+            if path.is_dir() and not any(path.iterdir()):
+                path.rmdir()
+            elif path.is_file() and path.relative_to(folder).as_posix() not in contents:
+                path.unlink()
+    except OSError as error:
+        raise UserError(f"{folder} could not be cleared: {error.strerror or error}") from error
+
+
+def _assets() -> list[Path]:
+    return sorted(path for path in ASSETS.rglob("*") if path.is_file())

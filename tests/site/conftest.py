@@ -1,0 +1,105 @@
+"""The site, built once of the committed results and served, and pages of it in a real browser.
+
+The browser is Chromium of the distribution. Where there is none, the tests that need one are skipped and say so.
+"""
+
+import contextlib
+import shutil
+import socket
+import threading
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import sync_playwright
+
+from digit_vae.base.ports import HOST
+from digit_vae.site.build import build
+from digit_vae.site.serve import server
+
+ROOT = Path(__file__).parents[2]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+PATIENCE = 5_000  # milliseconds that a page has for what a test expects of it
+
+
+@pytest.fixture(scope="session")
+def site(tmp_path_factory) -> Path:
+    """The folder of the built site. It is made in a folder that has the committed results and nothing else."""
+    project, folder = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("site")
+    (project / "reports").symlink_to(ROOT / "reports")
+    shutil.copy(ROOT / "params.yaml", project)
+    with contextlib.chdir(project):
+        build(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def address(site) -> str:
+    """Where the site is served: below a path, as on GitHub's pages, which ends in a slash."""
+    site.parent.joinpath("below").mkdir(exist_ok=True)
+    with contextlib.suppress(FileExistsError):
+        site.parent.joinpath("below/a-path").symlink_to(site)
+    connection = socket.create_server((HOST, 0))
+    serving = server(connection, site.parent / "below")
+    threading.Thread(target=serving.serve_forever, daemon=True).start()
+    yield f"http://{HOST}:{connection.getsockname()[1]}/a-path/"
+    serving.shutdown()
+    serving.server_close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium. It ends with the module: while it runs, no test in this thread could start an event loop."""
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium on the PATH: `apt-get install chromium` brings it")
+    with sync_playwright() as playwright:
+        # Tests may run as root, for whom Chromium has no sandbox. The pages are our own.
+        started = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield started
+        started.close()
+
+
+class Visit:
+    """A visitor's view of the site. faults: what went wrong: errors of scripts, and requests that left the site."""
+
+    def __init__(self, context, address: str) -> None:
+        self.address = address
+        self.page = context.new_page()
+        self.page.set_default_timeout(PATIENCE)
+        self.faults: list[str] = []
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", lambda error: self.faults.append(f"error: {error}"))
+        self.page.on("request", self._see)
+        self.page.on("response", self._get)
+
+    def open(self, name: str):
+        """The page called `name`, loaded: a file name in the site, with whatever stands behind it."""
+        self.page.goto(self.address + name, wait_until="load")
+        return self.page
+
+    def _hear(self, message) -> None:
+        if message.type in ("error", "warning"):
+            self.faults.append(f"{message.type}: {message.text}")
+
+    def _see(self, request) -> None:
+        if not request.url.startswith((self.address, "data:", "blob:")):
+            self.faults.append(f"request outside: {request.url}")
+
+    def _get(self, response) -> None:
+        if response.status >= 400:
+            self.faults.append(f"{response.status}: {response.url}")
+
+
+@pytest.fixture
+def visit(browser, address):
+    """Makes a `Visit` with options of a browser's context; at the test's end none of them may have seen a fault."""
+    contexts, visits = [], []
+
+    def make(**options) -> Visit:
+        contexts.append(browser.new_context(**options))
+        visits.append(Visit(contexts[-1], address))
+        return visits[-1]
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert [fault for each in visits for fault in each.faults] == []
