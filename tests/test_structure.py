@@ -26,7 +26,7 @@ SOURCES = {"digit_vae": ROOT / "src", "pipeline": ROOT}
 # A room imports rooms that stand before it; those in one pair of brackets do not know each other.
 ORDER = (
     *(("base",), ("config",), ("data", "model"), ("training", "evaluation"), ("speed",), ("analysis",), ("report",)),
-    *(("tracking", "site"), ("serving", "driver"), ("exports",), ("verification",), ("cli",)),
+    *(("tracking",), ("serving", "driver"), ("exports",), ("site",), ("verification",), ("cli",)),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 BESIDE = {("speed", "evaluation")}  # though one stands before the other

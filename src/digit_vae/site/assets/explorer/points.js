@@ -6,7 +6,7 @@ const VERTEX = `
   attribute float label;
   uniform vec2 centre;
   uniform float half_span;
-  uniform float size;
+  uniform mediump float size;
   uniform vec4 colours[10];
   varying vec4 colour;
   void main() {
@@ -17,7 +17,7 @@ const VERTEX = `
   }`;
 const FRAGMENT = `
   precision mediump float;
-  uniform float size;
+  uniform mediump float size;
   varying vec4 colour;
   void main() {
     float away = length(gl_PointCoord - 0.5) * size;
