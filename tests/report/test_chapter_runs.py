@@ -28,6 +28,21 @@ def test_runs_of_another_machine_and_of_an_unknown_evaluation_are_marked(results
     assert marks["dropout-fold1-0"] == ("B", "", "")
 
 
+def test_what_another_machine_and_classifier_made_stays_and_is_marked_with_both(results):
+    here = {"cpu": "Here"}
+    made_here = [each for each in results.in_graph("paper") if each.run.variant == "baseline"]
+    for each in made_here:
+        each.timings["machine"] = each.evaluation["machine"] = MACHINE | here
+        each.evaluation["classifier_sha256"] = "d" * 64
+    page = chapter_runs.page(results, "beyond")
+    marks = {row[0]: row[-3:] for row in page.tables["runs"].rows}
+    assert marks.keys() == {run.name for run in runs(results.params)}
+    ours, published = marks["baseline-full-0"], marks["beta_2-fold0-0"]
+    assert (ours[0] == ours[1] != published[0] == published[1], ours[2], published[2]) == (True, "d" * 8, "c" * 8)
+    machines = {row[0]: row[1] for row in page.tables["machines"].rows}
+    assert (machines[ours[0]], machines[published[0]]) == ("Here, 2 cores", "Example CPU, 2 cores")
+
+
 def test_the_tables_hold_every_run(results):
     page = chapter_runs.page(results, "beyond")
     names = [run.name for run in runs(results.params)]

@@ -214,11 +214,21 @@ class BenchmarkParams:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class EpochTolerances:
+    """How far losses may be off after the first epoch, the second, the last, and any other: nats per image."""
+
+    first: Tolerance
+    second: Tolerance
+    later: Tolerance
+    last: Tolerance
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class VerifyParams:
     """How far numbers may be from the published ones on a machine with another fingerprint: nats per image, shares."""
 
-    epoch_nats: Tolerance
-    loss_nats: Tolerance
+    nats: EpochTolerances
+    batch_norm_nats: EpochTolerances
     kl_nats: Tolerance
     share: Tolerance
     smoke_nats: Tolerance

@@ -9,11 +9,9 @@ an epoch (the units and dimensions that died) only has to be there: on another m
 """
 
 import math
-import sys
 from collections.abc import Iterator, Mapping, Sequence
-from enum import IntEnum
 from pathlib import Path
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, NamedTuple
 
 import h5py
 import numpy as np
@@ -21,41 +19,10 @@ import numpy as np
 from digit_vae.base.errors import UserError
 from digit_vae.model.weights import UNREADABLE
 from digit_vae.verification.evidence import EVALUATED, TRAINED, WEIGHTS, Evidence, md5
+from digit_vae.verification.fingerprints import Bytes, is_seen, repeats
+from digit_vae.verification.tolerance import EXACT, Tolerance, is_number
 
 Tensor = np.ndarray[Any, np.dtype[Any]]
-
-
-class Tolerance(NamedTuple):
-    """How far a number may be from the published one.
-
-    In nats per image: `epoch` for a loss of any epoch but the last, `loss` for one of the last and in the metrics, and
-    for the log-likelihood and its bounds, `kl` for the KL loss of any epoch, in the metrics and what it is made of.
-    `share` for the metrics of latent space and images: a share of 1, or of the published number where that is larger.
-    `rest` for all others: counts of units, the KL of single dimensions, errors of estimates.
-    """
-
-    epoch: float
-    loss: float
-    kl: float
-    share: float
-    rest: float = math.inf
-
-    def of(self, metric: str, published: object) -> float:
-        """The tolerance of a metric by its name, "likelihood.grey.iw_bound.k10"."""
-        key = metric.rpartition(".")[2]
-        if key == "images":  # their count has to be equal everywhere
-            return 0
-        if key in LOSSES or ".iw_bound." in metric:
-            return self.loss
-        if key in SHARES:
-            return self.share * max(1.0, abs(published) if _is_number(published) else 0.0)
-        return self.kl if key in KL_LOSSES else self.rest
-
-
-EXACT = Tolerance(0, 0, 0, 0, 0)
-LOSSES = ("elbo", "reconstruction_loss", "log_likelihood", "inference_gap")
-KL_LOSSES = ("kl_loss", "mutual_information", "aggregate_divergence")
-SHARES = ("knn_accuracy", "probe_accuracy", "nmi", "silhouette", "confidence", "class_balance", "agreement", "frechet")
 
 
 class Deviation(NamedTuple):
@@ -80,51 +47,6 @@ class Compared(NamedTuple):
     deviations: list[Deviation]
 
 
-class Bytes(IntEnum):
-    """What two fingerprints say of the bytes of one run."""
-
-    OPEN = 0  # they may differ: tolerances decide
-    EXPECTED = 1  # they should be equal, which nobody has seen on one of the processors: reported, tolerances decide
-    DEMANDED = 2
-
-
-def repeats(
-    published: Mapping[str, Any] | None, anew: Mapping[str, Any] | None, seen: Sequence[Mapping[str, Any]] = ()
-) -> Bytes:
-    """What is to be asked of the bytes. seen: fingerprints of machines on which they held. None: unknown machine.
-
-    All but the number of cores is the same: the same bytes. Else in float32 on CPUs with AVX-512 where all that still
-    matters is the same (docs/portable_bits.md): the same bytes too, once they were seen on both processors.
-    """
-    if published is None or anew is None:
-        return Bytes.OPEN
-    if {**published, "cores": 0} == {**anew, "cores": 0}:
-        return Bytes.DEMANDED
-    if not (_is_portable(published) and _is_portable(anew) and _matters(published) == _matters(anew)):
-        return Bytes.OPEN
-    return Bytes.DEMANDED if all(_is_seen(each, seen) for each in (published, anew)) else Bytes.EXPECTED
-
-
-def _is_portable(machine: Mapping[str, Any]) -> bool:
-    """An evaluation's machine names no precision: its training's decides."""
-    return (
-        machine.get("device") == "cpu"
-        and machine.get("precision", "float32") == "float32"
-        and "avx512f" in machine.get("instruction_sets", ())
-    )
-
-
-def _matters(machine: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a fingerprint still decides bits there: not which processor, but of Python its minor version."""
-    kept = {name: value for name, value in machine.items() if name not in ("cpu", "cores", "instruction_sets")}
-    return kept | {"python": ".".join(str(machine.get("python")).split(".")[:2])}
-
-
-def _is_seen(machine: Mapping[str, Any], seen: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether bytes held on such a processor with the same versions."""
-    return any(each["cpu"] == machine["cpu"] and _matters(each).items() <= _matters(machine).items() for each in seen)
-
-
 def compare(
     run: str, published: Evidence, anew: Evidence, tolerance: Tolerance, seen: Sequence[Mapping[str, Any]] = ()
 ) -> Compared:
@@ -141,39 +63,67 @@ def compare(
     deviations = [
         *compare_values(run, "params", published.params, anew.params),
         *compare_values(run, "data", published.data, anew.data),
-        *_first_epoch(run, published.epochs, anew.epochs, of_training),
+        *compare_losses(run, published.epochs, anew.epochs, of_training),
         *compare_metrics(run, published.metrics, anew.metrics, of_evaluation),
         *(_weights(run, published.weights, anew.weights) if trains else ()),
         *(_apart(run, "classifier", published.classifier_sha256, anew.classifier_sha256) if evaluates else ()),
         *compare_values(run, "MD5 of", locked, {name: anew.md5[name] for name in locked}),
     ]
-    expected = [
-        *(TRAINED if training is Bytes.EXPECTED else ()),
-        *(EVALUATED if evaluation is Bytes.EXPECTED else ()),
-    ]
-    how = _how(files, locked, anew, of_evaluation) + _unseen(expected, published, anew)
+    how = _how(files, locked, published, anew, of_evaluation) + _open(published, anew, (training, evaluation), seen)
     return Compared(run, how, deviations)
 
 
-def _unseen(files: Sequence[str], published: Evidence, anew: Evidence) -> str:
-    """Of files whose bytes should be equal, but were not yet seen to be: how many are."""
-    differing = [name for name in files if name in published.md5 and published.md5[name] != anew.md5[name]]
-    count = len(published.md5.keys() & set(files))
-    if not count:
-        return ""
-    if not differing:
-        return f"; all bytes of {count} files hold on {anew.machine['cpu']} too: add this processor"
-    return f"; nobody saw bytes hold on {anew.machine['cpu']} yet: {len(differing)} of {count} files differ"
+def _open(published: Evidence, anew: Evidence, asked: tuple[Bytes, Bytes], seen: Sequence[Mapping[str, Any]]) -> str:
+    """What is to be said of the bytes of training and evaluation that are not demanded."""
+    expected = [
+        name
+        for part, names in zip(asked, (TRAINED, EVALUATED), strict=True)
+        if part is Bytes.EXPECTED
+        for name in names
+    ]
+    if expected := [name for name in expected if name in published.md5]:
+        return _unseen(expected, published, anew, seen)
+    if asked[0] is Bytes.OPEN:
+        other = [
+            name for name, value in published.machine.items() if name != "cores" and anew.machine.get(name) != value
+        ]
+        return f"; bytes are not compared: other {', '.join(sorted(other)) or 'fingerprint'}"
+    return ""
 
 
-def _how(files: Sequence[str], locked: Mapping[str, str], anew: Evidence, evaluation: Tolerance) -> str:
+def _unseen(files: Sequence[str], published: Evidence, anew: Evidence, seen: Sequence[Mapping[str, Any]]) -> str:
+    """Of files whose bytes should be equal, but were not yet seen to be on both processors: how many are."""
+    unlisted = {str(machine["cpu"]) for machine in (published.machine, anew.machine) if not is_seen(machine, seen)}
+    where = " and ".join(sorted(unlisted)) or "the evaluation's processor"
+    if differing := [name for name in files if published.md5[name] != anew.md5[name]]:
+        return f"; nobody saw bytes hold on {where} yet: {len(differing)} of {len(files)} files differ"
+    return f"; all bytes of {len(files)} files hold on {where} too: add this processor"
+
+
+def _how(
+    files: Sequence[str], locked: Mapping[str, str], published: Evidence, anew: Evidence, evaluation: Tolerance
+) -> str:
     metrics = flat(anew.metrics).items()
-    held = sum(math.isfinite(evaluation.of(*metric)) for metric in metrics)
+    held = sum(math.isfinite(evaluation.of_metric(*metric)) for metric in metrics)
     numbers = f"{len(anew.epochs)} epochs and {held} of {len(metrics)} metrics"
     if not files:
-        return f"{numbers} within tolerances"
+        return f"{numbers} within tolerances{_farthest(published.epochs, anew.epochs)}"
     exact = f"{len(locked)} files byte for byte" if locked else "no bytes, for which no lock vouches"
     return exact if len(locked) == len(TRAINED) + len(EVALUATED) else f"{numbers}, {exact}"
+
+
+def _farthest(published: Sequence[Mapping[str, Any]], anew: Sequence[Mapping[str, Any]]) -> str:
+    """How far the losses of two trainings are apart at most."""
+    apart = [
+        (abs(anew_value - value), name, number)
+        for number, (expected, received) in enumerate(zip(published, anew, strict=False), 1)
+        for name, value in expected.items()
+        if is_number(value) and is_number(anew_value := received.get(name))
+    ]
+    if not apart:
+        return ""
+    size, name, number = max(apart)
+    return f", losses at most {size:.3g} nats apart ({name} of epoch {number})"
 
 
 def compare_values(
@@ -192,7 +142,7 @@ def compare_metrics(
     expected, received = flat(published), flat(anew)
     for name in sorted(expected.keys() | received.keys()):
         values = expected.get(name), received.get(name)
-        yield from _apart(of, f"metric {name}", *values, allowed.of(name, values[0]))
+        yield from _apart(of, f"metric {name}", *values, allowed.of_metric(name, values[0]))
 
 
 def compare_files(of: str, root: Path, expected: Mapping[str, str]) -> Compared:
@@ -209,19 +159,17 @@ def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     return result
 
 
-def _first_epoch(
+def compare_losses(
     run: str, published: Sequence[Mapping[str, Any]], anew: Sequence[Mapping[str, Any]], allowed: Tolerance
 ) -> Iterator[Deviation]:
     """The first epoch that deviates, with its loss that deviates most, or else its health."""
     yield from _apart(run, "number of epochs", len(published), len(anew))
     for number, (expected, received) in enumerate(zip(map(flat, published), map(flat, anew), strict=False), 1):
-        losses = allowed.loss if number == len(published) else allowed.epoch
         found = []
         for name in sorted(expected.keys() | received.keys()):
-            health = name.startswith("health.")
-            limit = allowed.rest if health else allowed.kl if name.endswith("kl_loss") else losses
+            limit = allowed.of_loss(name, number, len(published))
             deviations = _apart(run, f"epoch {number}, {name}", expected.get(name), received.get(name), limit)
-            found += [(not health, _size(deviation), deviation) for deviation in deviations]
+            found += [(not name.startswith("health."), _size(each), each) for each in deviations]
         if found:
             yield max(found, key=lambda each: each[:2])[2]
             return
@@ -280,13 +228,8 @@ def _tensor(run: str, what: str, expected: Tensor | None, received: Tensor | Non
 
 def _apart(of: str, what: str, expected: object, received: object, limit: float = 0) -> Iterator[Deviation]:
     """The deviation, if there is one: numbers further apart than `limit`, or other values that are not equal."""
-    if _is_number(expected) and _is_number(received):
+    if is_number(expected) and is_number(received):
         if not abs(received - expected) <= limit:  # NaN is within no limit
             yield Deviation(of, what, expected, received, abs(received - expected))
     elif expected != received:
         yield Deviation(of, what, expected, received)
-
-
-def _is_number(value: object) -> TypeGuard[float]:
-    """Whether differences can be taken: JSON may also hold whole numbers beyond what a float does."""
-    return isinstance(value, float) or (isinstance(value, int) and abs(value) < sys.float_info.max / 2)

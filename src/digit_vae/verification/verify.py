@@ -16,7 +16,7 @@ far the numbers of another machine may be off.
 import argparse
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -36,10 +36,8 @@ from digit_vae.model.device import select_device
 from digit_vae.speed.processors import machines_with_bytes
 from digit_vae.verification.certificate import certificate, certificate_text
 from digit_vae.verification.comparison import (
-    EXACT,
     Compared,
     Deviation,
-    Tolerance,
     compare,
     compare_files,
     compare_metrics,
@@ -59,6 +57,7 @@ from digit_vae.verification.evidence import (
     trained,
 )
 from digit_vae.verification.scratch import DRIVER, reproduce, scratch_copy, small
+from digit_vae.verification.tolerance import Tolerance, of_run, of_smoke, of_weights
 
 UNCOMMITTED = "the working tree has changes that are not committed: what is verified is not the commit"
 
@@ -123,11 +122,10 @@ def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
 def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) -> list[Compared]:
     """Trains `chosen` anew, and compares these runs and the committed weights with what is published."""
     expected = Record(locks["preprocess"], {run.name: published(run, locks) for run in chosen})
-    weights, limits, seen = committed_weights(params, locks), params.verify, machines_with_bytes()
-    tolerance = Tolerance(limits.epoch_nats, limits.loss_nats, limits.kl_nats, limits.share)
+    weights, seen = committed_weights(params, locks), machines_with_bytes()
     with scratch_copy("digit-vae-verify-", params) as folder:
         reproduce(folder, (*DRIVER, "--runs", *expected.runs, "--anew"))
-        anew = compare_runs(params, folder, expected, tolerance, seen)
+        anew = compare_runs(params, folder, expected, lambda run: of_run(params.verify, run), seen)
         return [*anew, *measure_weights(params, weights, folder)]
 
 
@@ -136,13 +134,12 @@ def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: boo
     few, weights, seen = small(params), committed_weights(params, locks), machines_with_bytes()
     if not recording and read_record().runs.keys() != {run.name for run in runs(few)}:
         raise UserError(f"{SMOKE} has other runs than params.yaml: {MAKE_RECORD}")
-    nats, share = params.verify.smoke_nats, params.verify.share
     with scratch_copy("digit-vae-verify-", few) as folder:
         reproduce(folder, DRIVER)
         if recording:
             write_json(SMOKE, record_json(smoke_record(folder, few)))
             print(f"recorded {len(runs(few))} runs in {SMOKE}")
-        anew = compare_runs(few, folder, read_record(), Tolerance(nats, nats, nats, share), seen)
+        anew = compare_runs(few, folder, read_record(), lambda _: of_smoke(params.verify), seen)
         return [*anew, *measure_weights(params, weights, folder)]
 
 
@@ -152,12 +149,17 @@ def committed_files(locks: Mapping[str, Outputs]) -> Outputs:
 
 
 def compare_runs(
-    params: Params, folder: Path, expected: Record, tolerance: Tolerance, seen: Sequence[Mapping[str, Any]]
+    params: Params,
+    folder: Path,
+    expected: Record,
+    tolerance: Callable[[Mapping[str, Any]], Tolerance],
+    seen: Sequence[Mapping[str, Any]],
 ) -> list[Compared]:
-    """Compares everything that the copy in `folder` made with what was expected."""
+    """Compares everything that the copy in `folder` made with what was expected. tolerance: of a run's params."""
     found = [compare_files("arrays and splits", folder, expected.arrays)]
     for name, evidence in expected.runs.items():
-        found.append(compare(name, evidence, trained(folder, find_run(params, name)), tolerance, seen))
+        anew = trained(folder, find_run(params, name))
+        found.append(compare(name, evidence, anew, tolerance(evidence.params), seen))
     return found
 
 
@@ -170,8 +172,7 @@ def committed_weights(params: Params, locks: Mapping[str, Outputs]) -> dict[Run,
 def measure_weights(params: Params, expected: Mapping[Run, Evidence], folder: Path) -> Iterator[Compared]:
     """Measures the committed weights once more, on the test images that stage preprocess keeps of those in `folder`."""
     select_device("cpu")
-    limit = params.verify.weights_nats
-    allowed = EXACT._replace(loss=limit, kl=limit, rest=limit)
+    allowed = of_weights(params.verify)
     images = read_images(folder / RAW / MNIST.test_images.name)[: params.preprocess.test_images]
     for run, evidence in expected.items():
         name, where = f"committed weights of {run.name}", RunFiles(run.graph, run.name).published
@@ -182,7 +183,7 @@ def measure_weights(params: Params, expected: Mapping[Run, Evidence], folder: Pa
             yield Compared(name, "not measured", [Deviation(name, "files", "weights of this run", str(error))])
             continue
         measured = measure(encode(vae, images, params.evaluate), params.evaluate.active_unit_variance)
-        how = f"measured on {len(images):,} test images, to {limit} nats"
+        how = f"measured on {len(images):,} test images, to {allowed.last} nats"
         yield Compared(name, how, list(compare_metrics(name, evidence.metrics["test"], measured, allowed)))
 
 
