@@ -63,6 +63,7 @@ ui: $(INSTALLED) ## MLflow's UI on 127.0.0.1 over the project's store (PORT=5001
 	@exec $(DIGIT_VAE) ui $(if $(PORT),--port $(PORT))
 
 site: $(INSTALLED) ## the results as pages to look at, on 127.0.0.1, without training (PORT=8001: another port; BUILD=1: only write build/site)
+	@$(RUN) dvc repro --quiet preprocess
 	@exec $(DIGIT_VAE) site $(if $(PORT),--port $(PORT)) $(if $(BUILD),--build-only)
 
 summary: $(INSTALLED) ## write reports/README.md and the numbers of README.md from the committed results

@@ -159,7 +159,8 @@ def _summary(run: Run) -> str:
 def _measured_once(run: Run, layers: Mapping[str, Layers], images: np.ndarray, digest: str) -> Measured:
     """`measure`, or what it gave for the same weights and images."""
     folder = RunFiles(run.graph, run.name).published
-    of = {part: sha256(folder / f"{part}.weights.h5") for part in LAYERS} | {"images": digest}
+    of = {part: sha256(folder / f"{part}.weights.h5") for part in LAYERS}
+    of |= {"images": digest, "code": sha256(Path(__file__))}
     path = KEPT / f"{sha256_of(of)}.npz"
     if not path.is_file():
         write_bytes(path, npz_bytes(measure(layers, images)._asdict()))
@@ -177,7 +178,7 @@ def _regions(run: Run) -> tuple[dict[str, np.ndarray], dict[str, float]]:
 
 def _shades(mass: np.ndarray) -> np.ndarray:
     """Probabilities of cells as bytes of opacity. The power lets thin regions be seen beside dense ones."""
-    return np.rint(240 * (mass / mass.max()) ** 0.4).astype(np.uint8)
+    return np.asarray(np.rint(240 * (mass / mass.max()) ** 0.4), np.uint8)
 
 
 def _scripts(params: Params) -> dict[str, bytes]:

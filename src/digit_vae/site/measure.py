@@ -65,7 +65,10 @@ def main() -> None:
         print(f"{platform.processor() or platform.machine()}, Chromium {browser.version} without a graphics processor")
         for name, mark in ADDRESSES.items():
             address = f"http://{HOST}:{serving.server_address[1]}/explorer.html{mark}"
-            firsts = [_first_picture(browser.new_context(viewport={"width": 1440, "height": 900}), address) for _ in range(VISITS)]
+            firsts = [
+                _first_picture(browser.new_context(viewport={"width": 1440, "height": 900}), address)
+                for _ in range(VISITS)
+            ]
             print(f"{name}: first picture {_shown(firsts)} ms")
             page = browser.new_page(viewport={"width": 1440, "height": 900})
             page.goto(address)

@@ -17,9 +17,7 @@ VERSION = "4.22.0"
 # By the package that has them below package/dist/.
 FILES = {
     "@tensorflow/tfjs-core": (
-        RawFile(
-            "tf-core.es2017.min.js", 255317, "c55367325aa628ed685164d5c4210892e31c6d2d0e8c163a827b15ad330d1eba"
-        ),
+        RawFile("tf-core.es2017.min.js", 255317, "c55367325aa628ed685164d5c4210892e31c6d2d0e8c163a827b15ad330d1eba"),
     ),
     "@tensorflow/tfjs-backend-wasm": (
         RawFile(

@@ -11,6 +11,7 @@ import { ImageCard } from "./test-image.js";
 import { PadCard } from "./pad.js";
 import { PathCard } from "./path.js";
 import { TraversalCard } from "./traversals.js";
+import { View } from "./view.js";
 import { connectKeys } from "./keys.js";
 import { connectTools } from "./tools.js";
 import { savePicture } from "./export.js";
@@ -128,8 +129,10 @@ export class Explorer {
     this.announce();
   }
 
-  look(view) {
-    this.set({ centre: view.centre, span: view.span });
+  // At once, since more than one finger may move between two frames.
+  look({ centre, span }) {
+    for (const plane of this.planes) plane.view = new View(centre, span, plane.side);
+    this.set({ centre, span });
   }
 
   get isShownDigit() {
