@@ -29,11 +29,11 @@ PATIENCE = 5_000  # milliseconds that a page has for what a test expects of it
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory) -> Path:
-    """The folder of the built site. It is made in a folder that has the committed results, other digits in the place of
-    the test images, and TensorFlow.js where this checkout has it already; nothing else.
+def site_project(tmp_path_factory) -> Path:
+    """A folder with the committed results, other digits in the place of the test images, and TensorFlow.js where this
+    checkout has it already; nothing else of the project.
     """
-    project, folder = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("site")
+    project = tmp_path_factory.mktemp("project")
     (project / "reports").symlink_to(ROOT / "reports")
     (ROOT / VENDORED).mkdir(parents=True, exist_ok=True)
     (project / VENDORED.parent).mkdir()
@@ -43,7 +43,14 @@ def site(tmp_path_factory) -> Path:
     write_npy(project / PROCESSED / "test_labels.npy", labels)
     write_manifest(project / PROCESSED)
     shutil.copy(ROOT / "params.yaml", project)
-    with contextlib.chdir(project):
+    return project
+
+
+@pytest.fixture(scope="session")
+def site(site_project, tmp_path_factory) -> Path:
+    """The folder of the built site."""
+    folder = tmp_path_factory.mktemp("site")
+    with contextlib.chdir(site_project):
         build(folder)
     return folder
 
