@@ -212,6 +212,15 @@ class ReproParams:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
+class PromoteParams:
+    """What a registered run must show to become the champion. level: of the test of its ELBO (null: not asked)."""
+
+    locked_weights: bool
+    collapsed_dimensions: Whole
+    level: PositiveShare | None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
 class BenchmarkParams:
     """What `make bench` measures, and how often. The first epoch includes the set-up: one alone tells nothing."""
 
@@ -262,6 +271,7 @@ class Params:
     evaluate: EvaluateParams
     report: ReportParams
     publish: PublishParams
+    promote: PromoteParams
     repro: ReproParams
     benchmark: BenchmarkParams
     verify: VerifyParams
