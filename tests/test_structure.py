@@ -20,6 +20,7 @@ import digit_vae
 from digit_vae.base.files import json_bytes
 from digit_vae.cli.main import COMMANDS
 from digit_vae.config.loading import json_schema
+from digit_vae.site.build import SITE
 
 ROOT = Path(__file__).parent.parent
 SOURCES = {"digit_vae": ROOT / "src", "pipeline": ROOT}
@@ -39,7 +40,7 @@ ALLOWED = {
     "dvc": {"driver.ledger"},
     "matplotlib": {"report", "tracking"},
     "onnx": {"exports"},
-    "onnxruntime": {"registry.served_model"},
+    "onnxruntime": {"registry.served_model", "site"},
     "jinja2": {"report", "site"},
     "sklearn": {"data.splits", "evaluation", "analysis"},
     "pydantic": {"config", "speed.processors", "speed.records", "verification.evidence"},
@@ -392,11 +393,20 @@ def test_ci_verifies_the_results_also_where_a_slow_test_fails():
     assert steps[commands.index("make verify")]["if"] == "${{ !cancelled() }}"
 
 
-def test_ci_pins_its_actions():
-    text = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
-    used = re.findall(r"uses: (\S+)", text)
-    assert used
-    assert all(re.search(r"@(v\d+\.\d+\.\d+|[0-9a-f]{40})$", action) for action in used)
+def test_workflows_pin_their_actions():
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        used = re.findall(r"uses: (\S+)", path.read_text(encoding="utf-8"))
+        assert used, path
+        assert all(re.search(r"@(v\d+\.\d+\.\d+|[0-9a-f]{40})$", action) for action in used), path
+
+
+def test_the_published_site_is_the_one_that_make_builds():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/site.yml").read_text(encoding="utf-8"))["jobs"]
+    steps = jobs["build"]["steps"]
+    assert "make site BUILD=1" in [step.get("run") for step in steps]
+    [uploaded] = [step["with"]["path"] for step in steps if "upload-pages" in step.get("uses", "")]
+    assert uploaded == SITE.as_posix()
+    assert jobs["publish"]["needs"] == "build"
 
 
 def test_no_file_names_a_package_registry_or_a_folder_of_somebodys_machine():
