@@ -132,7 +132,7 @@ def add_class(folder):
 
 
 def link(folder):
-    (folder / "train/cat/9.png").symlink_to(folder / "train/cat/0.png")
+    (folder / "train/cat/99.png").symlink_to(folder / "train/cat/0.png")
 
 
 def link_folder(folder):
