@@ -11,7 +11,7 @@ binarised  pixels of at least 0.5 are 1, the others 0: a true likelihood of bina
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,13 +19,11 @@ import tensorflow as tf
 from scipy.special import entr
 
 from digit_vae.config.schema import EvaluateParams
-from digit_vae.evaluation.elbo import Encoded, encode, posterior
-from digit_vae.model import losses
+from digit_vae.evaluation.elbo import BATCH, Encoded, as_graph, encode
 from digit_vae.model.vae import VAE
 
 PROTOCOLS = ("grey", "binarised")
 BOUNDS = (1, 10, 100, 1000)  # the K of the importance-weighted bounds
-BATCH = 128  # what the decoder is fastest with
 RADIUS = 6.0  # of the disc that is integrated over at least; 1.5e-8 of the prior lie beyond
 TILE = 0.5
 SIDE = 4  # points along a tile's side to begin with
@@ -67,9 +65,10 @@ def measure(vae: VAE, images: np.ndarray, grey: Encoded, params: EvaluateParams)
 
     elbo: E_q[log p(x|z)] over the draws of `encode`, less the KL in closed form. elbo_error: its standard error, which
         comes from the draws alone: the images are what they are.
-    iw_bound: of K = 1 it is the ELBO. What it rises above that with K is measured on `bound_images` images, spread
-        evenly, with 1000 draws each, and added to it. iw_bound_error: its standard error, which comes from the choice
-        of these images and from all draws.
+    iw_bound: of K = 1 it is the ELBO. What it rises from one K to the next is measured with K draws of each of some
+        images, spread evenly, and added: of `bound_images` for K = 1000, and of more the fewer draws each needs, as
+        is best where all rises differ as much between images (by 1 / sqrt(K): multilevel Monte Carlo, Giles 2015).
+        iw_bound_error: its standard error, which comes from the choice of these images and from all draws.
     log_likelihood: by quadrature, with a latent plane only. log_likelihood_error and ..._error_maximum: mean and
         maximum of `Integral.error` over the images. inference_gap: log_likelihood - elbo.
     """
@@ -78,8 +77,8 @@ def measure(vae: VAE, images: np.ndarray, grey: Encoded, params: EvaluateParams)
     integrals = _integrals(vae, seen, [each.z_mean for each in encoded.values()], params)
     measured = {}
     for protocol, its_images in seen.items():
-        integral, elbos = integrals.get(protocol), draws_of_elbo(encoded[protocol])
-        bounds = _bounds(vae, its_images, elbos, integral, params)
+        integral = integrals.get(protocol)
+        bounds = _bounds(vae, its_images, encoded[protocol], integral, params)
         measured[protocol] = {"entropy_floor": entropy_floor(its_images)} | bounds
         if integral:
             log_likelihood, error = integral
@@ -158,24 +157,17 @@ def draws_of_elbo(encoded: Encoded) -> np.ndarray:
     return -(encoded.reconstruction_loss + encoded.kl.sum(axis=1, keepdims=True)).astype(np.float64)
 
 
-def sample(vae: VAE, images: np.ndarray, samples: int, seed: Sequence[int]) -> Sampled:
-    """Draws `samples` z from q(z|x) for each image. images: (N, 28, 28, 1) uint8."""
-    z_mean, z_log_var = posterior(vae, images)
-    epsilon = np.random.default_rng(seed).standard_normal((len(images), samples, z_mean.shape[1]), dtype=np.float32)
-    z = z_mean[:, np.newaxis] + np.exp(0.5 * z_log_var)[:, np.newaxis] * epsilon
+def sample(vae: VAE, images: np.ndarray, encoded: Encoded, samples: int, seed: Sequence[int]) -> Sampled:
+    """Draws `samples` z from q(z|x) for each image. images: (N, 28, 28, 1) uint8; encoded: these."""
+    z_mean, z_log_var = (part[:, np.newaxis] for part in (encoded.z_mean, encoded.z_log_var))
+    shape = (len(images), samples, z_mean.shape[2])
+    epsilon = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    z = z_mean + np.exp(0.5 * z_log_var) * epsilon
     # The normalising constants of p(z) and q(z|x) cancel but for the standard deviations.
-    log_ratio = 0.5 * (epsilon.astype(np.float64) ** 2 - z.astype(np.float64) ** 2 + z_log_var[:, np.newaxis])
-
-    @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:])), tf.TensorSpec((None, z.shape[2]))])
-    def log_likelihood(pixels: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-        return tf.negative(losses.reconstruction_loss(pixels, vae.decoder(z, training=False)))
-
-    whose = _batches(np.repeat(np.arange(len(images)), samples))
-    parts = [
-        log_likelihood(images[of].astype(np.float32) / 255.0, drawn)
-        for of, drawn in zip(whose, _batches(z.reshape(-1, z.shape[2])), strict=True)
-    ]
-    return Sampled(np.concatenate(parts).reshape(z.shape[:2]).astype(np.float64), log_ratio.sum(axis=2))
+    log_ratio = 0.5 * (epsilon.astype(np.float64) ** 2 - z.astype(np.float64) ** 2 + z_log_var)
+    of_one = shared_log_likelihood(vae, images)
+    log_likelihood = np.concatenate([of_one(np.array([image]), drawn) for image, drawn in enumerate(z)])
+    return Sampled(log_likelihood.astype(np.float64), log_ratio.sum(axis=2))
 
 
 def shared_log_likelihood(vae: VAE, images: np.ndarray) -> LogLikelihood:
@@ -183,14 +175,11 @@ def shared_log_likelihood(vae: VAE, images: np.ndarray) -> LogLikelihood:
 
     With pixels x and log-odds l it is x . l - sum(log(1 + exp(l))): linear in x, and so one matrix product.
     """
-    pixels = tf.constant(images.reshape(len(images), -1), tf.float32) / 255.0
-
-    @tf.function(input_signature=[tf.TensorSpec((None, 2))])
-    def decode(z: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(vae.decoder(z, training=False), (-1, pixels.shape[1]))
+    pixels, decoder = tf.constant(images.reshape(len(images), -1), tf.float32) / 255.0, as_graph(vae.decoder)
 
     def log_likelihood(indices: np.ndarray, z: np.ndarray) -> np.ndarray:
-        logits = tf.concat([decode(part.astype(np.float32)) for part in _batches(z)], axis=0)
+        parts = np.split(z.astype(np.float32), range(BATCH, len(z), BATCH))
+        logits = tf.concat([tf.reshape(decoder(part), (-1, pixels.shape[1])) for part in parts], axis=0)
         chosen = pixels if len(indices) == len(images) else tf.gather(pixels, indices)  # all of them: without a copy
         return (tf.matmul(chosen, logits, transpose_b=True) - tf.reduce_sum(tf.nn.softplus(logits), axis=1)).numpy()
 
@@ -216,26 +205,34 @@ def _integrals(
 
 
 def _bounds(
-    vae: VAE, images: np.ndarray, elbos: np.ndarray, integral: Integral | None, params: EvaluateParams
+    vae: VAE, images: np.ndarray, encoded: Encoded, integral: Integral | None, params: EvaluateParams
 ) -> dict[str, Any]:
-    """elbos: (N, S), those of each image's draws."""
-    elbo = float(elbos.mean())
+    """The ELBO and the importance-weighted bounds above it, each with its standard error."""
+    elbos = draws_of_elbo(encoded)
+    elbo, mean_gap = float(elbos.mean()), 0.0
     variance = float(elbos.var(axis=1, ddof=1).sum()) / elbos.shape[1] / len(images) ** 2
-    subset = np.unique(np.linspace(0, len(images) - 1, params.bound_images).astype(int))
-    drawn = sample(vae, images[subset], max(BOUNDS), seed=(params.seed, 1))  # of other draws than the ELBO's
-    log_weights = drawn.log_likelihood + drawn.log_ratio
-    gaps, mean_gap = None, 0.0
     if integral:  # an image whose ELBO is far below its integral rises most
-        gaps = integral.log_likelihood[subset] - importance_bound(log_weights, 1)
         mean_gap = float((integral.log_likelihood - elbos.mean(axis=1)).mean())
-    rises = {k: importance_bound(log_weights, k) - importance_bound(log_weights, 1) for k in BOUNDS}
-    estimates = {f"k{k}": mean_over_all(rise, gaps, mean_gap) for k, rise in rises.items()}
+    bounds = {BOUNDS[0]: (elbo, variance)}
+    for fewer, k in pairwise(BOUNDS):
+        subset = _spread(len(images), round(params.bound_images * (BOUNDS[-1] / k) ** 0.5))
+        drawn = sample(vae, images[subset], encoded.of(subset), k, seed=(params.seed, k))  # not the ELBO's draws
+        log_weights = drawn.log_likelihood + drawn.log_ratio
+        gaps = integral.log_likelihood[subset] - importance_bound(log_weights, 1) if integral else None
+        rises = importance_bound(log_weights, k) - importance_bound(log_weights, fewer)
+        bounds[k] = tuple(np.add(bounds[fewer], mean_over_all(rises, gaps, mean_gap)).tolist())
     return {
         "elbo": elbo,
         "elbo_error": math.sqrt(variance),
-        "iw_bound": {k: elbo + rise for k, (rise, _) in estimates.items()},
-        "iw_bound_error": {k: math.sqrt(variance + of_rise) for k, (_, of_rise) in estimates.items()},
+        "iw_bound": {f"k{k}": bound for k, (bound, _) in bounds.items()},
+        "iw_bound_error": {f"k{k}": math.sqrt(of_bound) for k, (_, of_bound) in bounds.items()},
     }
+
+
+def _spread(images: int, count: int) -> np.ndarray:
+    """`count` of the images, or all where there are fewer, as indices that are spread evenly."""
+    count = min(count, images)
+    return ((np.arange(count) + 0.5) * images / count).astype(int)
 
 
 def mean_over_all(values: np.ndarray, known: np.ndarray | None = None, mean_known: float = 0.0) -> tuple[float, float]:
@@ -293,10 +290,6 @@ def _unsettled(error: np.ndarray, tolerance: float) -> np.ndarray:
     unsettled = np.ones(len(error), dtype=bool)
     unsettled[least_first[np.cumsum(error[least_first]) <= 0.5 * tolerance * len(error)]] = False
     return unsettled
-
-
-def _batches(values: np.ndarray) -> list[np.ndarray]:
-    return np.split(values, range(BATCH, len(values), BATCH))
 
 
 def _log_mean_exp(values: np.ndarray) -> np.ndarray:
