@@ -18,7 +18,7 @@ unexport PYTHONPATH PYTHONHOME
 # Arrays of many megabytes in huge pages take 4 % off a training step; no bit depends on it.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help setup repro beyond bench smoke verify test test-slow check track verify-tracking ui site summary tidy schema lock
+.PHONY: help setup repro beyond bench smoke verify test test-slow check track verify-tracking ui serve site summary tidy schema lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -61,6 +61,9 @@ verify-tracking: $(INSTALLED) ## say which runs in MLflow are those of the prese
 
 ui: $(INSTALLED) ## MLflow's UI on 127.0.0.1 over the project's store (PORT=5001: another port)
 	@exec $(DIGIT_VAE) ui $(if $(PORT),--port $(PORT))
+
+serve: $(INSTALLED) ## the champion of MLflow's registry on 127.0.0.1, for other programs (PORT=5003: another port)
+	@exec $(DIGIT_VAE) serve $(if $(PORT),--port $(PORT))
 
 site: $(INSTALLED) ## the results as pages to look at, on 127.0.0.1, without training (PORT=8001: another port; BUILD=1: only write build/site)
 	@exec $(DIGIT_VAE) site $(if $(PORT),--port $(PORT)) $(if $(BUILD),--build-only)

@@ -19,6 +19,7 @@ from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run, run_params
 from digit_vae.data.arrays import data_hashes, read_held_out, read_listed
 from digit_vae.tracking.mirror import Mirror
+from digit_vae.training.division import Images
 from digit_vae.training.run import train_run
 
 
@@ -29,8 +30,8 @@ def main() -> None:
     params = load_params()
     run = find_run(params, parser.parse_args().run)
     files, epochs = RunFiles(run.graph, run.name), run_params(params, run).epochs
-    (images, _), (test_images, _) = read_listed("train_images.npy"), read_listed("test_images.npy")
-    held_out, _ = read_held_out(run)
+    (train_images, _), (test_images, _) = read_listed("train_images.npy"), read_listed("test_images.npy")
+    images = Images(train_images, read_held_out(run)[0], test_images)
 
     with Mirror() as mirror:
 
@@ -42,7 +43,7 @@ def main() -> None:
             show_event(event, epochs)
 
         saved = read_bytes_if_any(files.checkpoint)
-        made = train_run(params, run, images, held_out, test_images, data_hashes(run), report, saved, git_commit())
+        made = train_run(params, run, images, data=data_hashes(run), report=report, saved=saved, commit=git_commit())
         for path, content in made.items():
             write_bytes(path, content)
         mirror.send({"event": "end", "run": run.name})

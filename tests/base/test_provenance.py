@@ -1,12 +1,14 @@
 """The commit of the checkout, against git itself."""
 
+import hashlib
 import os
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from digit_vae.base.provenance import git_commit
+from digit_vae.base import provenance
+from digit_vae.base.provenance import code_hashes, git_commit
 
 
 @pytest.fixture
@@ -71,3 +73,12 @@ def test_a_folder_within_somebodys_repository_has_no_commit(checkout, monkeypatc
     checkout("init")
     checkout("commit", "--allow-empty", "-m", "two")
     assert git_commit() == checkout("rev-parse", "HEAD")
+
+
+def test_the_hashes_of_code_have_every_module_in_or_below_the_folders(tmp_path, monkeypatch):
+    for name in ("base/provenance.py", "model/vae.py", "model/parts/deep.py", "model/notes.txt", "report/page.py"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    monkeypatch.setattr(provenance, "__file__", str(tmp_path / "base/provenance.py"))
+    expected = {name: hashlib.sha256(name.encode()).hexdigest() for name in ("model/parts/deep.py", "model/vae.py")}
+    assert code_hashes("model") == expected

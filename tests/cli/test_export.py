@@ -52,3 +52,10 @@ def test_without_a_name_it_is_the_runs_with_committed_weights():
 def test_a_run_that_is_not_there_is_one_sentence(capsys):
     assert exit_status(lambda: export.main(["nobody"])) == 1
     assert "nobody" in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("trained")
+def test_a_model_of_mlflow_is_a_folder():
+    assert exit_status(lambda: export.main([RUN, "--mlflow"])) == 0
+    assert (FILES.models / "mlflow/MLmodel").is_file()
+    assert not (FILES.models / "encoder.onnx").exists()

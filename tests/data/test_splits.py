@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from digit_vae.base.errors import UserError
-from digit_vae.data.splits import check_folds, draw_splits, held_out, learnt_and_validated, stratified_folds
+from digit_vae.data.splits import check_folds, draw_splits, held_out, stratified_folds
 
 COUNTS = [59, 67, 60, 61, 58, 54, 59, 63, 58, 61]  # a hundredth of MNIST's training images of each digit
 LABELS = np.random.default_rng(0).permutation(np.repeat(np.arange(10, dtype=np.uint8), COUNTS))
@@ -89,12 +89,3 @@ def test_splits_are_drawn_by_their_names():
     drawn = draw_splits(LABELS, [("full", 7), ("fold1", 0), ("fold1", 2)], folds=3)
     assert list(drawn) == ["full-7", "fold1-0", "fold1-2"]
     np.testing.assert_array_equal(drawn["fold1-2"], held_out(LABELS, "fold1", folds=3, seed=2))
-
-
-def test_a_run_learns_from_what_is_not_held_out_and_is_validated_on_what_is():
-    images, test_images = np.arange(6) * 10, np.array([1, 2])
-    learnt, validated = learnt_and_validated(images, np.array([1, 4]), test_images)
-    assert (learnt.tolist(), validated.tolist()) == ([0, 2, 3, 5], [10, 40])
-    learnt, validated = learnt_and_validated(images, np.empty(0, np.int64), test_images)
-    assert learnt.tolist() == [0, 1, 2, 3, 4, 5]
-    assert validated is test_images

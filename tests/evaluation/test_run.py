@@ -17,8 +17,10 @@ from digit_vae.base.paths import CLASSIFIER_WEIGHTS, RunFiles
 from digit_vae.config.runs import find_run, run_params
 from digit_vae.data.arrays import Arrays
 from digit_vae.evaluation import latent, likelihood
-from digit_vae.evaluation.classifier import build_classifier, load_classifier, measure_quality
-from digit_vae.evaluation.elbo import decode, encode, measure, posterior
+from digit_vae.evaluation.classifier import build_classifier, load_classifier
+from digit_vae.evaluation.elbo import decode, encode, generate, measure, posterior
+from digit_vae.evaluation.mixture import draw_posterior, fit_mixture
+from digit_vae.evaluation.quality import generate_mixture, measure_quality
 from digit_vae.evaluation.run import evaluate_run
 from digit_vae.model.vae import VAE, build_vae
 from digit_vae.model.weights import weights_bytes
@@ -68,6 +70,13 @@ def evaluated(tmp_path_factory, small_params, arrays):
     return Evaluated(vae, evaluated_below(root, small_params, arrays))
 
 
+def mixture_of(vae, arrays, settings):
+    """Of the images that the run learnt from."""
+    learnt = np.delete(arrays.train_images, HELD_OUT, axis=0)
+    z = draw_posterior(latent.Posterior(*posterior(vae, learnt)), settings.mixture_images, settings.seed)
+    return fit_mixture(z, settings.mixture_components, settings.seed)
+
+
 def test_elbo_and_likelihood_are_those_of_the_validation_and_of_the_test_images(evaluated, small_params, digits):
     settings, metrics = small_params.evaluate, evaluated.json(FILES.metrics)
     expected = {
@@ -91,8 +100,8 @@ def test_the_latent_space_and_the_images_are_measured_with_labels_of_their_own(
     assert metrics["latent"] == pytest.approx(expected)
     save_trained(tmp_path, small_params)
     classifier = load_classifier(tmp_path / CLASSIFIER_WEIGHTS, arrays.train_labels)
-    of_quality = {"generated": settings.generated, "seed": settings.seed}
-    quality = measure_quality(vae, classifier, arrays.test_images, arrays.test_labels, **of_quality)
+    mixture = mixture_of(vae, arrays, settings)
+    quality = measure_quality(vae, classifier, arrays.test_images, arrays.test_labels, mixture, settings)
     for kind, values in quality.items():
         assert metrics["quality"][kind] == pytest.approx(values)
     divided = metrics["latent"]["mutual_information"] + metrics["latent"]["aggregate_divergence"]
@@ -117,6 +126,7 @@ def test_samples_are_what_the_figures_need(evaluated, digits, tmp_path):
             "originals": ((10, 28, 28), "uint8"),
             "reconstructions": ((10, 28, 28), "uint8"),
             "generated": ((10, 28, 28), "uint8"),
+            "mixture": ((10, 28, 28), "uint8"),
             "plane": ((4, 4, 28, 28), "uint8"),
             "map_classes": ((8, 8), "uint8"),
             "map_confidence": ((8, 8), "float64"),
@@ -139,6 +149,16 @@ def test_what_is_shown_beside_others_is_the_same_for_every_run(evaluated, arrays
         radius = 1.17741  # the median of the distance from the origin in two dimensions
         fourth = radius * np.array([[np.cos(0.6 * np.pi), np.sin(0.6 * np.pi)]], np.float32)
         np.testing.assert_allclose(shown["decoded"][3], decode(evaluated.vae, fourth)[0], atol=1)
+
+
+def test_digits_of_prior_and_mixture_are_shown(evaluated, arrays, small_params, tmp_path):
+    for name in ("samples", "digits"):
+        (tmp_path / f"{name}.npz").write_bytes(evaluated.files[getattr(FILES, name)])
+    drawn = generate_mixture(evaluated.vae, mixture_of(evaluated.vae, arrays, small_params.evaluate), 10, 0)
+    with np.load(tmp_path / "samples.npz") as samples, np.load(tmp_path / "digits.npz") as shown:
+        np.testing.assert_allclose(shown["mixture"].astype(int), drawn, atol=1)
+        np.testing.assert_array_equal(samples["mixture"], shown["mixture"])
+        np.testing.assert_array_equal(shown["prior"], generate(evaluated.vae, 10, 0))
 
 
 def test_git_has_a_small_map_of_the_plane(evaluated, tmp_path):
@@ -172,7 +192,7 @@ def test_a_full_run_of_three_latent_dimensions_is_validated_on_the_test_images_a
     assert "log_likelihood" not in metrics["likelihood"]["grey"]
     (tmp_path / "samples.npz").write_bytes(made[files.samples])
     with np.load(tmp_path / "samples.npz") as samples:
-        assert set(samples) == {"z_mean", "originals", "reconstructions", "generated"}
+        assert set(samples) == {"z_mean", "originals", "reconstructions", "generated", "mixture"}
 
 
 def shown(made, file, folder):

@@ -83,3 +83,70 @@ def test_batch_normalisation_uses_the_moving_averages_outside_training():
     layer.build(INPUTS.shape)
     layer.set_weights([np.full(4, 2.0), np.full(4, 1.0), np.full(4, 0.5), np.full(4, 4.0)])
     np.testing.assert_allclose(layer(INPUTS), 2 * (INPUTS - 0.5) / np.sqrt(4.001) + 1, rtol=1e-5, atol=1e-5)
+
+
+# What the fast kernels are not made for.
+OTHER = {
+    "logits, 5x5": (LOGITS | {"kernel_size": 5}, "float32"),
+    "logits, 1x1": (LOGITS | {"kernel_size": 1}, "float32"),
+    "logits, stride 2": (LOGITS | {"strides": 2}, "float32"),
+    "logits, valid": (LOGITS | {"padding": "valid"}, "float32"),
+    "logits, dilated": (LOGITS | {"dilation_rate": 2}, "float32"),
+    "logits, sigmoid": (LOGITS | {"activation": "sigmoid"}, "float32"),
+    "logits, no bias": (LOGITS | {"use_bias": False}, "float32"),
+    "logits, bfloat16": (LOGITS, "mixed_bfloat16"),
+    "relu, float32": (RELU, "float32"),
+    "relu, padded outputs": (RELU | {"output_padding": 0}, "mixed_bfloat16"),
+    "relu, valid": (RELU | {"padding": "valid"}, "mixed_bfloat16"),
+    "relu, no bias": (RELU | {"use_bias": False}, "mixed_bfloat16"),
+    "tanh": (RELU | {"activation": "tanh"}, "mixed_bfloat16"),
+}
+
+
+@pytest.mark.parametrize("other", OTHER)
+def test_in_other_settings_a_transposed_convolution_is_keras_own(other):
+    settings, precision = OTHER[other]
+    ours, theirs = (each(**settings, dtype=precision) for each in (Conv2DTranspose, keras.layers.Conv2DTranspose))
+    assert ours(INPUTS).shape == theirs(INPUTS).shape
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_array_equal(tf.cast(ours(INPUTS), tf.float32), tf.cast(theirs(INPUTS), tf.float32))
+
+
+def test_images_may_be_of_any_size():
+    inputs = keras.Input((None, None, 4))
+    ours, theirs = (each(**LOGITS) for each in (Conv2DTranspose, keras.layers.Conv2DTranspose))
+    models = [keras.Model(inputs, layer(inputs)) for layer in (ours, theirs)]
+    ours.set_weights(theirs.get_weights())
+    np.testing.assert_allclose(*(model(INPUTS) for model in models), rtol=1e-4, atol=1e-4)
+
+
+def test_the_logits_are_made_by_no_convolution():
+    """It would throw 15 of 16 channels away."""
+    found = []
+    for layer in pair("logits"):
+        graph = tf.function(layer).get_concrete_function(tf.constant(INPUTS)).graph.as_graph_def()
+        nodes = [*graph.node, *(node for each in graph.library.function for node in each.node_def)]
+        found.append({"Conv2DBackpropInput", "MatMul"} & {node.op for node in nodes})
+    assert found == [{"MatMul"}, {"Conv2DBackpropInput"}]
+
+
+@pytest.mark.parametrize(
+    "settings", [{"axis": 1}, {"center": False}, {"scale": False}, {"center": False, "scale": False}, {"renorm": True}]
+)
+def test_in_other_settings_batch_normalisation_is_keras_own(settings):
+    ours, theirs = (each(**settings) for each in (BatchNormalization, keras.layers.BatchNormalization))
+    for training in (True, False):
+        np.testing.assert_array_equal(ours(INPUTS, training=training), theirs(INPUTS, training=training))
+    for our, their in zip(ours.weights, theirs.weights, strict=True):
+        np.testing.assert_array_equal(our.numpy(), their.numpy())
+
+
+def test_batch_normalisation_of_vectors_is_keras_own():
+    ours, theirs = BatchNormalization(), keras.layers.BatchNormalization()
+    np.testing.assert_array_equal(*(layer(INPUTS[:, 0, 0], training=True) for layer in (ours, theirs)))
+
+
+def test_frozen_batch_normalisation_uses_the_moving_averages_in_training_too():
+    layer = BatchNormalization(trainable=False)
+    np.testing.assert_array_equal(layer(INPUTS, training=True), layer(INPUTS, training=False))
+    assert not layer.moving_mean.numpy().any()

@@ -27,6 +27,8 @@ def test_the_classifier_is_written_with_what_it_says_of_the_test_images(processe
     assert metrics["accuracy"] == (judged.classes == labels).mean() > 0.3
     assert metrics["confidence"] == pytest.approx(judged.confidence)
     assert metrics["frechet_train"] > 0
+    assert 0 <= metrics["precision_train"] <= 1
+    assert 0 <= metrics["recall_train"] <= 1
     said = capsys.readouterr().out.splitlines()
     assert ["1/2" in said[0], "2/2" in said[1], len(said)] == [True, True, 2]
 

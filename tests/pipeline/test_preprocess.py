@@ -2,13 +2,18 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import yaml
 from synthetic import write_params
 
-from digit_vae.data.mnist import MNIST, RawFile
+from digit_vae.base.files import write_json
+from digit_vae.base.paths import DATASET
+from digit_vae.data import datasets
+from digit_vae.data.datasets import Description
+from digit_vae.data.mnist import MNIST, DataSet, RawFile
 from pipeline import preprocess
 
 TRAIN, TEST = 300, 120
@@ -25,8 +30,11 @@ def put(project, idx_bytes, monkeypatch):
         content = idx_bytes(values)
         (project / "data/raw" / name).write_bytes(content)
         pinned = RawFile(name, len(content), hashlib.sha256(content).hexdigest())
-        changed = {field: pinned for field, file in preprocess.MNIST._asdict().items() if file.name == name}
-        monkeypatch.setattr(preprocess, "MNIST", preprocess.MNIST._replace(**changed))
+        known = datasets.KNOWN["mnist"]
+        changed = {field: pinned for field, file in known.files._asdict().items() if file.name == name}
+        known = replace(known, files=known.files._replace(**changed))
+        monkeypatch.setitem(datasets.KNOWN, "mnist", known)
+        write_json(project / DATASET, known.content())
 
     return put
 
@@ -173,6 +181,69 @@ def test_the_test_set_in_place_of_the_training_set_is_refused(raw, put, run_stag
     put(TEST_IMAGES, raw[TRAIN_IMAGES][:TEST])
     assert run_stage(preprocess.main) == 1
     assert "received 120 that are training images" in capsys.readouterr().err
+
+
+@pytest.fixture
+def own(project, idx_bytes):
+    """Writes own images as stage fetch leaves them. labels: of the training images, some of them of the test images."""
+
+    def write(labels, train=30, test=6):
+        random = np.random.default_rng(1)
+        images = [random.integers(0, 256, (count, 28, 28)) for count in (train, test)]
+        contents = [idx_bytes(values) for values in (images[0], labels, images[1], labels[:test])]
+        (project / "data/raw").mkdir(parents=True)
+        for file, content in zip(MNIST, contents, strict=True):
+            (project / "data/raw" / file.name).write_bytes(content)
+        files = (
+            RawFile(file.name, len(content), hashlib.sha256(content).hexdigest())
+            for file, content in zip(MNIST, contents, strict=True)
+        )
+        names = tuple(f"class {label}" for label in range(max(labels, default=-1) + 1))
+        write_json(project / DATASET, Description("folder", "image", "images", names, DataSet(*files)).content())
+
+    return write
+
+
+def test_own_images_of_few_classes_are_spread_evenly_over_the_folds(project, own, run_stage):
+    own(np.arange(30) % 3 * 2)
+    assert run_stage(preprocess.main) == 0
+    labels = np.load(project / "data/processed/train_labels.npy")
+    for fold in range(3):
+        held_out = np.load(project / f"data/processed/splits/fold{fold}-0.npy")
+        assert np.bincount(labels[held_out]).tolist() in ([3, 0, 3, 0, 4], [3, 0, 4, 0, 3], [4, 0, 3, 0, 3])
+    manifest = json.loads((project / "data/processed/manifest.json").read_bytes())
+    assert manifest["test"] == {"images": 6, "labels": {"0": 2, "1": 0, "2": 2, "3": 0, "4": 2}}
+
+
+def test_without_labels_there_are_plain_folds(project, own, run_stage):
+    own(np.zeros(0, int))
+    assert run_stage(preprocess.main) == 0
+    folds = [np.load(project / f"data/processed/splits/fold{fold}-0.npy") for fold in range(3)]
+    assert sorted(np.concatenate(folds).tolist()) == list(range(30))
+    assert [len(fold) for fold in folds] == [10, 10, 10]
+    assert np.load(project / "data/processed/train_labels.npy").shape == (0,)
+    manifest = json.loads((project / "data/processed/manifest.json").read_bytes())
+    assert manifest["train"] == {"images": 30, "labels": {}}
+    assert manifest["splits"]["fold0-0"] == {"images": 10, "labels": {}}
+
+
+def test_more_folds_than_images_is_one_line(own, run_stage, capsys):
+    own(np.zeros(0, int), train=2, test=2)
+    assert run_stage(preprocess.main) == 1
+    assert "expected at most as many folds as there are training images (2); received 3" in capsys.readouterr().err
+
+
+def test_own_test_images_may_be_training_images_and_that_is_said(project, own, run_stage, capsys):
+    own(np.zeros(0, int))
+    raw = project / "data/raw"
+    content = (raw / TRAIN_IMAGES).read_bytes()
+    test = content[:7] + bytes([2]) + content[8 : 16 + 2 * 784]
+    (raw / TEST_IMAGES).write_bytes(test)
+    description = json.loads((project / DATASET).read_bytes())
+    description["files"][TEST_IMAGES] = {"size": len(test), "sha256": hashlib.sha256(test).hexdigest()}
+    write_json(project / DATASET, description)
+    assert run_stage(preprocess.main) == 0
+    assert capsys.readouterr().out == "warning: 2 test images are training images as well, the first at 0\n"
 
 
 @pytest.mark.usefixtures("raw")

@@ -166,7 +166,7 @@ def test_a_diverging_run_writes_nothing_and_does_not_end_in_the_mirror(processed
 @pytest.mark.parametrize(
     ("spoil", "run", "words"),
     [
-        (lambda _: None, "baseline-fold9-0", ["baseline-fold9-0", "baseline-full-0"]),
+        (lambda _: None, "baseline-fold9-0", ["baseline-fold9-0", "baseline-fold0-0"]),
         (lambda data: (data / "splits/fold1-0.npy").unlink(), "baseline-fold1-0", ["fold1-0.npy is missing"]),
         (lambda data: (data / "splits/full-0.npy").write_bytes(b""), "baseline-full-0", ["full-0.npy is damaged"]),
         (lambda data: np.save(data / "train_images.npy", np.zeros(3)), RUN, ["train_images.npy is damaged"]),

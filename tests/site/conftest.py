@@ -17,17 +17,24 @@ from digit_vae.site.build import build
 from digit_vae.site.serve import server
 
 ROOT = Path(__file__).parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 PATIENCE = 5_000  # milliseconds that a page has for what a test expects of it
 
 
 @pytest.fixture(scope="session")
-def site(tmp_path_factory) -> Path:
-    """The folder of the built site. It is made in a folder that has the committed results and nothing else."""
-    project, folder = tmp_path_factory.mktemp("project"), tmp_path_factory.mktemp("site")
+def site_project(tmp_path_factory) -> Path:
+    """A folder with the committed results, and nothing else of the project."""
+    project = tmp_path_factory.mktemp("project")
     (project / "reports").symlink_to(ROOT / "reports")
     shutil.copy(ROOT / "params.yaml", project)
-    with contextlib.chdir(project):
+    return project
+
+
+@pytest.fixture(scope="session")
+def site(site_project, tmp_path_factory) -> Path:
+    """The folder of the built site."""
+    folder = tmp_path_factory.mktemp("site")
+    with contextlib.chdir(site_project):
         build(folder)
     return folder
 

@@ -30,7 +30,7 @@ def test_the_theme_is_chosen_and_kept(visit):
     light = page.evaluate(background)
     page.get_by_role("button", name="Dark theme").click()
     dark = page.evaluate(background)
-    page.get_by_role("link", name="Runs").click()
+    page.get_by_role("link", name="Runs", exact=True).click()
     page.wait_for_url("**/runs.html")
     assert page.evaluate(background) == dark != light
 

@@ -14,6 +14,7 @@ from digit_vae.config.runs import find_run, run_params
 from digit_vae.evaluation.elbo import load_vae
 from digit_vae.model.vae import Losses
 from digit_vae.training import run as training
+from digit_vae.training.division import Images
 from digit_vae.training.run import train_run
 
 pytestmark = pytest.mark.usefixtures("cpu")
@@ -43,8 +44,9 @@ def make(params, digits, name=NAME, **options):
     """A training of the run on 300 digits, of which each fifth is held out."""
     events = []
     held_out = HELD_OUT if "fold" in name else np.empty(0, np.int64)
-    arguments = {"images": digits[:300], "held_out": held_out, "test_images": digits[300:], "data": DATA} | options
-    return Made(train_run(params, find_run(params, name), **arguments, report=events.append), events)
+    arrays = Images(options.pop("images", digits[:300]), held_out, digits[300:])
+    arguments = {"data": DATA, "report": events.append} | options
+    return Made(train_run(params, find_run(params, name), arrays, **arguments), events)
 
 
 def start(params, digits, name=NAME, data=DATA, saved=None, commit=None):
@@ -53,9 +55,9 @@ def start(params, digits, name=NAME, data=DATA, saved=None, commit=None):
     def stop(event):
         raise StopError(event)
 
-    arguments = (digits[:300], HELD_OUT, digits[300:], data, stop, saved, commit)
+    arrays = Images(digits[:300], HELD_OUT, digits[300:])
     with pytest.raises(StopError) as stopped:
-        train_run(params, find_run(params, name), *arguments)
+        train_run(params, find_run(params, name), arrays, data=data, report=stop, saved=saved, commit=commit)
     return stopped.value.args[0]
 
 
@@ -213,7 +215,6 @@ def test_a_full_run_is_validated_on_the_test_images_and_warned_of_at_its_end(one
 def test_a_run_beyond_a_limit_of_health_that_fails_ends_ahead_of_its_checkpoint(one_epoch, digits):
     events = []
     params = one_epoch(fail_dead_share=0.001)
-    arguments = (digits[:300], HELD_OUT, digits[300:], DATA, events.append)
     with pytest.raises(UserError, match=r"fail_dead_share.* 0.001"):
-        train_run(params, find_run(params, NAME), *arguments)
+        make(params, digits, report=events.append)
     assert [event["event"] for event in events] == ["start"]

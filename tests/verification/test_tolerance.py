@@ -175,6 +175,7 @@ def test_the_tolerance_of_a_loss_goes_with_the_epoch():
         *(("test.kl_loss", 6.0, 3), ("latent.aggregate_divergence", 1.0, 3)),
         *(("latent.nmi", 0.4, 0.3), ("quality.prior.precision", 0.9, 0.3), ("quality.mixture.frechet", 200.0, 60)),
         *(("something.new", 0.5, 0.3), ("something.new", -20.0, 6), ("new_images", 5, 1.5), ("new", "text", 0.3)),
+        ("quality.mixture.components", 40, math.inf),
         *(("test.dead_units", 12, math.inf), ("test.kl_per_dimension.z0", 3.0, math.inf)),
         *(("likelihood.grey.iw_bound_error.k10", 0.1, math.inf), ("latent.information_error", 0.1, math.inf)),
         *(("likelihood.grey.log_likelihood_error_maximum", 0.1, math.inf), ("elbo_error", 0.1, math.inf)),

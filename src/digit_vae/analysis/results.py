@@ -136,7 +136,7 @@ def read_results(params: Params, graph: Graph) -> Results:
     """
     graphs = ("paper",) if graph == "paper" else GRAPHS
     refuse_undeclared(params, graphs)
-    read = {run.name: _read(run, required=run.graph == "paper") for run in runs(params) if run.graph in graphs}
+    read = {run.name: read_run(run, required=run.graph == "paper") for run in runs(params) if run.graph in graphs}
     found = {name: result for name, result in read.items() if result is not None}
     studies = [name for name in params.studies if _graph(params, name) in graphs]
     left_out = {study: why for study in studies if (why := _why_not(params, study, found)) is not None}
@@ -169,8 +169,8 @@ def _graph(params: Params, study: str) -> Graph:
     return "beyond" if params.studies[study].beyond else "paper"
 
 
-def _read(run: Run, *, required: bool) -> RunResult | None:
-    """required: whether a missing file is an error."""
+def read_run(run: Run, *, required: bool) -> RunResult | None:
+    """What the stages wrote of one run; None where a file is missing. required: whether that is an error."""
     files = RunFiles(run.graph, run.name)
     train, evaluate = (addressed(stage, run.graph) for stage in run.stages)
     if not required and not all(path.is_file() for path in (files.history, files.timings, files.metrics)):

@@ -15,6 +15,7 @@ CHECKPOINTS = Path("checkpoints")
 CLASSIFIER_WEIGHTS = MODELS / "classifier/model.weights.h5"
 
 REPORTS = Path("reports")
+DATASET = REPORTS / "dataset.json"  # what the images are called, and the hashes of their files
 CLASSIFIER_METRICS = REPORTS / "classifier.json"
 BENCHMARKS = REPORTS / "benchmarks"
 CERTIFICATE = REPORTS / "certificate.json"

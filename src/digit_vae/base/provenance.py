@@ -36,7 +36,7 @@ def _git(*arguments: str) -> str:
 
 
 def code_hashes(*folders: str) -> dict[str, str]:
-    """SHA-256 of each module in these folders of the imported package, by its path in the package."""
+    """SHA-256 of each module in or below these folders of the imported package, by its path in the package."""
     package = Path(__file__).parent.parent
-    files = sorted(file for folder in folders for file in (package / folder).glob("*.py"))
+    files = sorted(file for folder in folders for file in (package / folder).rglob("*.py"))
     return {file.relative_to(package).as_posix(): sha256(file) for file in files}

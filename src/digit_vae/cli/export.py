@@ -7,29 +7,42 @@ from pathlib import Path
 from digit_vae.base.errors import UserError
 from digit_vae.base.paths import MODELS
 from digit_vae.cli.models import write
-from digit_vae.serving.trained import find_trained, with_committed_weights
+from digit_vae.serving.trained import TrainedRun, find_trained, with_committed_weights
 
 EXAMPLES = """\
   digit-vae export                                      # every run whose weights are committed, into models/
-  digit-vae export baseline-full-0 --output elsewhere   # elsewhere/baseline-full-0/{encoder,decoder}.onnx"""
+  digit-vae export baseline-full-0 --output elsewhere   # elsewhere/baseline-full-0/{encoder,decoder}.onnx
+  digit-vae export baseline-full-0 --mlflow             # models/baseline-full-0/mlflow/"""
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="digit-vae export",
-        description="Encoder and decoder of trained runs as ONNX files, byte for byte the same for the same weights.",
+        description="Encoder and decoder of trained runs as ONNX files, the same weights in the same bytes.",
         epilog=f"examples:\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", metavar="RUN", nargs="*", help="default: the runs whose weights are committed")
     parser.add_argument("--output", metavar="FOLDER", type=Path, default=MODELS, help="default: models")
+    parser.add_argument("--mlflow", action="store_true", help="a model of MLflow instead: a folder mlflow for each run")
     parsed = parser.parse_args(arguments)
     names = dict.fromkeys(parsed.runs or with_committed_weights())
     if not names:
         raise UserError("expected committed weights of at least one run below reports/; received none: name a RUN")
-    found = [find_trained(name) for name in names]
+    export = mlflow_folder if parsed.mlflow else onnx
+    for run in [find_trained(name) for name in names]:
+        export(run, parsed.output / run.name)
+
+
+def onnx(run: TrainedRun, folder: Path) -> None:
     from digit_vae.exports.graphs import onnx_files
 
-    for run in found:
-        for name, content in onnx_files(run).items():
-            write(parsed.output / run.name / name, content)
+    for name, content in onnx_files(run).items():
+        write(folder / name, content)
+
+
+def mlflow_folder(run: TrainedRun, folder: Path) -> None:
+    from digit_vae.registry.package import save
+
+    save(run, folder / "mlflow")
+    print(f"wrote {folder / 'mlflow'}")

@@ -86,9 +86,14 @@ def splits(params: Params) -> tuple[tuple[str, int], ...]:
 
 def check_references(params: Params) -> None:
     """Checks that the sections agree with each other. Raises: UserError with key, expectation and value."""
-    wrong = (_wrong_sizes, _wrong_variants, _wrong_neighbours, _wrong_runs)
+    wrong = (_wrong_data, _wrong_sizes, _wrong_variants, _wrong_neighbours, _wrong_runs)
     for message in itertools.chain.from_iterable(check(params) for check in wrong):
         raise UserError(message)
+
+
+def _wrong_data(params: Params) -> Iterator[str]:
+    if params.fetch.dataset == "folder" and params.fetch.folder is None:
+        yield "fetch.folder: expected the folder with the images, as fetch.dataset is folder; received null"
 
 
 def _wrong_sizes(params: Params) -> Iterator[str]:

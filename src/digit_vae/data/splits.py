@@ -1,4 +1,4 @@
-"""Which training images a run learns from, and which images it is validated on."""
+"""Which training images a run holds out of learning."""
 
 from collections.abc import Iterable, Sequence
 
@@ -39,6 +39,9 @@ def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> list[np.nd
 
     classes, counts = np.unique(labels, return_counts=True)
     rarest = counts.argmin()
+    if len(classes) == 1 and counts[rarest] < folds:
+        there = f"at most as many folds as there are training images ({counts[rarest]})"
+        raise UserError(f"preprocess.folds: expected {there}; received {folds}")
     if counts[rarest] < folds:
         raise UserError(
             f"preprocess.folds: expected at most as many folds as the rarest class has images "
@@ -67,16 +70,3 @@ def check_folds(folds: Sequence[np.ndarray], labels: np.ndarray) -> None:
         label = int(spread.argmax())
         counts = histograms[:, label].tolist()
         raise UserError(f"folds: expected equally many images of class {label} in each, up to one; received {counts}")
-
-
-def learnt_and_validated(
-    images: np.ndarray, held_out: np.ndarray, test_images: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """The indices of the training images that a run learns from, and the images that it is validated on.
-
-    images: (N, 28, 28, 1) training images; held_out: (M,) indices of those that are held out and validated on; where
-    there are none, the run learns from all and is validated on `test_images` (K, 28, 28, 1).
-    """
-    if not held_out.size:
-        return np.arange(len(images)), test_images
-    return np.setdiff1d(np.arange(len(images)), held_out), images[held_out]

@@ -70,13 +70,15 @@ def train_task(
     saved: bytes | None,
     events: Any,  # noqa: ANN401 - Ray's handle of Events
 ) -> dict[Path, bytes]:
+    from digit_vae.training.division import Images
     from digit_vae.training.run import train_run  # imports TensorFlow, which the driver can do without
 
     def report(event: Event) -> None:
         ray.get(events.put.remote(event))
 
     saved = ray.get(events.checkpoint.remote(run.name)) or saved  # a worker before this one may have died
-    return train_run(params, run, arrays.train_images, held_out, arrays.test_images, data, report, saved, commit)
+    images = Images(arrays.train_images, held_out, arrays.test_images)
+    return train_run(params, run, images, data=data, report=report, saved=saved, commit=commit)
 
 
 def evaluate_task(

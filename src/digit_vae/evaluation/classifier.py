@@ -22,7 +22,8 @@ from digit_vae.base.errors import UserError
 from digit_vae.base.files import json_bytes
 from digit_vae.config.schema import ClassifierParams
 from digit_vae.data.arrays import Arrays
-from digit_vae.evaluation.elbo import as_graph, decode, generate, reconstruct
+from digit_vae.evaluation.elbo import as_graph, decode
+from digit_vae.evaluation.manifold import IMAGES, covered, region
 from digit_vae.model.device import select_device
 from digit_vae.model.vae import VAE
 from digit_vae.model.weights import load_weights, weights_bytes
@@ -163,34 +164,6 @@ def load_classifier(weights: Path, labels: np.ndarray) -> keras.Model | None:
     return classifier
 
 
-def measure_quality(
-    vae: VAE, classifier: keras.Model, images: np.ndarray, labels: np.ndarray, *, generated: int, seed: int
-) -> dict[str, Any]:
-    """samples: of images decoded from so many draws of the prior. reconstructions: of the images, decoded from z_mean.
-
-    confidence: mean of max_y p(y|x), the probability of the likeliest class. class_balance: H(y) / log C, the entropy
-    of the classes' shares. Both are what the inception score rewards (Salimans et al. 2016). agreement: the share of
-    reconstructions whose likeliest class is the label. frechet: Frechet distance to `images` in the classifier's
-    feature space; what it is between real images stands in reports/classifier.json.
-    images: (N, 28, 28, 1) uint8 test images; labels: (N,).
-    """
-    real = judge(classifier, images)
-    samples = judge(classifier, generate(vae, generated, seed))
-    reconstructions = judge(classifier, reconstruct(vae, images))
-    return {
-        "samples": {
-            "confidence": samples.confidence,
-            "class_balance": samples.class_balance,
-            "frechet": frechet_distance(samples.features, real.features),
-        },
-        "reconstructions": {
-            "agreement": float((reconstructions.classes == labels).mean()),
-            "confidence": reconstructions.confidence,
-            "frechet": frechet_distance(reconstructions.features, real.features),
-        },
-    }
-
-
 def judge_plane(vae: VAE, classifier: keras.Model, edges: np.ndarray) -> Judged:
     """What the classifier sees at the middle of each cell of the latent plane, row by row, the highest z1 first.
 
@@ -205,13 +178,18 @@ def measure_classifier(classifier: keras.Model, arrays: Arrays) -> dict[str, Any
     """Its accuracy on the test images, and as a yardstick for generated ones what it says of these real ones.
 
     frechet_train: the Frechet distance of the test images to as many training images, the least to hope for.
+    precision_train, recall_train: of the training images, as if they were generated, see `manifold`.
     """
     judged = judge(classifier, arrays.test_images)
     learnt = judge(classifier, arrays.train_images[: len(arrays.test_images)])
+    size = min(IMAGES, len(learnt.features), len(judged.features))
+    shares = covered(region(judged.features, size), region(learnt.features, size))
     return {
         "images": len(arrays.test_images),
         "accuracy": float((judged.classes == arrays.test_labels).mean()),
         "confidence": judged.confidence,
         "class_balance": judged.class_balance,
         "frechet_train": frechet_distance(learnt.features, judged.features),
+        "precision_train": shares.precision,
+        "recall_train": shares.recall,
     }

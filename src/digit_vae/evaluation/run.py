@@ -4,7 +4,6 @@ Always in float32 on the CPU, so that all runs compare.
 """
 
 import time
-from dataclasses import asdict
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,11 +15,12 @@ from threadpoolctl import threadpool_limits
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import damaged, existing, json_bytes, npz_bytes, read_json, sha256
 from digit_vae.base.paths import CLASSIFIER_WEIGHTS, RunFiles
+from digit_vae.config.loading import read_run_params
 from digit_vae.config.runs import Run, run_params
 from digit_vae.config.schema import EvaluateParams, Params
 from digit_vae.data.arrays import Arrays
 from digit_vae.evaluation import latent, likelihood
-from digit_vae.evaluation.classifier import judge_plane, load_classifier, measure_quality
+from digit_vae.evaluation.classifier import judge_plane, load_classifier
 from digit_vae.evaluation.elbo import (
     Encoded,
     decode,
@@ -32,6 +32,8 @@ from digit_vae.evaluation.elbo import (
     posterior,
     reconstruct,
 )
+from digit_vae.evaluation.mixture import Mixture, draw_posterior, fit_mixture
+from digit_vae.evaluation.quality import generate_mixture, measure_quality
 from digit_vae.model.device import select_device
 from digit_vae.model.vae import VAE
 
@@ -57,9 +59,15 @@ def evaluate_run(
     with threadpool_limits(limits=1):  # of NumPy and scikit-learn, whose sums depend on the number of threads
         encoded = encode(vae, arrays.test_images, asked)
         test = latent.Posterior(encoded.z_mean, encoded.z_log_var)
-        metrics = _measured(vae, classifier, arrays, held_out, encoded, asked)
-        samples = _shown(vae, arrays.test_images, test, asked)
+        train = latent.Posterior(*posterior(vae, arrays.train_images))
+        mixture = _mixture(train, held_out, asked)
+        metrics = _measured(vae, arrays, held_out, encoded, train, asked)
+        if classifier is not None:
+            judged = (arrays.test_images, arrays.test_labels, mixture, asked)
+            metrics["quality"] = measure_quality(vae, classifier, *judged)
+        samples = _shown(vae, arrays.test_images, test, mixture, asked)
         plane = _plane(vae, classifier, test, asked) if test.mean.shape[1] == 2 else {}
+        digits = _beside_others(vae, arrays.test_images, arrays.test_labels, mixture, asked) | _small_map(plane)
     finished = time.time()
     evaluation = {
         "run": run.name,
@@ -74,7 +82,7 @@ def evaluate_run(
         files.metrics: json_bytes(metrics),
         files.evaluation: json_bytes(evaluation),
         files.samples: npz_bytes(samples | plane),
-        files.digits: npz_bytes(_beside_others(vae, arrays.test_images, arrays.test_labels) | _small_map(plane)),
+        files.digits: npz_bytes(digits),
     }
 
 
@@ -83,7 +91,7 @@ def _load_trained(params: Params, run: Run, root: Path) -> VAE:
     files, stage = RunFiles(run.graph, run.name), run.stages[0]
     history = read_json(root / files.history, made_by=stage, keys=("params", "weights_sha256"))
     settings = run_params(params, run)
-    if history["params"] != asdict(settings):
+    if read_run_params(history["params"], f"{files.history}: params") != settings:
         raise UserError(f"{files.history} is of other params than params.yaml has: run `dvc repro {stage}`")
     for part, path in {"encoder": root / files.encoder, "decoder": root / files.decoder}.items():
         if sha256(existing(path, made_by=stage)) != history["weights_sha256"][part]:
@@ -91,39 +99,44 @@ def _load_trained(params: Params, run: Run, root: Path) -> VAE:
     return load_vae(settings, root / files.encoder, root / files.decoder, made_by=stage)
 
 
+def _mixture(train: latent.Posterior, held_out: np.ndarray, params: EvaluateParams) -> Mixture:
+    """Of the latents of the images that the run learnt from. train: of all training images."""
+    learnt = latent.Posterior(*(np.delete(part, held_out, axis=0) for part in train))
+    z = draw_posterior(learnt, params.mixture_images, params.seed)
+    return fit_mixture(z, params.mixture_components, params.seed)
+
+
 def _measured(
     vae: VAE,
-    classifier: keras.Model | None,
     arrays: Arrays,
     held_out: np.ndarray,
     test: Encoded,
+    train: latent.Posterior,
     params: EvaluateParams,
 ) -> dict[str, dict[str, Any]]:
-    """All metrics of a run; without a classifier no "quality". test: the test images, encoded."""
+    """All metrics of a run but those of its images. test, train: the test and the training images, encoded."""
     validated = encode(vae, arrays.train_images[held_out], params) if held_out.size else test
     encoded = {"validation": validated, "test": test}
-    train_mean, _ = posterior(vae, arrays.train_images)
     posteriors = latent.Posterior(test.z_mean, test.z_log_var)
     drawn = {"draws": params.samples, "seed": params.seed}
-    judged = {"generated": params.generated, "seed": params.seed}
-    metrics = {
+    return {
         **{name: measure(each, params.active_unit_variance) for name, each in encoded.items()},
         "likelihood": likelihood.measure(vae, arrays.test_images, test, params),
-        "latent": latent.measure(train_mean, arrays.train_labels, posteriors, arrays.test_labels, **drawn),
+        "latent": latent.measure(train.mean, arrays.train_labels, posteriors, arrays.test_labels, **drawn),
     }
-    if classifier is not None:
-        metrics["quality"] = measure_quality(vae, classifier, arrays.test_images, arrays.test_labels, **judged)
-    return metrics
 
 
-def _shown(vae: VAE, images: np.ndarray, test: latent.Posterior, params: EvaluateParams) -> dict[str, np.ndarray]:
-    """z_mean of all test images, the first of `images` with their reconstructions, and draws of the prior."""
+def _shown(
+    vae: VAE, images: np.ndarray, test: latent.Posterior, mixture: Mixture, params: EvaluateParams
+) -> dict[str, np.ndarray]:
+    """z_mean of all test images, the first of `images` with their reconstructions, and draws of prior and mixture."""
     originals = images[: params.digits]
     return {
         "z_mean": test.mean,
         "originals": originals[..., 0],
         "reconstructions": reconstruct(vae, originals),
         "generated": generate(vae, params.digits, params.seed),
+        "mixture": generate_mixture(vae, mixture, params.digits, params.seed),
     }
 
 
@@ -150,10 +163,12 @@ def _small_map(plane: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {"map_classes": plane["map_classes"], "map_percent": percent, "map_edges": plane["map_edges"]}
 
 
-def _beside_others(vae: VAE, images: np.ndarray, labels: np.ndarray) -> dict[str, np.ndarray]:
+def _beside_others(
+    vae: VAE, images: np.ndarray, labels: np.ndarray, mixture: Mixture, params: EvaluateParams
+) -> dict[str, np.ndarray]:
     """What a run makes of the first of `images` of each class, or of the first ones if there are no labels, and of ten
     points of the latent space that are the same for all runs: in the plane of its first two dimensions, on the circle
-    that holds half of the prior there.
+    that holds half of the prior there. Also as many draws of the prior, and of the run's mixture.
     """
     firsts = np.unique(labels, return_index=True)[1] if labels.size else np.arange(len(images))
     originals = images[firsts[:BESIDE]]
@@ -161,4 +176,10 @@ def _beside_others(vae: VAE, images: np.ndarray, labels: np.ndarray) -> dict[str
     angles = 2 * np.pi * np.arange(POINTS) / POINTS
     circle = np.sqrt(2 * np.log(2)) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
     z[:, :2] = circle[:, : z.shape[1]]
-    return {"originals": originals[..., 0], "reconstructions": reconstruct(vae, originals), "decoded": decode(vae, z)}
+    return {
+        "originals": originals[..., 0],
+        "reconstructions": reconstruct(vae, originals),
+        "decoded": decode(vae, z),
+        "prior": generate(vae, POINTS, params.seed),
+        "mixture": generate_mixture(vae, mixture, POINTS, params.seed),
+    }

@@ -3,7 +3,6 @@
 import os
 import platform
 import re
-import time
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -20,13 +19,15 @@ INSTRUCTION_SETS = (
     *("sse4_2", "avx", "avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "avx512_fp16", "amx_tile", "amx_bf16"),
     *("asimd", "sve"),
 )
-# Environment variables that choose among the kernels of oneDNN, XLA, TensorFlow, CUDA, NumPy, OpenBLAS, MKL and libm,
-# and so the last bits. Not those that set threads: these are set here.
+# Environment variables of TensorFlow, oneDNN, XLA, CUDA, NumPy, BLAS libraries, SciPy and scikit-learn, most of which
+# choose among kernels, and so the last bits. Eigen reads none. Not all that begins with TF_: Terraform's do, too.
 SWITCHES = re.compile(
-    "ONEDNN_|DNNL_|XLA_FLAGS$|TF_XLA_|TF_ENABLE_|TF_DISABLE_MKL$|TF_CUDNN_|TF_USE_|TF_DETERMINISTIC_OPS$|TF_OVERRIDE_|"
-    "NVIDIA_TF32_OVERRIDE$|CUBLAS_|CUDNN_|NPY_|OPENBLAS_(?!NUM_THREADS)|MKL_(?!NUM_THREADS|DYNAMIC)|BLIS_(?!NUM_THREADS)|"
-    "GOTO_(?!NUM_THREADS)|SCIPY_|SKLEARN_"
+    "TF_(XLA|ENABLE|DISABLE|DETERMINISTIC|OVERRIDE|USE|ONEDNN|SET_ONEDNN|MKL|CUDNN|CUBLAS|MATMUL|CONV|AUTO)|"
+    "(ONEDNN|DNNL|NPY|OPENBLAS|GOTO|MKL|BLIS|CUBLAS|CUBLASLT|CUDNN|SCIPY|SKLEARN)_|"
+    "(XLA_FLAGS|NVIDIA_TF32_OVERRIDE|FLEXIBLAS)$"
 )
+# Not those that set threads, which are set here, messages, dumps, memory or caches.
+NO_SWITCHES = re.compile(".*(THREAD|VERBOSE|LOG|DUMP|PROFILE|ALLOC|CACHE)|BLIS_[A-Z]+_NT$|MKL_DYNAMIC$")
 
 
 def select_device(device: str) -> dict[str, Any]:
@@ -63,24 +64,6 @@ def select_device(device: str) -> dict[str, Any]:
     }
 
 
-def matrix_gflops(device: str, precision: str, *, size: int, repetitions: int = 7) -> float:
-    """The rate of a square matrix product of `size` rows on the selected device, in 10^9 operations a second.
-
-    2 size^3 operations over the seconds of the fastest repetition, in bfloat16 where `precision` computes in it.
-    """
-    dtype = tf.bfloat16 if precision == "mixed_bfloat16" else tf.float32
-    product = tf.function(lambda left, right: tf.matmul(left, right)[0, 0])
-    with tf.device(f"/{device}:0"):
-        matrix = tf.cast(tf.random.stateless_uniform((size, size), (0, 1)), dtype)
-        product(matrix, matrix).numpy()  # traced, and the device awake
-        seconds = []
-        for _ in range(repetitions):
-            started = time.perf_counter()
-            product(matrix, matrix).numpy()
-            seconds.append(time.perf_counter() - started)
-    return 2 * size**3 / min(seconds) / 1e9
-
-
 def fingerprint() -> dict[str, Any]:
     """Processor, cores, instruction sets, operating system and versions, as plain values for JSON."""
     cpuinfo = Path("/proc/cpuinfo")
@@ -101,6 +84,7 @@ def fingerprint() -> dict[str, Any]:
 
 def _switches(environment: Mapping[str, str]) -> dict[str, str]:
     """Those that are set; of glibc's tunables the ones that choose its kernels."""
-    found = {name: value for name, value in sorted(environment.items()) if SWITCHES.match(name)}
+    names = sorted(name for name in environment if SWITCHES.match(name) and not NO_SWITCHES.match(name))
+    found = {name: environment[name] for name in names}
     tunables = [each for each in environment.get("GLIBC_TUNABLES", "").split(":") if each.startswith("glibc.cpu.")]
     return found | ({"GLIBC_TUNABLES": ":".join(tunables)} if tunables else {})

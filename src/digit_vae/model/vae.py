@@ -13,6 +13,7 @@ from keras import layers, ops
 from digit_vae.config.schema import RunParams
 from digit_vae.model import losses
 from digit_vae.model.layers import BatchNormalization, Conv2DTranspose
+from digit_vae.model.units import UNITS
 
 IMAGE_SHAPE = (28, 28, 1)
 HIDDEN_LAYER = "hidden"
@@ -36,39 +37,27 @@ class Losses(NamedTuple):
     penalty: tf.Tensor
 
 
-@keras.saving.register_keras_serializable(package="digit_vae")
 class Sampling(layers.Layer):
     """z = z_mean + sigma * epsilon, epsilon ~ N(0, I): the reparametrisation trick (Kingma & Welling 2014, 2.4)."""
 
-    def __init__(self, seed: int = 0, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.seed = seed
+    def __init__(self, seed: int) -> None:
+        super().__init__(dtype="float32", name="sampling")
         self.seed_generator = keras.random.SeedGenerator(seed)
 
     def call(self, z_mean: tf.Tensor, z_log_var: tf.Tensor) -> tf.Tensor:
         epsilon = keras.random.normal(ops.shape(z_mean), dtype=self.compute_dtype, seed=self.seed_generator)
         return z_mean + ops.exp(0.5 * z_log_var) * epsilon
 
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"seed": self.seed}
 
-
-@keras.saving.register_keras_serializable(package="digit_vae")
 class VAE(keras.Model):
     """Encoder, sampling layer and decoder, trained on the beta-ELBO; `compile` and `fit` work as ever in Keras."""
 
     def __init__(
-        self,
-        encoder: keras.Model,
-        decoder: keras.Model,
-        beta: float = 1.0,
-        seed: int = 0,
-        kl_warmup_steps: int = 0,
-        **kwargs: object,
+        self, encoder: keras.Model, decoder: keras.Model, *, beta: float, seed: int, kl_warmup_steps: int
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(name="vae")
         self.encoder = encoder
-        self.sampling = Sampling(seed, dtype="float32", name="sampling")
+        self.sampling = Sampling(seed)
         self.decoder = decoder
         self.beta = beta
         self.kl_warmup_steps = kl_warmup_steps
@@ -119,34 +108,20 @@ class VAE(keras.Model):
             tracker.update_state(value, sample_weight=ops.cast(ops.shape(images)[0], "float32"))
         return {tracker.name: tracker.result() for tracker in self.trackers}
 
-    def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "encoder": keras.saving.serialize_keras_object(self.encoder),
-            "decoder": keras.saving.serialize_keras_object(self.decoder),
-            "beta": self.beta,
-            "seed": self.sampling.seed,
-            "kl_warmup_steps": self.kl_warmup_steps,
-        }
-
-    @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "VAE":
-        parts = {key: keras.saving.deserialize_keras_object(config.pop(key)) for key in ("encoder", "decoder")}
-        return cls(**parts, **config)
-
 
 def build_encoder(params: RunParams) -> keras.Model:
     """Images (B, 28, 28, 1) to z_mean and z_log_var, each (B, latent_dim)."""
     settings, relu = _layer_settings(params), _relu_settings(params)
     images = keras.Input(IMAGE_SHAPE, name="images")
     hidden = images
-    for number, filters in enumerate((32, 64), start=1):
-        hidden = layers.Conv2D(filters, 3, strides=2, padding="same", name=f"conv_{number}", **relu)(hidden)
-        hidden = _normalised(hidden, params, f"conv_{number}_norm")
+    for name in ("conv_1", "conv_2"):
+        hidden = layers.Conv2D(UNITS[name], 3, strides=2, padding="same", name=name, **relu)(hidden)
+        hidden = _normalised(hidden, params, f"{name}_norm")
     hidden = layers.Flatten(name="flatten", dtype=settings["dtype"])(hidden)
     if params.dropout > 0:
         hidden = layers.Dropout(params.dropout, name="dropout", dtype=settings["dtype"])(hidden)
     bias = keras.initializers.Constant(params.hidden_bias)
-    hidden = layers.Dense(16, name=HIDDEN_LAYER, bias_initializer=bias, **relu)(hidden)
+    hidden = layers.Dense(UNITS[HIDDEN_LAYER], name=HIDDEN_LAYER, bias_initializer=bias, **relu)(hidden)
     z_mean = layers.Dense(params.latent_dim, name="z_mean", **settings)(hidden)
     z_log_var = layers.Dense(params.latent_dim, name="z_log_var", **settings)(hidden)
     return keras.Model(images, [z_mean, z_log_var], name="encoder")
@@ -156,12 +131,11 @@ def build_decoder(params: RunParams) -> keras.Model:
     """Latent vectors (B, latent_dim) to the pixels' log-odds (B, 28, 28, 1)."""
     settings, relu = _layer_settings(params), _relu_settings(params)
     z = keras.Input((params.latent_dim,), name="z")
-    hidden = layers.Dense(7 * 7 * 64, name="dense", **relu)(z)
+    hidden = layers.Dense(UNITS["dense"], name="dense", **relu)(z)
     hidden = layers.Reshape((7, 7, 64), name="reshape", dtype=settings["dtype"])(hidden)
     transposed = Conv2DTranspose if params.device == "cpu" else layers.Conv2DTranspose
-    for number, filters in enumerate((64, 32), start=1):
-        name = f"conv_transpose_{number}"
-        hidden = transposed(filters, 3, strides=2, padding="same", name=name, **relu)(hidden)
+    for name in ("conv_transpose_1", "conv_transpose_2"):
+        hidden = transposed(UNITS[name], 3, strides=2, padding="same", name=name, **relu)(hidden)
         hidden = _normalised(hidden, params, f"{name}_norm")
     logits = transposed(1, 3, padding="same", name="logits", **settings)(hidden)
     return keras.Model(z, logits, name="decoder")
@@ -175,7 +149,6 @@ def build_vae(params: RunParams) -> VAE:
         beta=params.beta,
         seed=params.seed,
         kl_warmup_steps=params.kl_warmup_steps,
-        name="vae",
     )
 
 

@@ -4,6 +4,7 @@ import tempfile
 import warnings
 from pathlib import Path
 
+import h5py
 import keras
 
 from digit_vae.base.errors import UserError
@@ -21,7 +22,7 @@ def weights_bytes(model: keras.Model) -> bytes:
             model.save_weights(path)
             return path.read_bytes()
     except (OSError, RuntimeError) as error:  # h5py has the latter for a disk that is full when it closes a file
-        raise UserError(f"the weights could not be written to a temporary file: {error}") from error
+        raise UserError(f"the weights could not be written to a temporary file: {_one_line(error)}") from error
 
 
 def load_weights(model: keras.Model, weights: Path, *, made_by: str) -> None:
@@ -30,8 +31,22 @@ def load_weights(model: keras.Model, weights: Path, *, made_by: str) -> None:
     Raises: UserError naming `made_by`, the stage that makes the file, when it is missing, damaged or another model's.
     """
     try:
+        if (found := _arrays(existing(weights, made_by=made_by))) != len(model.weights):
+            raise ValueError(f"expected {len(model.weights)} arrays for {model.name}; received {found}")
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # Keras would go on without the layers that it does not find
-            model.load_weights(existing(weights, made_by=made_by))
+            model.load_weights(weights)
     except (*UNREADABLE, UserWarning) as error:
-        raise damaged(weights, made_by, " ".join(str(error).split())) from error
+        raise damaged(weights, made_by, _one_line(error)) from error
+
+
+def _arrays(weights: Path) -> int:
+    """How many arrays the file has: Keras would leave out those of layers that the model lacks."""
+    found: list[h5py.Dataset] = []
+    with h5py.File(weights) as file:
+        file.visititems(lambda _, each: found.append(each) if isinstance(each, h5py.Dataset) else None)
+    return len(found)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())

@@ -7,13 +7,14 @@ import numpy as np
 
 from digit_vae.analysis.results import Results, at
 from digit_vae.analysis.statistics import spread
+from digit_vae.model.units import UNITS
 from digit_vae.report import chapter_folds, figures
 from digit_vae.report.chapter_latent import kl_ends, runs_of
 from digit_vae.report.chapter_likelihood import best_known, title_of
 from digit_vae.report.pages import Page
 from digit_vae.report.tables import Nats, Table, difference_of, spread_of
 from digit_vae.report.verdicts import Compared
-from digit_vae.training.health import COLLAPSED_NATS, UNITS
+from digit_vae.training.health import COLLAPSED_NATS
 
 STUDY = "beta"
 RATES = ("kl_loss", "reconstruction_loss")

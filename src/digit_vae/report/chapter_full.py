@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from digit_vae.analysis.results import FEWEST_SEEDS, Results, RunResult
 from digit_vae.analysis.statistics import Placed, Spread, placed, spread
+from digit_vae.model.units import UNITS
 from digit_vae.report.origins import Origins, origins
 from digit_vae.report.tables import Cell, Nats, Table
-from digit_vae.training.health import UNITS
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from digit_vae.analysis.results import FEWEST_SEEDS, Results, RunResult, at
 from digit_vae.analysis.statistics import LEVEL, Difference, Spread, Tested, corrected_t_test, placed, spread, welch
+from digit_vae.model.units import UNITS
 from digit_vae.report import chapter_folds, figures
 from digit_vae.report.chapter_full import FullSection, beside_seeds, full_section
 from digit_vae.report.pages import Page
 from digit_vae.report.tables import Probability, Table, difference_of
 from digit_vae.report.verdicts import Compared
-from digit_vae.training.health import UNITS
 
 STUDY, CURES, FOLDS = "recipe", "cures", "recipe_folds"
 TARGET = 150.0  # nats: what the better recipe is to reach or undercut on every seed

@@ -7,13 +7,14 @@ from statistics import median, median_low
 from digit_vae.analysis.results import Results, RunResult
 from digit_vae.config.runs import Graph
 from digit_vae.config.schema import BASELINE, FULL
+from digit_vae.model.units import UNITS
 from digit_vae.report import figures
 from digit_vae.report.origins import letter, machines, machines_table, origins
 from digit_vae.report.pages import Page
 from digit_vae.report.paper import TABLE_1
 from digit_vae.report.tables import Cell, Table
 from digit_vae.speed.records import Range
-from digit_vae.training.health import COLLAPSED_NATS, UNITS
+from digit_vae.training.health import COLLAPSED_NATS
 
 LINES = 3  # colours of the figure of health
 

@@ -8,6 +8,7 @@ from digit_vae.analysis.results import FEWEST_SEEDS, Results, RunResult
 from digit_vae.analysis.statistics import Placed, placed, spread, trend
 from digit_vae.base.paths import BENCHMARKS
 from digit_vae.config.schema import BASELINE
+from digit_vae.model.units import UNITS
 from digit_vae.report import figures
 from digit_vae.report.chapter_speed import loss_ends
 from digit_vae.report.origins import origins
@@ -15,7 +16,6 @@ from digit_vae.report.pages import Page
 from digit_vae.report.paper import TABLE_1
 from digit_vae.report.tables import Table
 from digit_vae.speed.records import read_benchmarks, value_range
-from digit_vae.training.health import UNITS
 
 STUDY = "seeds"
 RECIPE = "recipe"  # the study whose runs the figure shows beside

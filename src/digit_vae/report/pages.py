@@ -27,9 +27,12 @@ class Page:
     figures: Mapping[str, Figure] = field(default_factory=dict)
 
 
-def rendered(template: str, page: Page, **shared: object) -> str:
-    """The page as GitHub Markdown, a line for each paragraph. shared: further values that the template may show."""
-    loaded = _environment().get_template(f"{template}.md.j2")
+def rendered(template: str, page: Page, folder: Path = TEMPLATES, **shared: object) -> str:
+    """The page as GitHub Markdown, a line for each paragraph. shared: further values that the template may show.
+
+    folder: of the template, which may use the report's macros wherever it stands.
+    """
+    loaded = _environment(folder).get_template(f"{template}.md.j2")
     shown = {**shared, **page.values, "table": lambda name: page.tables[name].markdown(), "tables": page.tables}
     return tidy(loaded.render(shown))
 
@@ -51,9 +54,9 @@ def _joined(block: str) -> str:
     return "\n".join(lines)
 
 
-def _environment() -> Environment:
+def _environment(folder: Path) -> Environment:
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
+        loader=FileSystemLoader([folder, TEMPLATES], encoding="utf-8"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

@@ -59,10 +59,18 @@ class Table:
         ]
         return csv_bytes(header, [_flat(row, [max(len(its), 1) for its in parts]) for row in self.rows])
 
+    def shown(self) -> list[list[str]]:
+        """The cells of each row, rounded for readers."""
+        return [[_shown(cell, self.digits) for cell in row] for row in self.rows]
+
+    def numeric(self) -> list[bool]:
+        """Whether each column holds numbers, which are aligned right."""
+        return [not isinstance(column[0], str) for column in zip(*self.rows, strict=True)]
+
     def markdown(self) -> str:
         """Rounded, for readers; columns of numbers are aligned right."""
-        aligned = ["---" if isinstance(column[0], str) else "---:" for column in zip(*self.rows, strict=True)]
-        lines = [self.header, aligned, *([_shown(cell, self.digits) for cell in row] for row in self.rows)]
+        aligned = ["---:" if each else "---" for each in self.numeric()]
+        lines = [self.header, aligned, *([cell.replace("|", "\\|") for cell in row] for row in self.shown())]
         return "".join(f"| {' | '.join(line)} |\n" for line in lines)
 
 
@@ -116,7 +124,7 @@ def _shown(cell: Cell, digits: int) -> str:
         case float():
             return typeset(cell, digits)
         case _:
-            return str(cell).replace("|", "\\|")
+            return str(cell)
 
 
 def typeset(value: float, digits: int = 2, sign: str = "-") -> str:

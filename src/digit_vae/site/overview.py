@@ -1,8 +1,128 @@
-"""Page `index`: what was asked, what came out, and Table I beside the paper's."""
+"""Page `index`: what was asked, what came out, Table I beside the paper's, and whether anybody verified it."""
 
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from digit_vae.analysis.results import Json, LeftOut, RunResult
+from digit_vae.base.files import json_bytes, read_json
+from digit_vae.base.paths import BENCHMARKS, CERTIFICATE, RunFiles, pictures
+from digit_vae.report import chapter_beta, chapter_paper, chapter_recipe, chapter_seeds
+from digit_vae.report.paper import TABLE_1
 from digit_vae.report.summary import page as summary
+from digit_vae.report.tables import Table, typeset
+from digit_vae.site.chapters import Numbers, sentences
+from digit_vae.site.charts import Axis, Chart, Panel, Point, Series, charts_json
 from digit_vae.site.pages import Project, SitePage
+from digit_vae.speed.records import read_benchmarks
+
+DATA, CHARTS = "data/table_1.json", "data/overview.json"
+PLANE = pictures("paper") / "latent_plane.png"
+
+
+class Answer(NamedTuple):
+    """What came out of a question. more: the place of its chapter on the page of comparisons; "" for none."""
+
+    question: str
+    text: Markup
+    more: str
 
 
 def page(project: Project) -> SitePage:
-    return SitePage(dict(summary(project.results).values))
+    shown = shown_runs(project)
+    known = chapter_paper.sources(shown, read_benchmarks(BENCHMARKS))
+    numbers = Numbers("paper", "table_1", "Table I, epoch by epoch", chapter_paper.table_1(known))
+    epochs = by_epoch(numbers.table)
+    certificate = read_certificate()
+    sources = [RunFiles(each.run.graph, each.name).history for each in shown] + sorted(BENCHMARKS.glob("*.json"))
+    values = {
+        "found": summary(project.results).values,
+        "answers": list(answers(project)),
+        "open": open_questions(project),
+        "header": numbers.table.header[4:],
+        "epochs": epochs,
+        "numbers": numbers,
+        "certificate": certificate,
+        "certificate_file": CERTIFICATE,
+        "plane": PLANE if PLANE.is_file() else None,
+        "sources": sources,
+    }
+    files = {
+        DATA: json_bytes(epochs),
+        CHARTS: charts_json({"table_1": losses(shown)}),
+        numbers.file: numbers.table.csv(),
+    }
+    return SitePage(values, files, [*sources, *(path for path in (PLANE, CERTIFICATE) if path.is_file())])
+
+
+def shown_runs(project: Project) -> list[RunResult]:
+    """Our two runs that stand for the paper's two."""
+    report = project.params.report
+    return [project.results.runs[name] for name in (report.first_run, report.second_run)]
+
+
+def by_epoch(table: Table) -> dict[str, list[list[str]]]:
+    """The rows of Table I as shown, by the number of their epoch: the run, its device and precision, the numbers."""
+    found: dict[str, list[list[str]]] = {}
+    for epoch, run, device, precision, *numbers in table.shown():
+        found.setdefault(epoch, []).append([run, f"{device}, {precision}", *numbers])
+    return found
+
+
+def losses(shown: list[RunResult]) -> Chart:
+    """Validation loss by epoch of our two runs and of the paper's."""
+    ours = [
+        _line(each.name, [epoch["val_loss"] for epoch in each.epochs], Series([], colour=number))
+        for number, each in enumerate(shown, start=1)
+    ]
+    paper = [
+        _line(
+            f"paper, {label}",
+            [epoch.val_loss for epoch in epochs],
+            Series([], colour=number, dashed=True, shape="ring"),
+        )
+        for number, (label, epochs) in enumerate(TABLE_1.items(), start=1)
+    ]
+    lines = [*ours, *paper]
+    says = f"Validation loss by epoch of {', '.join(each.legend for each in lines)}"
+    return Chart([Panel(says, Axis("epoch", whole=True), Axis("validation loss (nats)"), lines)])
+
+
+def _line(name: str, values: list[float], look: Series) -> Series:
+    points = [
+        Point(epoch, value, f"{name}, epoch {epoch}: {typeset(value)} nats")
+        for epoch, value in enumerate(values, start=1)
+    ]
+    return Series(points, look.colour, "line", look.shape, name, look.dashed)
+
+
+def answers(project: Project) -> Iterator[Answer]:
+    """Of the reported studies, in the order of params.yaml."""
+    found = summary(project.results).values
+    folds = {each.name: each for studies in project.compared.values() for each in studies}
+    short = {chapter_seeds.STUDY: found["seeds"], chapter_recipe.STUDY: found["recipe"]}
+    for name, study in project.params.studies.items():
+        if name in folds:
+            text = sentences(
+                "answer_folds", study=folds[name], beta=found["beta"] if name == chapter_beta.STUDY else None
+            )
+            yield Answer(study.question, text, name)
+        elif name == "paper" or short.get(name) is not None:
+            yield Answer(
+                study.question, sentences(f"answer_{name}", **found), chapter_seeds.STUDY if found["seeds"] else ""
+            )
+
+
+def open_questions(project: Project) -> Mapping[str, LeftOut]:
+    """By its question each study that is left out, and why."""
+    return {project.params.studies[name].question: why for name, why in project.results.left_out.items()}
+
+
+def read_certificate() -> Json | None:
+    """What `make verify` wrote; None where the repository has no certificate of these results."""
+    return (
+        read_json(CERTIFICATE, made_by="verify", keys=("holds", "deviations", "compared"))
+        if CERTIFICATE.is_file()
+        else None
+    )

@@ -24,7 +24,7 @@ from digit_vae.base.errors import UserError
 from digit_vae.config.loading import read_run_params
 from digit_vae.config.schema import FULL, RunParams
 from digit_vae.data.arrays import read_listed
-from digit_vae.data.splits import learnt_and_validated
+from digit_vae.training.division import learnt_and_validated
 
 Job = dict[str, Any]  # "work", and what the function of that name reads; plain values, since it travels as JSON
 Result = dict[str, Any]
@@ -57,7 +57,8 @@ def measure(job: Job, on_epoch: Callable[[Result], object] = lambda _: None) -> 
 def machine(job: Job) -> Result:
     """The machine's fingerprint for the job's device, the code's commit, and the rate of a matrix product."""
     from digit_vae.base.provenance import git_commit
-    from digit_vae.model.device import matrix_gflops, select_device
+    from digit_vae.model.device import select_device
+    from digit_vae.speed.matrix import matrix_gflops
 
     device, precision = job["device"], job["precision"]
     return {

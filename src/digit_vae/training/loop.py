@@ -19,8 +19,8 @@ import tensorflow as tf
 from digit_vae.base.errors import UserError
 from digit_vae.config.schema import RunParams
 from digit_vae.model.device import select_device
-from digit_vae.model.vae import VAE, build_vae
-from digit_vae.training.health import examination
+from digit_vae.model.vae import IMAGE_SHAPE, VAE, build_vae
+from digit_vae.training.examination import examination
 
 
 class Epoch(NamedTuple):
@@ -41,9 +41,10 @@ BEGINNING = State((), ())
 
 
 class Trained(NamedTuple):
-    """A trained model without its optimizer, its epochs, and the seconds that building, tracing and compiling took."""
+    """The two parts of a trained model, its epochs, and the seconds that building, tracing and compiling took."""
 
-    vae: VAE
+    encoder: keras.Model
+    decoder: keras.Model
     epochs: list[Epoch]
     setup_seconds: float
 
@@ -89,7 +90,7 @@ def train(
             history = {"epoch": number} | values | {"health": examine()}
             epochs.append(Epoch(history, {"epoch": number} | seconds | {"finished_at": time.time()}))
             on_epoch(State(tuple(epochs), _values(vae)))
-    return Trained(VAE(vae.encoder, vae.decoder, beta=params.beta, seed=params.seed), epochs, setup_seconds)
+    return Trained(vae.encoder, vae.decoder, epochs, setup_seconds)
 
 
 def _new_vae(params: RunParams, images: int) -> VAE:
@@ -115,7 +116,7 @@ def _optimizer(params: RunParams, images: int) -> keras.optimizers.Optimizer:
             warmup_target=rate if params.warmup_steps else None,
             warmup_steps=params.warmup_steps,
         )
-    return keras.optimizers.Adam(rate, global_clipnorm=params.clip_norm)
+    return keras.optimizers.Adam(rate, beta_2=params.adam_beta_2, global_clipnorm=params.clip_norm)
 
 
 def _compiled(
@@ -130,7 +131,7 @@ def _compiled(
     """
     step = tf.function(step, jit_compile=params.device == "gpu", reduce_retracing=True)
 
-    @tf.function(input_signature=[tf.TensorSpec((None, 28, 28, 1), tf.uint8), tf.TensorSpec((None,), tf.int64)])
+    @tf.function(input_signature=[tf.TensorSpec((None, *IMAGE_SHAPE), tf.uint8), tf.TensorSpec((None,), tf.int64)])
     def epoch(images: tf.Tensor, order: tf.Tensor) -> None:
         for start in tf.range(0, tf.size(order), params.batch_size):
             batch = tf.gather(images, order[start : start + params.batch_size])

@@ -10,18 +10,16 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from digit_vae.base.files import json_bytes, sha256_of
 from digit_vae.base.paths import RunFiles
 from digit_vae.base.provenance import code_hashes
 from digit_vae.config.runs import Run, run_params
 from digit_vae.config.schema import Params
-from digit_vae.data.splits import learnt_and_validated
 from digit_vae.model.device import select_device
 from digit_vae.model.weights import weights_bytes
 from digit_vae.training import loop
 from digit_vae.training.checkpoint import Checkpoint, pack, unpack
+from digit_vae.training.division import Images, learnt_and_validated
 from digit_vae.training.health import complaints
 
 CODE = ("model", "training")  # the folders of code that decide a run's bytes
@@ -30,9 +28,8 @@ CODE = ("model", "training")  # the folders of code that decide a run's bytes
 def train_run(
     params: Params,
     run: Run,
-    images: np.ndarray,
-    held_out: np.ndarray,
-    test_images: np.ndarray,
+    images: Images,
+    *,
     data: Mapping[str, str],
     report: Callable[[dict[str, Any]], None],
     saved: bytes | None = None,
@@ -40,8 +37,7 @@ def train_run(
 ) -> dict[Path, bytes]:
     """Trains `run`, on from its checkpoint `saved` where that fits, and returns the content of its files by path.
 
-    images: (N, 28, 28, 1) uint8 training images; held_out: (M,) indices of those to be validated on, none of `full`,
-    which is validated on test_images (K, 28, 28, 1). data: SHA-256 of the training images and of what is validated on.
+    data: SHA-256 of the training images and of what is validated on.
     report: is told the start and, after each epoch, a new checkpoint and the epoch. commit: that of the code.
     Raises: UserError when the loss is no finite number, or the health is beyond the limits that fail.
     """
@@ -56,15 +52,15 @@ def train_run(
         note = f"warning: {ill}" if ill and history["epoch"] == start.history["params"]["epochs"] else None
         report({"event": "epoch", "run": run.name, "history": history, "timing": timing, "note": note})
 
-    learn, validation_images = learnt_and_validated(images, held_out, test_images)
+    learn, validation_images = learnt_and_validated(*images)
     state = loop.State([loop.Epoch(*epoch) for epoch in start.epochs], start.variables)
-    trained = loop.train(run_params(params, run), images, learn, validation_images, on_epoch, state)
+    trained = loop.train(run_params(params, run), images.train, learn, validation_images, on_epoch, state)
     return _files(run, start.after(trained.epochs), trained)
 
 
 def _files(run: Run, end: Checkpoint, trained: loop.Trained) -> dict[Path, bytes]:
     files = RunFiles(run.graph, run.name)
-    weights = {"encoder": weights_bytes(trained.vae.encoder), "decoder": weights_bytes(trained.vae.decoder)}
+    weights = {"encoder": weights_bytes(trained.encoder), "decoder": weights_bytes(trained.decoder)}
     hashes = {part: hashlib.sha256(content).hexdigest() for part, content in weights.items()}
     timings = end.timings | {"setup_seconds": trained.setup_seconds, "finished_at": time.time()}
     return {

@@ -16,8 +16,9 @@ from digit_vae.config.schema import VerifyParams
 # What a metric is held to, by its name "likelihood.grey.iw_bound.k10": the first line that fits decides.
 KINDS = (
     (r"images", "exact"),
-    # Of other units, other dimensions die on another machine; errors of estimates are estimates themselves.
-    (r"(active|dead)_units(\.\w+)?|kl_per_dimension\.\w+|\w*_error(_maximum)?(\.\w+)?", "rest"),
+    # On another machine other units and dimensions die, and a mixture may have other components; errors of estimates
+    # are estimates themselves.
+    (r"(active|dead)_units(\.\w+)?|components|kl_per_dimension\.\w+|\w*_error(_maximum)?(\.\w+)?", "rest"),
     (r"elbo|reconstruction_loss|log_likelihood|inference_gap|iw_bound\.\w+", "loss"),
     (r"kl_loss|mutual_information|aggregate_divergence", "kl"),
 )

@@ -1,0 +1,70 @@
+"""`digit-vae serve`: the champion of the registry behind MLflow's scoring app, on 127.0.0.1.
+
+GET /ping answers 200 when the model is loaded; POST /invocations takes JSON:
+
+    curl http://127.0.0.1:5002/invocations -H 'Content-Type: application/json' \\
+        -d '{"inputs": [[[0.5, -1.0]]], "params": {"task": "decode"}}'
+
+docs/use_a_model.md says more. Nothing asks who calls: it is for programs on this machine.
+"""
+
+import argparse
+import os
+import socket
+from collections.abc import Sequence
+
+import uvicorn
+from mlflow import pyfunc, set_registry_uri, set_tracking_uri
+from mlflow.pyfunc import PyFuncModel, scoring_server
+from starlette.types import ASGIApp
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.orphans import die_with_parent
+from digit_vae.base.ports import listening
+from digit_vae.registry.guard import Guard
+from digit_vae.registry.versions import ADDRESS, CHAMPION, champion
+from digit_vae.tracking.store import DATABASE, Store, project_root
+
+PORT = "5002"
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="digit-vae serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--port", default=PORT, help=f"default: {PORT}")
+    port = parser.parse_args(arguments).port
+    die_with_parent()
+    with listening(port, example="make serve PORT=5003") as connection:
+        name, model = load_champion()
+        serve(connection, application(model), name)
+
+
+def load_champion() -> tuple[str, PyFuncModel]:
+    """What the champion is called, and its model. Raises: UserError when there is none."""
+    nothing = UserError(
+        "expected a champion in the registry; received none: `digit-vae register RUN`, then `digit-vae promote RUN`"
+    )
+    if not os.environ.get("MLFLOW_TRACKING_URI") and not (project_root() / DATABASE).exists():
+        raise nothing
+    store = Store(project_root())
+    version = champion(store)
+    if version is None:
+        raise nothing
+    with store.failures():
+        set_tracking_uri(store.uri)
+        set_registry_uri(store.uri)
+        return f"{version.tags['run']} (version {version.version}, {CHAMPION})", pyfunc.load_model(ADDRESS)
+
+
+def application(model: PyFuncModel) -> ASGIApp:
+    """MLflow's own scoring app over the model, with the guard before it."""
+    signature = model.metadata.signature
+    return Guard(scoring_server.init(model), [param.name for param in signature.params])
+
+
+def serve(connection: socket.socket, app: ASGIApp, name: str) -> None:
+    """Runs the app until SIGINT or SIGTERM."""
+    host, port = connection.getsockname()
+    print(f"{name} is at http://{host}:{port}/invocations (Ctrl-C ends it)", flush=True)
+    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[connection])

@@ -1,0 +1,100 @@
+"""`digit-vae measure-serving`: requests a second of `digit-vae serve` with several clients, beside plain `predict`.
+
+Server and clients share this machine's cores. Each request and each call has one image. Prints a table in Markdown.
+"""
+
+import argparse
+import contextlib
+import http.client
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.ports import HOST
+from digit_vae.registry.package import input_example
+from digit_vae.registry.serve import PORT, load_champion
+
+TASKS = ("encode", "reconstruct")
+PATIENCE_SECONDS = 60.0
+JSON = {"Content-Type": "application/json"}
+
+
+class Measured(NamedTuple):
+    """Calls a second, and milliseconds of a call: the median, and what 95 % of the calls stay below."""
+
+    rate: float
+    median: float
+    p95: float
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(prog="digit-vae measure-serving", description=__doc__)
+    parser.add_argument("--clients", type=int, default=8, help="default: 8")
+    parser.add_argument("--seconds", type=float, default=10, help="of each measurement; default: 10")
+    parser.add_argument("--port", default=PORT, help=f"default: {PORT}")
+    parsed = parser.parse_args(arguments)
+    name, model = load_champion()
+    image = input_example()
+    print(f"{name}\n\n| | calls a second | median ms | p95 ms |\n| --- | --- | --- | --- |")
+    for task in TASKS:
+        row(f"`predict`, {task}", measured(partial(model.predict, image, {"task": task}), 1, parsed.seconds))
+    with served(parsed.port) as port:
+        for task in TASKS:
+            body = json.dumps({"inputs": image.tolist(), "params": {"task": task}}).encode()
+            of = f"served, {parsed.clients} clients, {task}"
+            row(of, measured(partial(ask, port, body), parsed.clients, parsed.seconds))
+
+
+def measured(call: Callable[[], object], clients: int, seconds: float) -> Measured:
+    """Calls for so many seconds, as many at once as there are clients, each one after the other."""
+    call()  # what is slow once
+    end = time.perf_counter() + seconds
+
+    def client(_: int) -> list[float]:
+        took = []
+        while (started := time.perf_counter()) < end:
+            call()
+            took.append(time.perf_counter() - started)
+        return took
+
+    with ThreadPoolExecutor(clients) as pool:
+        took = np.concatenate(list(pool.map(client, range(clients))))
+    median, p95 = 1000 * np.percentile(took, (50, 95))
+    return Measured(len(took) / seconds, float(median), float(p95))
+
+
+def ask(port: str, body: bytes) -> bytes:
+    """The answer to a request. Raises: UserError when it is not 200."""
+    connection = http.client.HTTPConnection(HOST, int(port), timeout=PATIENCE_SECONDS)
+    with contextlib.closing(connection):
+        connection.request("POST", "/invocations", body, JSON)
+        answer = connection.getresponse()
+        content = answer.read()
+    if answer.status != http.HTTPStatus.OK:
+        raise UserError(f"expected the server to answer 200; received {answer.status}: {content[:200]!r}")
+    return content
+
+
+@contextlib.contextmanager
+def served(port: str) -> Iterator[str]:
+    """`digit-vae serve` in a process of its own, from its first line on until the end of the block."""
+    command = [sys.executable, "-m", "digit_vae", "serve", "--port", port]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
+        try:
+            if process.stdout is None or not process.stdout.readline():
+                raise UserError("expected `digit-vae serve` to start; received its end, see above")
+            yield port
+        finally:
+            process.terminate()
+
+
+def row(name: str, of: Measured) -> None:
+    print(f"| {name} | {of.rate:,.0f} | {of.median:.1f} | {of.p95:.1f} |", flush=True)

@@ -1,0 +1,82 @@
+"""Seeds: how far apart runs end that differ in nothing else, and the paper's two runs among them."""
+
+from collections.abc import Sequence
+
+from digit_vae.analysis.results import FEWEST_SEEDS, RunResult
+from digit_vae.analysis.statistics import spread, trend
+from digit_vae.base.paths import RunFiles
+from digit_vae.config.schema import BASELINE
+from digit_vae.model.units import UNITS
+from digit_vae.report import chapter_seeds
+from digit_vae.report.tables import typeset
+from digit_vae.site.chapters import Chapter, Numbers, sentences
+from digit_vae.site.charts import Axis, Band, Chart, Panel, Point, Rule, Series
+from digit_vae.site.pages import Project
+
+NAME = chapter_seeds.STUDY
+MIDDLE = 0.6  # where a row has its dots
+
+
+def chapters(project: Project) -> list[Chapter]:
+    """None at all where the study is left out, or has too few seeds to say something."""
+    runs = chapter_seeds.baseline_seeds(project.results)
+    return [chapter(project, runs)] if len(runs) >= FEWEST_SEEDS else []
+
+
+def chapter(project: Project, runs: Sequence[RunResult]) -> Chapter:
+    losses = [each.loss for each in runs]
+    found = chapter_seeds.points(runs)
+    paper = chapter_seeds.among(losses)
+    text = sentences(
+        NAME,
+        losses=losses,
+        spread=spread(losses),
+        paper=paper,
+        trend=trend([point.dead_units for point in found], [point.loss for point in found]),
+        units=UNITS["hidden"],
+    )
+    charts = {
+        "seeds": (
+            "Loss on the test images after the last epoch, nats per image; a dot is a run.",
+            by_seed(project, runs),
+        ),
+        "dead_units": (
+            "Dead units of the encoder's hidden layer and loss (\u2212ELBO) on the test images.",
+            by_dead_units(runs),
+        ),
+    }
+    numbers = [
+        Numbers("beyond", "seeds", "The seeds and the paper's two runs, by rising loss", chapter_seeds.seeds(runs)),
+        Numbers("beyond", "dead_units", "Loss by the number of dead hidden units", chapter_seeds.dead_units(found)),
+    ]
+    sources = [RunFiles(each.run.graph, each.name).history for each in runs]
+    return Chapter(NAME, "Seeds", "Seeds: the paper's two runs among ours", text, charts, numbers, sources)
+
+
+def by_seed(project: Project, runs: Sequence[RunResult]) -> Chart:
+    """A row for the baseline and one for the better recipe, with the paper's two runs as lines."""
+    paper = chapter_seeds.among([each.loss for each in runs])
+    rows = {BASELINE: list(runs)}
+    results = project.results
+    if chapter_seeds.RECIPE in results.studies("beyond"):
+        full = results.on_full(chapter_seeds.RECIPE)
+        rows |= {name: full[name] for name in results.params.studies[chapter_seeds.RECIPE].variants if name in full}
+    series = [
+        Series(
+            [Point(each.loss, row + MIDDLE, f"{each.name}: {typeset(each.loss)} nats") for each in its], colour=row + 1
+        )
+        for row, its in enumerate(rows.values())
+    ]
+    rules = [Rule(each.loss, f"paper, {each.label}: {typeset(each.loss)}") for each in paper]
+    band = Band(paper[0].place.low, paper[0].place.high, f"where one more seed of {BASELINE} is expected (95 %)")
+    says = f"Loss on the test images of each seed of {', '.join(rows)}, and of the paper's two runs"
+    return Chart([Panel(says, Axis("test loss (nats)"), Axis("", list(rows)), series, rules=rules, band=band)])
+
+
+def by_dead_units(runs: Sequence[RunResult]) -> Chart:
+    points = [
+        Point(dead, loss, f"{each.name}: {dead} of {UNITS['hidden']} units dead, loss {typeset(loss)}")
+        for each, (dead, loss) in zip(runs, chapter_seeds.points(runs), strict=True)
+    ]
+    says = "Loss against the number of dead hidden units, a dot for each seed"
+    return Chart([Panel(says, Axis("dead hidden units", whole=True), Axis("\u2212ELBO (nats)"), [Series(points)])])

@@ -1,0 +1,76 @@
+import re
+import socket
+import threading
+import urllib.request
+
+import pytest
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.ports import HOST
+from digit_vae.site import build, command
+from digit_vae.site.serve import server
+
+
+def test_a_tree_holds_what_is_written_and_nothing_else(tmp_path):
+    (tmp_path / "old/deep").mkdir(parents=True)
+    (tmp_path / "old/deep/stale.html").write_text("stale", encoding="utf-8")
+    (tmp_path / "kept.html").write_text("before", encoding="utf-8")
+    build.write_tree(tmp_path, {"kept.html": b"after", "new/page.html": b"page"})
+    left = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {"kept.html": b"after", "new/page.html": b"page"}
+    assert not (tmp_path / "old").exists()
+
+
+def test_a_site_that_is_too_large_is_not_written(site_project, tmp_path, monkeypatch):
+    monkeypatch.chdir(site_project)
+    monkeypatch.setattr(build, "LARGEST", 1000)
+    with pytest.raises(UserError, match="at most 1,000 bytes"):
+        build.build(tmp_path / "made")
+    assert not (tmp_path / "made").exists()
+
+
+def test_the_site_is_small_and_has_every_page(site):
+    assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) <= 15e6
+    assert {path.stem for path in site.glob("*.html")} == set(build.PAGES)
+
+
+def test_nothing_in_the_site_names_another_host(site):
+    """But for the namespace of SVG, which no browser asks for, and what pages link for people to follow."""
+    for path in site.rglob("*"):
+        if path.suffix in (".html", ".css") or (path.suffix == ".js" and "vendor" not in path.parts):
+            text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+            assert not re.search(r"(src|href|url|import|fetch)\W{1,3}(https?:)?//", text), path
+
+
+def test_the_same_files_give_the_same_site(site_project, tmp_path, monkeypatch, site):
+    monkeypatch.chdir(site_project)
+    build.build(tmp_path)
+    for path in site.rglob("*"):
+        if path.is_file():
+            assert (tmp_path / path.relative_to(site)).read_bytes() == path.read_bytes(), path
+
+
+def test_a_taken_port_is_said_before_anything_is_built(monkeypatch):
+    monkeypatch.setattr(command, "say_built", lambda: pytest.fail("built"))
+    with socket.create_server((HOST, 0)) as taken, pytest.raises(UserError, match=r"taken.*make site PORT="):
+        command.main(["--port", str(taken.getsockname()[1])])
+
+
+def test_the_server_names_the_types_that_browsers_ask_of_scripts(tmp_path):
+    for name in ("page.html", "script.js", "data.json", "style.css"):
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    connection = socket.create_server((HOST, 0))
+    serving = server(connection, tmp_path)
+    thread = threading.Thread(target=serving.serve_forever)
+    thread.start()
+    try:
+        address = f"http://{HOST}:{connection.getsockname()[1]}"
+        types = {}
+        for name in ("page.html", "script.js", "data.json", "style.css"):
+            with urllib.request.urlopen(f"{address}/{name}", timeout=10) as answer:
+                types[name.partition(".")[2]] = answer.headers.get_content_type()
+    finally:
+        serving.shutdown()
+        thread.join()
+        serving.server_close()
+    assert types == {"html": "text/html", "js": "text/javascript", "json": "application/json", "css": "text/css"}

@@ -1,0 +1,53 @@
+import json
+
+import pytest
+from example_project import compared, example_results
+
+from digit_vae.base.files import write_json
+from digit_vae.base.paths import CERTIFICATE
+from digit_vae.report.paper import TABLE_1
+from digit_vae.report.tables import Table
+from digit_vae.site import overview
+from digit_vae.site.pages import Project
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    results = example_results(tmp_path)
+    beyond = [compared(results, name) for name in ("recipe_folds", "beta")]
+    for graph, names in {"paper": ["ablation"], "beyond": ["recipe_folds", "beta"]}.items():
+        for name in names:  # the summary reads what stage `compare` wrote
+            write_json(tmp_path / f"reports/{graph}/comparisons/{name}.json", dict(compared(results, name).variants))
+    return Project(results.params, results, {"paper": [compared(results, "ablation")], "beyond": beyond})
+
+
+def test_rows_are_told_apart_by_epoch():
+    header = ("Epoch", "Run", "Device", "Precision", "Loss")
+    rows = ((1, "a", "CPU", "float32", 2.0), (1, "b", "GPU", "float32", 3.0), (2, "a", "CPU", "float32", 1.0))
+    assert overview.by_epoch(Table(header, rows)) == {
+        "1": [["a", "CPU, float32", "2.00"], ["b", "GPU, float32", "3.00"]],
+        "2": [["a", "CPU, float32", "1.00"]],
+    }
+
+
+def test_table_1_has_the_papers_rows_of_each_epoch(project):
+    epochs = json.loads(overview.page(project).files[overview.DATA])
+    assert list(epochs) == [str(number) for number in sorted(range(1, 11), key=str)]
+    paper = [row for row in epochs["4"] if row[0] == "paper"]
+    assert [row[1] for row in paper] == ["CPU, float32", "GPU, float32"]
+    assert [row[-1] for row in paper] == [f"{TABLE_1[device][3].val_loss:.2f}" for device in ("CPU", "GPU")]
+
+
+def test_each_reported_question_has_an_answer(project):
+    answered = [each.more for each in overview.answers(project)]
+    assert answered == ["seeds", "ablation", "seeds", "seeds", "recipe_folds", "beta"]
+    assert all(each.text for each in overview.answers(project))
+
+
+def test_an_absent_certificate_is_none_and_a_present_one_is_read(project, tmp_path):
+    assert overview.read_certificate() is None
+    assert CERTIFICATE not in overview.page(project).copies
+    write_json(tmp_path / CERTIFICATE, {"holds": True, "deviations": 0, "compared": [], "made": "today"})
+    assert overview.read_certificate()["holds"] is True
+    assert CERTIFICATE in overview.page(project).copies
