@@ -35,7 +35,12 @@ class Encoded(NamedTuple):
 
     def of(self, images: np.ndarray) -> "Encoded":
         """The same of some of the images, whose indices are (M,); the hidden layer's maximum stays that of all."""
-        return Encoded(*(part[images] for part in self[:-1]), self.hidden_maximum)
+        return self._replace(
+            z_mean=self.z_mean[images],
+            z_log_var=self.z_log_var[images],
+            reconstruction_loss=self.reconstruction_loss[images],
+            kl=self.kl[images],
+        )
 
 
 def load_vae(params: RunParams, encoder: Path, decoder: Path, *, made_by: str) -> VAE:
