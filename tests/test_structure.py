@@ -20,13 +20,14 @@ import digit_vae
 from digit_vae.base.files import json_bytes
 from digit_vae.cli.main import COMMANDS
 from digit_vae.config.loading import json_schema
+from digit_vae.site.build import SITE
 
 ROOT = Path(__file__).parent.parent
 SOURCES = {"digit_vae": ROOT / "src", "pipeline": ROOT}
 # A room imports rooms that stand before it; those in one pair of brackets do not know each other.
 ORDER = (
     *(("base",), ("config",), ("data", "model"), ("training", "evaluation"), ("speed",), ("analysis",), ("report",)),
-    *(("tracking", "site"), ("serving", "driver"), ("exports",), ("verification",), ("registry",), ("cli",)),
+    *(("tracking",), ("serving", "driver"), ("exports",), ("site",), ("verification",), ("registry",), ("cli",)),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 BESIDE = {("speed", "evaluation")}  # though one stands before the other
@@ -39,8 +40,8 @@ ALLOWED = {
     "dvc": {"driver.ledger"},
     "matplotlib": {"report", "tracking"},
     "onnx": {"exports"},
-    "onnxruntime": {"registry.served_model"},
-    "jinja2": {"report", "site"},
+    "onnxruntime": {"registry.served_model", "site"},
+    "jinja2": {"report", "site", "verification.changes"},
     "sklearn": {"data.splits", "evaluation", "analysis"},
     "pydantic": {"config", "speed.processors", "speed.records", "verification.evidence"},
 }
@@ -53,6 +54,7 @@ DECIDING = {
     "train": {"model", "training"},
     "evaluate": {"model", "evaluation"},
     "compare": {"analysis"},
+    "power": {"analysis"},
     "draw": {"report"},
     "report": {"analysis", "report", "model.units", "speed.records", "training.health"},
     "publish": {"model", "serving.typical"},
@@ -392,11 +394,30 @@ def test_ci_verifies_the_results_also_where_a_slow_test_fails():
     assert steps[commands.index("make verify")]["if"] == "${{ !cancelled() }}"
 
 
-def test_ci_pins_its_actions():
-    text = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
-    used = re.findall(r"uses: (\S+)", text)
-    assert used
-    assert all(re.search(r"@(v\d+\.\d+\.\d+|[0-9a-f]{40})$", action) for action in used)
+def test_ci_tells_what_a_pull_request_changes_since_its_base_with_all_commits_at_hand():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
+    checkout, _, told, upload = jobs["changes"]["steps"]
+    assert checkout["with"]["fetch-depth"] == 0
+    assert told["env"]["BASE"] == "${{ github.event.pull_request.base.sha }}"
+    page = re.search(r"PAGE=(\S+)", told["run"])
+    assert page is not None
+    assert (upload["with"]["path"], upload["if"]) == (page[1], "${{ !cancelled() }}")
+
+
+def test_workflows_pin_their_actions():
+    for path in (ROOT / ".github/workflows").glob("*.yml"):
+        used = re.findall(r"uses: (\S+)", path.read_text(encoding="utf-8"))
+        assert used, path
+        assert all(re.search(r"@(v\d+\.\d+\.\d+|[0-9a-f]{40})$", action) for action in used), path
+
+
+def test_the_published_site_is_the_one_that_make_builds():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/site.yml").read_text(encoding="utf-8"))["jobs"]
+    steps = jobs["build"]["steps"]
+    assert "make site BUILD=1" in [step.get("run") for step in steps]
+    [uploaded] = [step["with"]["path"] for step in steps if "upload-pages" in step.get("uses", "")]
+    assert uploaded == SITE.as_posix()
+    assert jobs["publish"]["needs"] == "build"
 
 
 def test_no_file_names_a_package_registry_or_a_folder_of_somebodys_machine():

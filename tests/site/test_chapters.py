@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 from example_project import compared, example_results
 
-from digit_vae.site import chapter_beta, chapter_folds, chapter_health, chapter_likelihood, chapter_seeds, comparisons
+from digit_vae.site import (
+    chapter_beta,
+    chapter_folds,
+    chapter_health,
+    chapter_likelihood,
+    chapter_samples,
+    chapter_seeds,
+    comparisons,
+)
 from digit_vae.site.chapters import html_of
 from digit_vae.site.pages import Project
 
@@ -90,6 +98,30 @@ def test_bounds_stand_between_elbo_and_integral(project, protocol):
         assert low.x < min(inside) < max(inside) < high.x
 
 
+def test_samples_stand_at_their_mean_over_the_folds(project):
+    distances = [
+        project.results.runs[f"dropout-fold{fold}-0"].number("quality", "samples", "frechet") for fold in range(3)
+    ]
+    [chapter] = chapter_samples.chapters(project)
+    [(_, chart)] = chapter.charts.values()
+    [panel, *_] = chart.panels
+    [point] = [each for each in panel.series[0].points if each.says.startswith("dropout,")]
+    assert point.x == pytest.approx(np.mean(distances))
+    assert (point.high - point.low) / 2 == pytest.approx(np.std(distances, ddof=1))
+
+
+def test_samples_of_a_mixture_are_shown_where_they_were_measured():
+    spread = {"mean": 20.0, "std": 1.0}
+    prior = {"frechet": {"mean": 30.0, "std": 2.0}, "precision": {"mean": 0.5, "std": 0.1}}
+    variants = {
+        "baseline": {"samples": prior, "mixture": {"frechet": spread}, "reconstructions": {"frechet": spread}},
+        "dropout": {"samples": prior, "reconstructions": {"frechet": spread}},
+    }
+    frechet, precision = chapter_samples.chart(variants).panels
+    assert [[point.x for point in each.points] for each in frechet.series] == [[30.0, 30.0], [20.0], [20.0, 20.0]]
+    assert [[point.x for point in each.points] for each in precision.series] == [[0.5, 0.5]]
+
+
 def test_a_table_of_the_site_is_the_reports_csv(project):
     [chapter] = chapter_beta.chapters(project)
     [numbers] = chapter.numbers
@@ -104,7 +136,7 @@ def test_nothing_is_said_of_studies_that_are_left_out(tmp_path, monkeypatch):
     results = example_results(tmp_path, "paper")
     project = Project(results.params, results, {"paper": [compared(results, "ablation")], "beyond": []})
     assert [each.name for make in comparisons.CHAPTERS for each in make(project)] == [
-        *("ablation", "health", "likelihood_grey", "likelihood_binarised"),
+        *("ablation", "health", "likelihood_grey", "likelihood_binarised", "samples"),
     ]
 
 

@@ -23,15 +23,19 @@ def project(tmp_path, monkeypatch):
 
 
 def test_rows_are_told_apart_by_epoch():
-    table = Table(("Epoch", "Run", "Loss"), ((1, "a", 2.0), (1, "b", 3.0), (2, "a", 1.0)))
-    assert overview.by_epoch(table) == {"1": [["a", "2.00"], ["b", "3.00"]], "2": [["a", "1.00"]]}
+    header = ("Epoch", "Run", "Device", "Precision", "Loss")
+    rows = ((1, "a", "CPU", "float32", 2.0), (1, "b", "GPU", "float32", 3.0), (2, "a", "CPU", "float32", 1.0))
+    assert overview.by_epoch(Table(header, rows)) == {
+        "1": [["a", "CPU, float32", "2.00"], ["b", "GPU, float32", "3.00"]],
+        "2": [["a", "CPU, float32", "1.00"]],
+    }
 
 
 def test_table_1_has_the_papers_rows_of_each_epoch(project):
     epochs = json.loads(overview.page(project).files[overview.DATA])
     assert list(epochs) == [str(number) for number in sorted(range(1, 11), key=str)]
     paper = [row for row in epochs["4"] if row[0] == "paper"]
-    assert [row[1] for row in paper] == ["CPU", "GPU"]
+    assert [row[1] for row in paper] == ["CPU, float32", "GPU, float32"]
     assert [row[-1] for row in paper] == [f"{TABLE_1[device][3].val_loss:.2f}" for device in ("CPU", "GPU")]
 
 

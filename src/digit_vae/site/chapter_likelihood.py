@@ -1,16 +1,14 @@
 """Likelihood: from the ELBO to the integral over the latent plane, by each of the two protocols for pixels."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from digit_vae.analysis.results import Json, at
+from digit_vae.analysis.results import at
 from digit_vae.base.paths import comparisons
-from digit_vae.config.runs import Graph
 from digit_vae.report import chapter_likelihood
 from digit_vae.report.tables import typeset
-from digit_vae.report.verdicts import Compared
 from digit_vae.site.chapters import Chapter, Numbers, sentences
 from digit_vae.site.charts import Axis, Chart, Panel, Point, Series
-from digit_vae.site.pages import Project
+from digit_vae.site.pages import Project, by_variant, fold_studies
 
 MIDDLE = 0.6  # where a row has its marks
 TITLES = {"grey": "Likelihood of grey pixels", "binarised": "Likelihood of black and white pixels"}
@@ -19,12 +17,14 @@ STEPS = ("elbo", "iw_bound", "log_likelihood")
 
 
 def chapters(project: Project) -> list[Chapter]:
-    return [chapter(project, protocol) for protocol in chapter_likelihood.PROTOCOLS] if any(_studies(project)) else []
+    return (
+        [chapter(project, protocol) for protocol in chapter_likelihood.PROTOCOLS] if any(fold_studies(project)) else []
+    )
 
 
 def chapter(project: Project, protocol: str) -> Chapter:
-    studies = list(_studies(project))
-    columns = chapter_likelihood.known(of_variants(project, protocol)[0][1], protocol)
+    studies = list(fold_studies(project))
+    columns = chapter_likelihood.known(next(iter(by_variant(project, "likelihood", protocol).values())), protocol)
     numbers = [
         Numbers(
             graph,
@@ -45,21 +45,12 @@ def chapter(project: Project, protocol: str) -> Chapter:
     )
 
 
-def of_variants(project: Project, protocol: str) -> list[tuple[str, Json]]:
-    """What stage `compare` wrote of each variant, from the first study that has it."""
-    found: dict[str, Json] = {}
-    for _, study in _studies(project):
-        for name, variant in study.variants.items():
-            found.setdefault(name, variant["likelihood"][protocol])
-    return list(found.items())
-
-
 def chart(project: Project, protocol: str) -> Chart:
     """A row for each variant: the ELBO, the bounds that rise with K, and the integral."""
-    known = of_variants(project, protocol)
-    columns = chapter_likelihood.known(known[0][1], protocol)
+    known = by_variant(project, "likelihood", protocol)
+    columns = chapter_likelihood.known(next(iter(known.values())), protocol)
     of: dict[str, list[Point]] = {path[0]: [] for path in columns.values() if path[0] in STEPS}
-    for row, (name, numbers) in enumerate(known):
+    for row, (name, numbers) in enumerate(known.items()):
         for title, path in columns.items():
             if path[0] in STEPS and path != ("iw_bound", "k1"):  # which is the ELBO
                 of[path[0]].append(_point(name, title, at(numbers, path), row + MIDDLE))
@@ -72,15 +63,9 @@ def chart(project: Project, protocol: str) -> Chart:
     if "log_likelihood" in of:
         integral = chapter_likelihood.INTEGRAL[protocol]
         looks["log_likelihood"] = Series(of["log_likelihood"], shape="diamond", legend=integral)
-    says = f"ELBO, bounds and integral of {', '.join(name for name, _ in known)}"
-    return Chart([Panel(says, Axis("nats per image"), Axis("", [name for name, _ in known]), list(looks.values()))])
+    says = f"ELBO, bounds and integral of {', '.join(known)}"
+    return Chart([Panel(says, Axis("nats per image"), Axis("", list(known)), list(looks.values()))])
 
 
 def _point(name: str, title: str, number: Mapping[str, float], y: float) -> Point:
     return Point(number["mean"], y, f"{name}: {title} {typeset(number['mean'])} \u00b1 {typeset(number['std'])}")
-
-
-def _studies(project: Project) -> Iterator[tuple[Graph, Compared]]:
-    for graph, studies in project.compared.items():
-        for each in studies:
-            yield graph, each

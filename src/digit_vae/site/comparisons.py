@@ -2,7 +2,14 @@
 
 from collections.abc import Callable, Sequence
 
-from digit_vae.site import chapter_beta, chapter_folds, chapter_health, chapter_likelihood, chapter_seeds
+from digit_vae.site import (
+    chapter_beta,
+    chapter_folds,
+    chapter_health,
+    chapter_likelihood,
+    chapter_samples,
+    chapter_seeds,
+)
 from digit_vae.site.chapters import Chapter
 from digit_vae.site.charts import charts_json
 from digit_vae.site.pages import Project, SitePage
@@ -14,6 +21,7 @@ CHAPTERS: Sequence[Callable[[Project], Sequence[Chapter]]] = (
     chapter_seeds.chapters,
     chapter_health.chapters,
     chapter_likelihood.chapters,
+    chapter_samples.chapters,
 )
 
 

@@ -35,27 +35,25 @@ def page(project: Project) -> SitePage:
     numbers = Numbers("paper", "table_1", "Table I, epoch by epoch", chapter_paper.table_1(known))
     epochs = by_epoch(numbers.table)
     certificate = read_certificate()
+    sources = [RunFiles(each.run.graph, each.name).history for each in shown] + sorted(BENCHMARKS.glob("*.json"))
     values = {
         "found": summary(project.results).values,
         "answers": list(answers(project)),
         "open": open_questions(project),
-        "header": numbers.table.header[1:],
-        "numeric": numbers.table.numeric()[1:],
+        "header": numbers.table.header[4:],
         "epochs": epochs,
         "numbers": numbers,
         "certificate": certificate,
         "certificate_file": CERTIFICATE,
         "plane": PLANE if PLANE.is_file() else None,
-        "sources": [RunFiles(each.run.graph, each.name).history for each in shown],
+        "sources": sources,
     }
     files = {
         DATA: json_bytes(epochs),
         CHARTS: charts_json({"table_1": losses(shown)}),
         numbers.file: numbers.table.csv(),
     }
-    copies = [RunFiles(each.run.graph, each.name).history for each in shown]
-    copies += [path for path in (PLANE, CERTIFICATE) if path.is_file()]
-    return SitePage(values, files, copies)
+    return SitePage(values, files, [*sources, *(path for path in (PLANE, CERTIFICATE) if path.is_file())])
 
 
 def shown_runs(project: Project) -> list[RunResult]:
@@ -65,10 +63,10 @@ def shown_runs(project: Project) -> list[RunResult]:
 
 
 def by_epoch(table: Table) -> dict[str, list[list[str]]]:
-    """The rows of Table I as shown, by the number of their epoch, which they lack."""
+    """The rows of Table I as shown, by the number of their epoch: the run, its device and precision, the numbers."""
     found: dict[str, list[list[str]]] = {}
-    for epoch, *cells in table.shown():
-        found.setdefault(epoch, []).append(cells)
+    for epoch, run, device, precision, *numbers in table.shown():
+        found.setdefault(epoch, []).append([run, f"{device}, {precision}", *numbers])
     return found
 
 

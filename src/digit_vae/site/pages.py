@@ -4,14 +4,14 @@ Python computes plain values, templates hold the words, scripts draw from JSON. 
 alone, so that the site works below any path.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from digit_vae.analysis.fold_comparison import fold_studies
-from digit_vae.analysis.results import Results, read_results
+from digit_vae.analysis import fold_comparison
+from digit_vae.analysis.results import Json, Results, at, read_results
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import GRAPHS, Graph
 from digit_vae.config.schema import Params
@@ -45,8 +45,26 @@ def read_project() -> Project:
     """The committed results in the working folder. Raises: UserError where one of the paper's is missing."""
     params = load_params()
     results = read_results(params, "beyond")
-    compared = {graph: [read_compared(each, graph) for each in fold_studies(results, graph)] for graph in GRAPHS}
+    compared = {
+        graph: [read_compared(each, graph) for each in fold_comparison.fold_studies(results, graph)] for graph in GRAPHS
+    }
     return Project(params, results, compared)
+
+
+def fold_studies(project: Project) -> Iterator[tuple[Graph, Compared]]:
+    """Every reported study on folds, with its graph."""
+    for graph, studies in project.compared.items():
+        for each in studies:
+            yield graph, each
+
+
+def by_variant(project: Project, *path: str) -> dict[str, Json]:
+    """What stage `compare` wrote of each variant at `path`, from the first study that has it."""
+    found: dict[str, Json] = {}
+    for _, study in fold_studies(project):
+        for name, variant in study.variants.items():
+            found.setdefault(name, at(variant, path))
+    return found
 
 
 def copied(path: Path) -> str:

@@ -10,10 +10,11 @@ function show() {
   shown.textContent = epoch.value;
   const rows = epochs[epoch.value];
   for (const row of body.rows) {
-    // A source that trained for fewer epochs has no row any more.
-    const cells = rows.find(([name, device, precision]) => [name, device, precision].join() === [...row.cells].slice(0, 3).map((cell) => cell.textContent).join());
-    [...row.cells].slice(3).forEach((cell, place) => {
-      cell.textContent = cells ? cells[place + 3] : "";
+    const [run, about] = [...row.cells[0].children].map((each) => each.textContent);
+    // A source that trained for fewer epochs has no numbers any more.
+    const [, , ...numbers] = rows.find((each) => each[0] === run && each[1] === about) ?? [];
+    [...row.cells].slice(1).forEach((cell, place) => {
+      cell.textContent = numbers[place] ?? "";
     });
   }
 }
