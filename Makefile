@@ -69,6 +69,7 @@ serve: $(INSTALLED) ## the champion of MLflow's registry on 127.0.0.1, for other
 	@exec $(DIGIT_VAE) serve $(if $(PORT),--port $(PORT))
 
 site: $(INSTALLED) ## the results as pages to look at, on 127.0.0.1, without training (PORT=8001: another port; BUILD=1: only write build/site)
+	@$(RUN) dvc repro --quiet preprocess
 	@exec $(DIGIT_VAE) site $(if $(PORT),--port $(PORT)) $(if $(BUILD),--build-only)
 
 summary: $(INSTALLED) ## write reports/README.md and the numbers of README.md from the committed results

@@ -27,7 +27,7 @@ SOURCES = {"digit_vae": ROOT / "src", "pipeline": ROOT}
 # A room imports rooms that stand before it; those in one pair of brackets do not know each other.
 ORDER = (
     *(("base",), ("config",), ("data", "model"), ("training", "evaluation"), ("speed",), ("analysis",), ("report",)),
-    *(("tracking", "site"), ("serving", "driver"), ("exports",), ("verification",), ("registry",), ("cli",)),
+    *(("tracking",), ("serving", "driver"), ("exports",), ("site",), ("verification",), ("registry",), ("cli",)),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 BESIDE = {("speed", "evaluation")}  # though one stands before the other
@@ -40,7 +40,7 @@ ALLOWED = {
     "dvc": {"driver.ledger"},
     "matplotlib": {"report", "tracking"},
     "onnx": {"exports"},
-    "onnxruntime": {"registry.served_model"},
+    "onnxruntime": {"registry.served_model", "site"},
     "jinja2": {"report", "site", "verification.changes"},
     "sklearn": {"data.splits", "evaluation", "analysis"},
     "pydantic": {"config", "speed.processors", "speed.records", "verification.evidence"},
@@ -54,6 +54,7 @@ DECIDING = {
     "train": {"model", "training"},
     "evaluate": {"model", "evaluation"},
     "compare": {"analysis"},
+    "power": {"analysis"},
     "draw": {"report"},
     "report": {"analysis", "report", "model.units", "speed.records", "training.health"},
     "publish": {"model", "serving.typical"},
