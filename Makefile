@@ -18,7 +18,7 @@ unexport PYTHONPATH PYTHONHOME
 # Arrays of many megabytes in huge pages take 4 % off a training step; no bit depends on it.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help setup repro beyond bench smoke verify test test-slow check track verify-tracking ui serve site summary tidy schema lock
+.PHONY: help setup repro beyond bench smoke changes verify test test-slow check track verify-tracking ui serve site summary tidy schema lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -39,8 +39,11 @@ bench: $(INSTALLED) ## measure this machine's speed into reports/benchmarks/: an
 smoke: $(INSTALLED) ## the whole graph on a small part of the data, in a temporary copy
 	@$(DIGIT_VAE) smoke
 
+changes: $(INSTALLED) ## what this branch changes: params, metrics, figures, numbers without their run (BASE=main; PAGE=changes.html)
+	@$(DIGIT_VAE) changes --base $(or $(BASE),main) $(if $(PAGE),--page $(PAGE)) $(if $(SUMMARY),--summary $(SUMMARY)) $(if $(IMAGES),--images $(IMAGES))
+
 verify: $(INSTALLED) ## train runs anew in a temporary copy and compare them with what is published (RUNS=all; QUICK=1: small)
-	@$(DIGIT_VAE) verify $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) $(if $(RECORD),--record)
+	@$(DIGIT_VAE) verify $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) $(if $(RECORD),--record) $(if $(SUMMARY),--summary $(SUMMARY))
 
 test: $(INSTALLED) ## the tests
 	@$(RUN) pytest
@@ -66,6 +69,7 @@ serve: $(INSTALLED) ## the champion of MLflow's registry on 127.0.0.1, for other
 	@exec $(DIGIT_VAE) serve $(if $(PORT),--port $(PORT))
 
 site: $(INSTALLED) ## the results as pages to look at, on 127.0.0.1, without training (PORT=8001: another port; BUILD=1: only write build/site)
+	@$(RUN) dvc repro --quiet preprocess
 	@exec $(DIGIT_VAE) site $(if $(PORT),--port $(PORT)) $(if $(BUILD),--build-only)
 
 summary: $(INSTALLED) ## write reports/README.md and the numbers of README.md from the committed results

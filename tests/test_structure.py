@@ -27,7 +27,7 @@ SOURCES = {"digit_vae": ROOT / "src", "pipeline": ROOT}
 # A room imports rooms that stand before it; those in one pair of brackets do not know each other.
 ORDER = (
     *(("base",), ("config",), ("data", "model"), ("training", "evaluation"), ("speed",), ("analysis",), ("report",)),
-    *(("tracking", "site"), ("serving", "driver"), ("exports",), ("verification",), ("registry",), ("cli",)),
+    *(("tracking",), ("serving", "driver"), ("exports",), ("site",), ("verification",), ("registry",), ("cli",)),
 )
 LEVEL = {room: level for level, rooms in enumerate(ORDER) for room in rooms}
 BESIDE = {("speed", "evaluation")}  # though one stands before the other
@@ -40,8 +40,8 @@ ALLOWED = {
     "dvc": {"driver.ledger"},
     "matplotlib": {"report", "tracking"},
     "onnx": {"exports"},
-    "onnxruntime": {"registry.served_model"},
-    "jinja2": {"report", "site"},
+    "onnxruntime": {"registry.served_model", "site"},
+    "jinja2": {"report", "site", "verification.changes"},
     "sklearn": {"data.splits", "evaluation", "analysis"},
     "pydantic": {"config", "speed.processors", "speed.records", "verification.evidence"},
 }
@@ -54,6 +54,7 @@ DECIDING = {
     "train": {"model", "training"},
     "evaluate": {"model", "evaluation"},
     "compare": {"analysis"},
+    "power": {"analysis"},
     "draw": {"report"},
     "report": {"analysis", "report", "model.units", "speed.records", "training.health"},
     "publish": {"model", "serving.typical"},
@@ -391,6 +392,16 @@ def test_ci_verifies_the_results_also_where_a_slow_test_fails():
     commands = [step.get("run") for step in steps]
     assert commands.index("make test-slow") < commands.index("make verify")
     assert steps[commands.index("make verify")]["if"] == "${{ !cancelled() }}"
+
+
+def test_ci_tells_what_a_pull_request_changes_since_its_base_with_all_commits_at_hand():
+    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
+    checkout, _, told, upload = jobs["changes"]["steps"]
+    assert checkout["with"]["fetch-depth"] == 0
+    assert told["env"]["BASE"] == "${{ github.event.pull_request.base.sha }}"
+    page = re.search(r"PAGE=(\S+)", told["run"])
+    assert page is not None
+    assert (upload["with"]["path"], upload["if"]) == (page[1], "${{ !cancelled() }}")
 
 
 def test_workflows_pin_their_actions():

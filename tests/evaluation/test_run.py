@@ -19,7 +19,7 @@ from digit_vae.data.arrays import Arrays
 from digit_vae.evaluation import latent, likelihood
 from digit_vae.evaluation.classifier import build_classifier, load_classifier
 from digit_vae.evaluation.elbo import decode, encode, generate, measure, posterior
-from digit_vae.evaluation.mixture import draw_posterior, fit_mixture
+from digit_vae.evaluation.mixture import IMAGES, draw_posterior, fit_mixture
 from digit_vae.evaluation.quality import generate_mixture, measure_quality
 from digit_vae.evaluation.run import evaluate_run
 from digit_vae.model.vae import VAE, build_vae
@@ -73,7 +73,7 @@ def evaluated(tmp_path_factory, small_params, arrays):
 def mixture_of(vae, arrays, settings):
     """Of the images that the run learnt from."""
     learnt = np.delete(arrays.train_images, HELD_OUT, axis=0)
-    z = draw_posterior(latent.Posterior(*posterior(vae, learnt)), settings.mixture_images, settings.seed)
+    z = draw_posterior(latent.Posterior(*posterior(vae, learnt)), IMAGES, settings.seed)
     return fit_mixture(z, settings.mixture_components, settings.seed)
 
 

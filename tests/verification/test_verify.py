@@ -432,9 +432,13 @@ def test_quick_holds_the_smoke_graph_against_its_record(run_verify):
     assert status == 0, out
     assert asked == [["digit_vae", "repro"]]
     assert "recorded 6 runs in reports/smoke.json\n" in out
-    status, out, _ = run_verify("--quick")
+    write_text(Path("summary.md"), "before\n")
+    status, out, _ = run_verify("--quick", "--summary", "summary.md")
     assert status == 0, out
     assert not CERTIFICATE.exists()
+    told = Path("summary.md").read_text(encoding="utf-8")
+    assert re.match("before\n# Certificate .*Everything holds", told, re.DOTALL)
+    assert told.removeprefix("before\n").strip() in out
 
     status, out, _ = run_verify(
         "--quick", breaking=lambda made: change_weight(made / f"models/{FIRST}/encoder.weights.h5")

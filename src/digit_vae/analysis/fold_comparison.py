@@ -4,16 +4,20 @@ A comparison pairs runs on the same fold of the same seed. Stage `compare` write
 variant under `against` and has splits that are folds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from digit_vae.analysis.results import Results, RunResult
-from digit_vae.analysis.statistics import add_holm, summary
+from digit_vae.analysis.power import detectable, equivalence
+from digit_vae.analysis.results import Json, Results, RunResult, at
+from digit_vae.analysis.statistics import LEVEL, add_holm, summary
 from digit_vae.config.runs import Graph
 from digit_vae.config.schema import FULL
 
 Pair = tuple[str, int]  # a fold, and the seed that it was drawn with
+IN_NATS = tuple(
+    (images, key) for images in ("validation", "test") for key in ("elbo", "reconstruction_loss", "kl_loss")
+)
 
 
 class Rest(NamedTuple):
@@ -27,13 +31,16 @@ class Rest(NamedTuple):
 class FoldStudy:
     """The runs of a study on folds: by variant, by fold and seed. The variant they are compared with is the first.
 
-    parts: folds that the training images are divided into.
+    parts: folds that the training images are divided into. margin: of equivalence, in nats. power: with which a
+    difference would have been seen.
     """
 
     name: str
     question: str
     against: str
     parts: int
+    margin: float
+    power: float
     runs: Mapping[str, Mapping[Pair, RunResult]]
 
     @property
@@ -74,16 +81,55 @@ class FoldStudy:
         """By variant each number of the metrics as a mean and a standard deviation over the folds and, of all but the
         one they are compared with, the difference from that with what digit_vae.analysis.statistics says of it.
 
-        The p-values of one number are adjusted over all variants of the study.
+        The p-values of one number are adjusted over all variants of the study. detectable: the least true difference
+        that would have been seen, at the level that Holm's method asks of the least p. equivalence_p: of the losses.
+        Numbers that only some of the runs have, since they were measured by an older version, are left out.
         """
-        summaries = {name: self._summary(name) for name in (self.against, *self.compared)}
-        add_holm([each for name, each in summaries.items() if name != self.against])
+        names = (self.against, *self.compared)
+        known = common([self.runs[name][pair].metrics for name in names for pair in self.pairs(name)])
+        summaries = {name: self._summary(name, known) for name in names}
+        add_holm([summaries[name] for name in self.compared])
+        for name in self.compared:
+            self._add_detectable(summaries[name], len(self.pairs(name)))
+            for path in IN_NATS:
+                differences = self.differences(name, *path)
+                at(summaries[name], path)["equivalence_p"] = equivalence(differences, self.test_to_train, self.margin)
         return {name: {"folds": len(self.pairs(name))} | each for name, each in summaries.items()}
 
-    def _summary(self, variant: str) -> dict[str, Any]:
+    def _summary(self, variant: str, known: Json) -> dict[str, Any]:
         pairs = self.pairs(variant)
-        ours, theirs = ([self.runs[name][pair].metrics for pair in pairs] for name in (variant, self.against))
+        ours, theirs = (
+            [restricted(self.runs[name][pair].metrics, known) for pair in pairs] for name in (variant, self.against)
+        )
         return summary(ours, None if variant == self.against else theirs, test_to_train=self.test_to_train)
+
+    def _add_detectable(self, found: dict[str, Any], count: int) -> None:
+        """Beside each standard error of `found`, what it lets see."""
+        if "error" in found:
+            level = LEVEL / len(self.compared)
+            found["detectable"] = detectable(found["error"], count - 1, self.power, level)
+            return
+        for each in found.values():
+            if isinstance(each, dict):
+                self._add_detectable(each, count)
+
+
+def common(metrics: Sequence[Json]) -> dict[str, Any]:
+    """The first of these nested mappings, with the keys that all of them have."""
+    first, *others = metrics
+    shared = [key for key in first if all(key in each for each in others)]
+    return {
+        key: common([each[key] for each in metrics]) if isinstance(first[key], Mapping) else first[key]
+        for key in shared
+    }
+
+
+def restricted(metrics: Json, known: Json) -> dict[str, Any]:
+    """The nested mapping with the keys of `known` alone."""
+    return {
+        key: restricted(metrics[key], each) if isinstance(each, Mapping) else metrics[key]
+        for key, each in known.items()
+    }
 
 
 def fold_study(results: Results, name: str) -> FoldStudy | None:
@@ -95,8 +141,15 @@ def fold_study(results: Results, name: str) -> FoldStudy | None:
     for each in results.of(name):
         if each.run.split != FULL and each.run.variant in (study.against, *study.variants):
             runs.setdefault(each.run.variant, {})[each.run.split, each.run.seed] = each
-    parts = results.params.preprocess.folds
-    found = FoldStudy(name=name, question=study.question, against=study.against, parts=parts, runs=runs)
+    found = FoldStudy(
+        name=name,
+        question=study.question,
+        against=study.against,
+        parts=results.params.preprocess.folds,
+        margin=results.params.compare.margin_nats,
+        power=results.params.compare.power,
+        runs=runs,
+    )
     return found if found.compared else None
 
 

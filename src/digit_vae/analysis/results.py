@@ -1,7 +1,7 @@
 """What the stages wrote about the declared runs, read from the files that git keeps.
 
 A study says which runs answer its question. A study is left out as a whole where results of its runs are missing, or
-are of other params than params.yaml has.
+are of other params than params.yaml has; if params.yaml says `partial`, it is reported by the runs that there are.
 """
 
 import functools
@@ -84,8 +84,8 @@ class RunResult:
 
 
 class LeftOut(NamedTuple):
-    """A study that is not reported: the names of its runs without results, of those that were trained with other params
-    than params.yaml has, and of those that learnt from other images than the first run.
+    """What a study lacks: the names of its runs without results, of those that were trained with other params than
+    params.yaml has, and of those that learnt from other images than the first run.
     """
 
     missing: tuple[str, ...]
@@ -95,11 +95,15 @@ class LeftOut(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """The runs of the reported studies by name, the studies that are left out, and what the classifier is worth."""
+    """The runs of the reported studies by name, and what the classifier is worth.
+
+    left_out: the studies that are not reported, and why. partial: those that are reported by a part of their runs.
+    """
 
     params: Params
     runs: Mapping[str, RunResult]
     left_out: Mapping[str, LeftOut]
+    partial: Mapping[str, LeftOut]
     classifier: Json
 
     def studies(self, graph: Graph) -> list[str]:
@@ -108,8 +112,8 @@ class Results:
         return [name for name in there if name not in self.left_out]
 
     def of(self, study: str) -> list[RunResult]:
-        """The runs that are read together with `study`, and its own."""
-        return [self.runs[run.name] for run in read_together(self.params, study)]
+        """The runs that are read together with `study`, and its own; of a partial study those that there are."""
+        return [self.runs[run.name] for run in read_together(self.params, study) if run.name in self.runs]
 
     def on_full(self, study: str) -> dict[str, list[RunResult]]:
         """The runs of `study` and beside it that learnt from all training images, by variant."""
@@ -131,7 +135,8 @@ class Results:
 def read_results(params: Params, graph: Graph) -> Results:
     """The results of the runs of `graph`; with "beyond", of both graphs.
 
-    All of the paper's runs have to be there. A study beyond the paper is left out where some of its runs are missing.
+    All of the paper's runs have to be there. A study beyond the paper is left out where some of its runs are missing,
+    unless it is partial.
     Raises: UserError that names the file and the stage that makes it.
     """
     graphs = ("paper",) if graph == "paper" else GRAPHS
@@ -139,12 +144,17 @@ def read_results(params: Params, graph: Graph) -> Results:
     read = {run.name: read_run(run, required=run.graph == "paper") for run in runs(params) if run.graph in graphs}
     found = {name: result for name, result in read.items() if result is not None}
     studies = [name for name in params.studies if _graph(params, name) in graphs]
-    left_out = {study: why for study in studies if (why := _why_not(params, study, found)) is not None}
+    lacking = {study: why for study in studies if (why := _why_not(params, study, found)) is not None}
+    unfit = {name for why in lacking.values() for name in (*why.outdated, *why.other_images)}
+    fit = {name: result for name, result in found.items() if name not in unfit}
+    partial = {study: why for study, why in lacking.items() if _is_partial(params, study, fit)}
+    left_out = {study: why for study, why in lacking.items() if study not in partial}
     kept = {run.name for study in studies if study not in left_out for run in study_runs(params, study)}
     return Results(
         params=params,
-        runs={name: result for name, result in found.items() if name in kept},
+        runs={name: result for name, result in fit.items() if name in kept},
         left_out=left_out,
+        partial=partial,
         classifier=read_json(CLASSIFIER_METRICS, made_by="classifier", keys=("accuracy", "frechet_train")),
     )
 
@@ -163,6 +173,11 @@ def refuse_undeclared(params: Params, graphs: Iterable[Graph]) -> None:
     if found := [path for path in undeclared_runs(params) if path.parent in parents]:
         names = ", ".join(map(str, found))
         raise UserError(f"expected only runs of params.yaml; received {names}: `digit-vae tidy` moves them away")
+
+
+def _is_partial(params: Params, study: str, fit: Mapping[str, RunResult]) -> bool:
+    """Whether a study that lacks runs is reported by those of its own that are fit."""
+    return params.studies[study].partial and any(run.name in fit for run in study_runs(params, study))
 
 
 def _graph(params: Params, study: str) -> Graph:

@@ -72,6 +72,11 @@ def _std(values: Sequence[float]) -> float:
     return float(np.std(values, ddof=1))
 
 
+def corrected_error(std: float, count: int, test_to_train: float) -> float:
+    """The standard error of the mean of `count` paired differences with this deviation: `corrected_t_test` has why."""
+    return float((1 / count + test_to_train) ** 0.5 * std)
+
+
 def corrected_t_test(differences: Sequence[float], test_to_train: float) -> Tested:
     """Student's t of the mean of k paired differences, with the variance (1/k + test_to_train) * s^2 instead of s^2/k.
 
@@ -81,14 +86,14 @@ def corrected_t_test(differences: Sequence[float], test_to_train: float) -> Test
     differences are equal, p is 1 if they are 0 and else 0.
     """
     mean, std = float(np.mean(differences)), _std(differences)
-    error = (1 / len(differences) + test_to_train) ** 0.5 * std
+    error = corrected_error(std, len(differences), test_to_train)
     freedom = len(differences) - 1
     half = float(t.ppf((1 + CONFIDENCE) / 2, freedom)) * error
-    p = float(mean == 0) if _no_spread(mean, std) else float(2 * t.sf(abs(mean) / error, freedom))
+    p = float(mean == 0) if no_spread(mean, std) else float(2 * t.sf(abs(mean) / error, freedom))
     return Tested(Difference(mean, mean - half, mean + half), p)
 
 
-def _no_spread(mean: float, std: float) -> bool:
+def no_spread(mean: float, std: float) -> bool:
     """Whether values differ by no more than float64 rounds."""
     return std <= 1e-12 * max(1.0, abs(mean))
 
@@ -114,7 +119,7 @@ def hedges_g(differences: Sequence[float]) -> float | None:
     correction is 0, since the mean of Cohen's d_z is infinite.
     """
     mean, std = float(np.mean(differences)), _std(differences)
-    if len(differences) < 3 or _no_spread(mean, std):
+    if len(differences) < 3 or no_spread(mean, std):
         return None
     freedom = len(differences) - 1
     correction = np.exp(gammaln(freedom / 2) - gammaln((freedom - 1) / 2)) / (freedom / 2) ** 0.5
@@ -139,7 +144,7 @@ def welch(values: Sequence[float], others: Sequence[float]) -> Tested:
     Where neither group has a spread, p is 1 if the difference is 0 and else 0.
     """
     mean = float(np.mean(values) - np.mean(others))
-    if all(_no_spread(float(np.mean(group)), _std(group)) for group in (values, others)):
+    if all(no_spread(float(np.mean(group)), _std(group)) for group in (values, others)):
         return Tested(Difference(mean, mean, mean), float(mean == 0))
     test = ttest_ind(values, others, equal_var=False)
     interval = test.confidence_interval(CONFIDENCE)
@@ -194,7 +199,8 @@ def _compared(values: Sequence[float], baseline: Sequence[float], test_to_train:
     differences = np.subtract(values, baseline).tolist()
     (mean, low, high), p = corrected_t_test(differences, test_to_train)
     bootstrap_low, bootstrap_high = bootstrap_interval(differences)
-    compared = {"difference": mean, "difference_low": low, "difference_high": high, "p": p}
+    error = corrected_error(_std(differences), len(differences), test_to_train)
+    compared = {"difference": mean, "difference_low": low, "difference_high": high, "error": error, "p": p}
     compared |= {"bootstrap_low": bootstrap_low, "bootstrap_high": bootstrap_high}
     g = hedges_g(differences)
     return compared if g is None else compared | {"hedges_g": g}

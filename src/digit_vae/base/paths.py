@@ -97,6 +97,9 @@ class RunFiles:
         return REPORTS / self.graph / "weights" / self.run
 
 
+POWER = REPORTS / "beyond/power.json"  # what repetitions of the folds can tell
+
+
 def comparisons(graph: str) -> Path:
     """The folder with one JSON file a study: the metrics of its variants over the folds, and their differences."""
     return REPORTS / graph / "comparisons"

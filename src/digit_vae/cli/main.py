@@ -29,6 +29,7 @@ COMMANDS = {
     "beyond": Command("digit_vae.cli.repro", "the runs that go beyond the paper on top", adds=("--beyond",)),
     "smoke": Command("digit_vae.verification.smoke", "the graph on a small part of the data, in a temporary copy"),
     "verify": Command("digit_vae.verification.verify", "train runs anew and compare them with what is published"),
+    "changes": Command("digit_vae.verification.changes", "what a branch changes: params, metrics, figures"),
     "track": Command("digit_vae.tracking.track", "bring into MLflow what it lacks"),
     "verify-tracking": Command("digit_vae.tracking.track", "compare MLflow with the files", function="verify_main"),
     "ui": Command("digit_vae.tracking.ui", "MLflow's user interface on this machine"),

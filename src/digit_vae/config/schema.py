@@ -135,7 +135,8 @@ class StudyParams:
     """A question, and the runs that answer it: every variant on every split with every seed.
 
     beside: studies whose runs it is read together with. against: the variant that the others are compared with, fold by
-    fold (null: none). beyond: whether it goes beyond the paper; its runs are in a graph of their own.
+    fold (null: none). beyond: whether it goes beyond the paper; its runs are in a graph of their own. partial: whether
+    it is reported while some of its runs have no results; any other study is then left out.
     """
 
     question: Text
@@ -145,6 +146,7 @@ class StudyParams:
     beside: ListOf[Name] = ()
     against: Name | None = None
     beyond: bool = False
+    partial: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -180,12 +182,19 @@ class EvaluateParams:
     digits: Annotated[int, Field(ge=1, le=100)]
     grid: Annotated[int, Field(ge=2, le=100)]
     generated: Annotated[int, Field(ge=100, le=1_000_000)]
-    mixture_images: Annotated[int, Field(ge=100, le=60_000)]
     mixture_components: AtLeastOne[Annotated[int, Field(ge=1, le=1000)]]
     map_cells: Annotated[int, Field(ge=2, le=400)]
     bound_images: Annotated[int, Field(ge=2, le=10_000)]
     plane_tolerance: Tolerance
     plane_refinements: Annotated[int, Field(ge=2, le=16)]
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class CompareParams:
+    """What a comparison over folds is asked: the margin of equivalence in nats, and the power of what it could see."""
+
+    margin_nats: Annotated[float, Field(gt=0, le=LARGEST_FLOAT)]
+    power: Annotated[float, Field(ge=0.5, lt=1)]
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -269,6 +278,7 @@ class Params:
     health: HealthParams
     classifier: ClassifierParams
     evaluate: EvaluateParams
+    compare: CompareParams
     report: ReportParams
     publish: PublishParams
     promote: PromoteParams

@@ -14,6 +14,8 @@ from sklearn.mixture import GaussianMixture
 
 from digit_vae.evaluation.latent import Posterior
 
+IMAGES = 20_000  # of the training images at most: half of them to fit to, half to choose by how many components
+
 
 class Mixture(NamedTuple):
     """K Gaussians: weights (K,), means (K, latent_dim), covariances (K, latent_dim, latent_dim), float64.

@@ -32,7 +32,7 @@ from digit_vae.evaluation.elbo import (
     posterior,
     reconstruct,
 )
-from digit_vae.evaluation.mixture import Mixture, draw_posterior, fit_mixture
+from digit_vae.evaluation.mixture import IMAGES, Mixture, draw_posterior, fit_mixture
 from digit_vae.evaluation.quality import generate_mixture, measure_quality
 from digit_vae.model.device import select_device
 from digit_vae.model.vae import VAE
@@ -102,7 +102,7 @@ def _load_trained(params: Params, run: Run, root: Path) -> VAE:
 def _mixture(train: latent.Posterior, held_out: np.ndarray, params: EvaluateParams) -> Mixture:
     """Of the latents of the images that the run learnt from. train: of all training images."""
     learnt = latent.Posterior(*(np.delete(part, held_out, axis=0) for part in train))
-    z = draw_posterior(learnt, params.mixture_images, params.seed)
+    z = draw_posterior(learnt, IMAGES, params.seed)
     return fit_mixture(z, params.mixture_components, params.seed)
 
 

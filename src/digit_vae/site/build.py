@@ -10,7 +10,7 @@ from typing import NamedTuple
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import existing, write_bytes
 from digit_vae.base.provenance import git_commit
-from digit_vae.site import comparisons, overview, runs
+from digit_vae.site import comparisons, explorer, overview, runs
 from digit_vae.site.pages import Project, SitePage, copied, html, read_project
 
 SITE = Path("build/site")
@@ -27,6 +27,7 @@ class Entry(NamedTuple):
 
 PAGES: Mapping[str, Entry] = {
     "index": Entry("Overview", overview.page),
+    "explorer": Entry("Explorer", explorer.page),
     "comparisons": Entry("Comparisons", comparisons.page),
     "runs": Entry("Runs", runs.page),
 }

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import TypeAdapter
 
+from digit_vae.analysis.results import addressed
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
 from digit_vae.base.paths import GRAPH_FILES, PARAMS, SMOKE, RunFiles
@@ -65,9 +66,11 @@ def read_locks(params: Params) -> dict[str, Outputs]:
     declared = {stage for run in runs(params) for stage in run.stages}
     declared |= {f"publish@{name}" for name in (*params.publish.paper, *params.publish.beyond)}
     found: dict[str, Outputs] = {}
-    for lock in LOCKS.values():
+    for graph, lock in LOCKS.items():
         stages = read_lock(lock) if lock.is_file() else {}
-        found |= {name: outputs for name, outputs in stages.items() if "@" not in name or name in declared}
+        found |= {name: outputs for name, outputs in stages.items() if name in declared}
+        # Both graphs have a stage `report`.
+        found |= {addressed(name, graph): outputs for name, outputs in stages.items() if "@" not in name}
     if "preprocess" not in found:
         raise UserError(f"{LOCKS['paper']} has no stage preprocess: `make repro` runs it")
     return found
@@ -76,7 +79,13 @@ def read_locks(params: Params) -> dict[str, Outputs]:
 def read_lock(lock: Path) -> dict[str, Outputs]:
     """The outputs of every stage in a dvc.lock. Raises: UserError when it is damaged."""
     with _refusing_damage(lock, f"`git checkout {lock}` brings the committed one back"):
-        stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"].items()
+        return lock_outputs(lock.read_text(encoding="utf-8"), lock)
+
+
+def lock_outputs(text: str, lock: Path) -> dict[str, Outputs]:
+    """The outputs of every stage in the text of `lock`. Raises: UserError when it is damaged."""
+    with _refusing_damage(lock, f"`git checkout {lock}` brings the committed one back"):
+        stages = yaml.safe_load(text)["stages"].items()
         return {str(name): {str(out["path"]): out["md5"] for out in stage.get("outs", ())} for name, stage in stages}
 
 

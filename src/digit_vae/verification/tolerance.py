@@ -55,10 +55,15 @@ class Tolerance(NamedTuple):
 
     def of_metric(self, name: str, published: object) -> float:
         """The tolerance of a metric by its name, "likelihood.grey.iw_bound.k10"."""
-        kind = next((kind for pattern, kind in PATTERNS if pattern.fullmatch(name)), "share")
+        kind = kind_of(name)
         size = abs(published) if is_number(published) else 0.0
         kinds = {"exact": 0.0, "rest": self.rest, "loss": self.last, "kl": self.kl}
         return kinds.get(kind, self.share * max(1.0, size))
+
+
+def kind_of(metric: str) -> str:
+    """What a metric is held to, one of KINDS, or "share" where that has no rule for it."""
+    return next((kind for pattern, kind in PATTERNS if pattern.fullmatch(metric)), "share")
 
 
 EXACT = Tolerance(0, 0, 0, 0, 0, 0, 0)

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import remove, write_json, write_text
+from digit_vae.base.files import append_text, remove, write_json, write_text
 from digit_vae.base.paths import CERTIFICATE, RAW, SMOKE, RunFiles
 from digit_vae.base.progress import clock
 from digit_vae.base.provenance import git_commit
@@ -83,6 +83,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     note = {"note": UNCOMMITTED} if uncommitted else {}
     said = note | facts(params, locks, what, commit) | {"took": clock(time.monotonic() - started)}
     print(certificate_text(compared, said))
+    if parsed.summary:
+        append_text(parsed.summary, certificate_text(compared, said) + "\n")
     if not parsed.quick:
         write_json(CERTIFICATE, certificate(compared, said))
         write_text(CERTIFICATE.with_suffix(".md"), certificate_text(compared, said))
@@ -97,6 +99,7 @@ def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--runs", nargs="+", default=(), metavar="RUN", help="runs to train anew, or all")
     parser.add_argument("--quick", action="store_true", help="the paper's studies at smoke size")
     parser.add_argument("--record", action="store_true", help="with --quick: expect from now on what it makes")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="append the certificate to this file")
     parsed = parser.parse_args(arguments)
     if parsed.record and not parsed.quick:
         raise UserError("--record: expected --quick beside it; the published runs are recorded by `make repro`")

@@ -1,0 +1,182 @@
+"""`digit-vae changes`: what the working folder changes since it left a branch, as a page for who reviews it.
+
+    digit-vae changes --base main                          # Markdown
+    digit-vae changes --base main --page changes.html      # with every number, and figures old beside new
+    digit-vae changes --base main --summary FILE           # appends the Markdown to FILE, as CI does
+
+Shows `dvc params diff` and `dvc metrics diff`, the figures that changed, and what the graph makes at its small size.
+The exit status is 0 only when no number changed without its run: see digit_vae.verification.unfounded.
+"""
+
+import argparse
+import base64
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import append_text, write_text
+from digit_vae.base.paths import SMOKE
+from digit_vae.config.loading import load_params
+from digit_vae.config.runs import runs
+from digit_vae.report.summary import README, SUMMARY, is_current
+from digit_vae.verification.before import Change, branched_off, changes_since, content, head
+from digit_vae.verification.evidence import LOCKS, lock_outputs, read_locks
+from digit_vae.verification.tolerance import is_number, kind_of
+from digit_vae.verification.unfounded import Unfounded, unfounded
+
+TEMPLATES = Path(__file__).parent / "templates"
+SHOWN = 100  # rows of a table in the Markdown: GitHub shows a summary of at most a megabyte
+PICTURES = (".png", ".svg")
+TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
+
+
+class Row(NamedTuple):
+    """A param or metric that changed. None: it was not there, or is not there now."""
+
+    path: str
+    name: str
+    before: object
+    now: object
+
+    @property
+    def size(self) -> float:
+        """By how much, as a share of 1 or of what it was; 0 where nothing is held to such a difference, or none is."""
+        if kind_of(self.name) != "rest" and is_number(self.before) and is_number(self.now):
+            return abs(self.now - self.before) / max(1.0, abs(self.before))
+        return 0.0
+
+
+class Changed(NamedTuple):
+    """Everything that the pages show. commit: where HEAD left `base`. record: by run of
+    the small graph the files that are recorded as others.
+    """
+
+    base: str
+    commit: str
+    head: str
+    unfounded: list[Unfounded]
+    params: list[Row]
+    metrics: list[Row]
+    figures: list[Change]
+    record: dict[str, list[str]]
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Raises: UserError when a number changed without its run."""
+    parser = argparse.ArgumentParser(
+        prog="digit-vae changes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--base", required=True, help="a branch or commit to compare with")
+    parser.add_argument("--summary", type=Path, metavar="FILE", help="append the Markdown to this file")
+    parser.add_argument("--page", type=Path, metavar="FILE", help="write everything to this HTML file")
+    parser.add_argument("--images", metavar="URL", help="where /<commit>/<path> shows a committed picture")
+    parsed = parser.parse_args(arguments)
+    changed = changed_since(parsed.base)
+    page = parsed.page.name if parsed.page else None
+    text = rendered("changes.md.j2", changed, page=page, images=(parsed.images or "").rstrip("/"))
+    if parsed.page:
+        write_text(parsed.page, rendered("changes.html.j2", changed))
+    if parsed.summary:
+        append_text(parsed.summary, text)
+    print(text)
+    if changed.unfounded:
+        named = ", ".join(each.path for each in changed.unfounded)
+        raise UserError(f"numbers changed without their run (see above): {named}")
+
+
+def changed_since(reference: str) -> Changed:
+    """Raises: UserError where git has no such reference, or DVC cannot compare with it."""
+    commit = branched_off(reference)
+    changes = {change.path: change for change in changes_since(commit)}
+    params = load_params()
+    before: dict[str, str] = {}
+    for lock in LOCKS.values():
+        stages = lock_outputs((content(commit, str(lock)) or b"stages: {}").decode(), lock)
+        before |= {path: digest for outputs in stages.values() for path, digest in outputs.items()}
+    now = {path: digest for outputs in read_locks(params).values() for path, digest in outputs.items()}
+    found = unfounded(runs(params), changes, before, now)
+    told = [path for path in map(str, (README, SUMMARY)) if path in changes]
+    stale = told if told and not is_current(Path()) else []
+    return Changed(
+        base=reference,
+        commit=commit,
+        head=head(),
+        unfounded=[*found, *(Unfounded(path, "its numbers are not those of reports/") for path in stale)],
+        params=sorted(dvc_diff("params", commit), key=lambda row: row[:2]),
+        metrics=sorted(dvc_diff("metrics", commit), key=lambda row: -row.size),
+        figures=[each for each in changes.values() if Path(each.path).suffix in PICTURES],
+        record=other_records(changes.get(str(SMOKE))),
+    )
+
+
+def dvc_diff(kind: str, commit: str) -> list[Row]:
+    """`dvc params diff` or `dvc metrics diff`. Raises: UserError when DVC fails."""
+    command = [sys.executable, "-m", "dvc", kind, "diff", "--json", commit]
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", check=False)
+    try:
+        if done.returncode:
+            raise ValueError(done.stderr.strip())
+        found = json.loads(done.stdout or "{}")
+    except ValueError as error:
+        raise UserError(f"`dvc {kind} diff {commit}` failed: {error}") from error
+    return [
+        Row(path, name, each.get("old"), each.get("new"))
+        for path, names in found.items()
+        for name, each in names.items()
+    ]
+
+
+def other_records(smoke: Change | None) -> dict[str, list[str]]:
+    """By run of the small graph the files that are recorded as others than before; of all others nothing."""
+    if smoke is None:
+        return {}
+    before, now = (_recorded(each) for each in (smoke.before, smoke.now))
+    return {
+        name: files
+        for name in sorted(before.keys() | now.keys())
+        if (files := _differing(before.get(name, {}), now.get(name, {})))
+    }
+
+
+def _recorded(smoke: bytes | None) -> dict[str, dict[str, Any]]:
+    return {name: run["md5"] for name, run in json.loads(smoke)["runs"].items()} if smoke else {}
+
+
+def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
+    return sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))
+
+
+def rendered(template: str, changed: Changed, **more: object) -> str:
+    """The page as its template has it; HTML is escaped."""
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        autoescape=template.endswith(".html.j2"),
+    )
+    environment.filters |= {"number": _number, "picture": _picture, "cell": _cell}
+    return environment.get_template(template).render(changed._asdict() | more, shown=SHOWN)
+
+
+def _number(value: object) -> str:
+    """A value as a reader wants it: floats with six digits, texts as they are."""
+    return "" if value is None else f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _cell(value: object) -> str:
+    """The same within a table of Markdown."""
+    return _number(value).replace("\n", " ").replace("|", "\\|")
+
+
+def _picture(change: Change, which: str) -> str:
+    """A picture as the address that holds all of it; nothing where there is none."""
+    content = getattr(change, which)
+    kind = TYPES[Path(change.path).suffix]
+    return f"data:{kind};base64,{base64.b64encode(content).decode()}" if content else ""
