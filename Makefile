@@ -48,7 +48,7 @@ verify: $(INSTALLED) ## train runs anew in a temporary copy and compare them wit
 test: $(INSTALLED) ## the tests
 	@$(RUN) pytest
 
-test-slow: $(INSTALLED) ## the tests that take minutes: kills of dvc and of the driver, eight writers, every moment of a kill
+test-slow: $(INSTALLED) ## the tests that take minutes: kills at every moment and at random (KILL_GRAPHS=1 KILLS=3: fewer), eight writers
 	@$(RUN) pytest -m slow
 
 check: $(INSTALLED) ## lint, format and types

@@ -85,7 +85,7 @@ def start(folder: Path, module: Sequence[str], **options) -> subprocess.Popen:
     environment = kept | {"PATH": path, "PYTHONPATH": str(folder / "src"), "PYTHONUTF8": "1"}
     pipes = {"stdout": subprocess.PIPE, "text": True, "encoding": "utf-8"}
     command = [sys.executable, "-m", *module]
-    return subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, **pipes, **options)
+    return subprocess.Popen(command, cwd=folder, env=environment, stdin=subprocess.DEVNULL, **(pipes | options))
 
 
 def drive(folder: Path, *module: str) -> tuple[int, str, str]:
