@@ -3,7 +3,7 @@ PYTHON ?= python3
 UV_VERSION := 0.13.9
 
 # WHEELS=folder: packages come from there alone, as on a machine without a network.
-FROM := $(if $(WHEELS),--no-index --find-links "$(WHEELS)")
+FROM := $(if $(WHEELS),--no-index -f "$(WHEELS)")
 LOCK := requirements$(if $(GPU),-gpu).lock
 # The mark of a finished installation knows the folder: in a copy, or after a move, there is no such file.
 INSTALLED := .venv/installed$(if $(GPU),-gpu)-$(shell pwd -P | cksum | cut -d ' ' -f 1)

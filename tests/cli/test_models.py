@@ -22,7 +22,7 @@ from digit_vae.cli import encode as encode_command
 from digit_vae.cli import generate as generate_command
 from digit_vae.cli import models
 from digit_vae.cli import reconstruct as reconstruct_command
-from digit_vae.evaluation.elbo import generate, reconstruct
+from digit_vae.evaluation.coding import generate, reconstruct
 from digit_vae.model.vae import build_vae
 from digit_vae.model.weights import weights_bytes
 
