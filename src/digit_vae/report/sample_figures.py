@@ -59,7 +59,9 @@ def shown_beside(results: Results, graph: Graph) -> Beside:
 
 
 def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
-    """What each of these runs makes of the same test images and latent points; nothing where there are none."""
+    """What each of these runs makes of the same test images and latent points, and digits of its prior and its mixture;
+    nothing where there are none.
+    """
     files = {
         run.name: read_npz(RunFiles(run.graph, run.name).digits, made_by=addressed(run.stages[1], run.graph))
         for run in shown
@@ -68,7 +70,9 @@ def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
         return {}
     originals = next(iter(files.values()))["originals"]
     rows = {name: (each["reconstructions"], each["decoded"]) for name, each in files.items()}
-    return {"digits_beside": figures.digits_beside(originals, rows)}
+    drawn = {name: (each["prior"], each["mixture"]) for name, each in files.items() if "mixture" in each}
+    more = {"samples_beside": figures.samples_beside(drawn)} if drawn else {}
+    return {"digits_beside": figures.digits_beside(originals, rows)} | more
 
 
 def _samples(run: Run, images: int) -> dict[str, np.ndarray]:
