@@ -1,4 +1,4 @@
-"""Page `latent`: what the latent spaces tell of the digits, and what is generated from them."""
+"""Page `latent`: what the latent spaces tell of the images, and what is generated from them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -11,7 +11,7 @@ from digit_vae.report.sample_figures import digits_beside, shown_beside
 from digit_vae.report.tables import Cell, Table, difference_tests, spread_of
 from digit_vae.report.verdicts import Compared, Verdict
 
-SECTIONS = ("latent", "quality")
+SECTIONS = ("latent", "quality")  # the second with labels only
 TITLED = {  # the keys of the metrics that are no words
     "knn_accuracy": "kNN accuracy",
     "nmi": "NMI",
@@ -34,6 +34,7 @@ def page(results: Results, graph: Graph, compared: Sequence[Compared]) -> Page:
         "evaluate": results.params.evaluate,
         "latent_dim": results.params.train.latent_dim,
         "classifier": results.classifier,
+        "dataset": results.dataset,
         "studies": [readings(each) for each in compared],
     }
     of_first = {"first_samples": samples_of(first, results.classifier)} if first and has_mixture(first.metrics) else {}
@@ -61,8 +62,9 @@ def tables(compared: Iterable[Compared]) -> dict[str, Table]:
     """By file name, for each study and section: every number over the folds, and the differences with their tests."""
     made: dict[str, Table] = {}
     for each in compared:
-        made |= {f"{each.name}_latent": latent(each)} | _of_images(each)
-        for section in SECTIONS:
+        made |= {f"{each.name}_latent": latent(each)}
+        made |= _of_images(each) if "quality" in sections(each) else {}
+        for section in sections(each):
             found = {title: dict(_metrics(each, section, path)) for title, path in titled(each, section).items()}
             made |= {f"{each.name}_{section}_differences": difference_tests(found, digits=3)}
     return made
@@ -75,6 +77,11 @@ def _of_images(compared: Compared) -> dict[str, Table]:
     others = {title: path for title, path in paths.items() if path[0] != "mixture"}
     made = {f"{compared.name}_quality": _spreads(compared, "quality", others)}
     return made | ({f"{compared.name}_mixture": _spreads(compared, "quality", mixture)} if mixture else {})
+
+
+def sections(compared: Compared) -> list[str]:
+    """The sections that the metrics of a study have."""
+    return [section for section in SECTIONS if section in compared.variants[compared.against]]
 
 
 def latent(compared: Compared) -> Table:
@@ -105,7 +112,7 @@ def readings(compared: Compared) -> dict[str, object]:
     """
     verdicts = {
         section: {title: compared.verdicts(section, *path) for title, path in titled(compared, section).items()}
-        for section in SECTIONS
+        for section in sections(compared)
     }
     differ = {
         section: [title for title, each in of.items() if any(verdict.outcome != "same" for verdict in each)]
@@ -115,7 +122,9 @@ def readings(compared: Compared) -> dict[str, object]:
         "name": compared.name,
         "against": compared.against,
         "origins": compared.origins,
-        "apart": {section: {title: verdicts[section][title] for title in differ[section]} for section in SECTIONS},
+        "apart": {
+            section: {title: verdicts[section][title] for title in differ[section]} for section in sections(compared)
+        },
         "same": {
             section: {title: greatest_seen(of[title]) for title in of if title not in differ[section]}
             for section, of in verdicts.items()
