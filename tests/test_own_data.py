@@ -1,5 +1,6 @@
 """Somebody's own images from the first stage to the last: what is said of them, and what is left out."""
 
+import functools
 import json
 import re
 import shutil
@@ -16,6 +17,7 @@ from digit_vae.base.files import read_npz
 from digit_vae.base.paths import DATASET, RunFiles
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import runs
+from digit_vae.tracking.mirror import Mirror
 from pipeline import classifier, compare, draw, evaluate, fetch, preprocess, publish, report, train
 
 pytestmark = pytest.mark.usefixtures("cpu")
@@ -26,7 +28,8 @@ Made = tuple[Path, dict[str, str]]
 @pytest.fixture
 def run_graph(project, run_stage, monkeypatch) -> Callable[[], dict[str, str]]:
     """Runs all stages in this process, in the order of dvc.yaml; returns the text of each page."""
-    monkeypatch.setattr("digit_vae.tracking.mirror.FOLLOWER", (sys.executable, "-c", "import sys; sys.stdin.read()"))
+    silent = (sys.executable, "-c", "import sys; sys.stdin.read()")
+    monkeypatch.setattr(train, "Mirror", functools.partial(Mirror, silent))
 
     def stages() -> Iterator[tuple[Callable[[], None], tuple[str, ...]]]:
         params = load_params()

@@ -143,9 +143,9 @@ def test_latent_scatter_without_labels_names_no_class(latent_dim):
 def test_many_classes_have_a_colour_and_a_name_each():
     z_mean, labels = np.random.default_rng(0).normal(size=(620, 2)), np.arange(620) % 62
     names = [f"class {label}" for label in range(62)]
-    axes = figures.latent_scatter(z_mean, labels, names, title="a").axes[0]
-    assert len(np.unique(axes.collections[0].get_facecolors(), axis=0)) == 62
-    assert [text.get_text() for text in axes.texts] == names
+    figure = figures.latent_scatter(z_mean, labels, names, title="a")
+    assert len(np.unique(figure.axes[0].collections[0].get_facecolors(), axis=0)) == 62
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == names
 
 
 @pytest.mark.parametrize("epochs", [1, 3])

@@ -25,6 +25,7 @@ BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#2
 CLASSES = (  # Paul Tol's "muted" scheme, told apart by colour-blind readers, and dark grey
     "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499", "#555555",
 )  # fmt: skip
+ROWS = 25  # names of classes in a column of a legend
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": 9,
@@ -128,8 +129,7 @@ def latent_scatter(z_mean: np.ndarray, labels: np.ndarray, classes: Sequence[str
     axes.scatter(points[:, 0], points[:, 1], s=3.5, c=colours, alpha=0.55, linewidths=0, rasterized=True)
     present = np.unique(labels)
     medians = np.array([np.median(points[labels == label], axis=0) for label in present]).reshape(-1, 2)
-    for label, middle in zip(present, apart(medians, 0.05 * np.ptp(points, axis=0)), strict=True):
-        _name(axes, label, classes, (middle[0], middle[1]))
+    _name(figure, present, classes, apart(medians, 0.05 * np.ptp(points, axis=0)))
     axes.set(xlabel=names[0], ylabel=names[1])
     return figure
 
@@ -162,14 +162,18 @@ def class_colours(count: int) -> tuple[str, ...]:
     return tuple(to_hex(colour) for colour in colormaps["turbo"](np.linspace(0.03, 0.97, count)))
 
 
-def _name(axes: Axes, label: int, classes: Sequence[str], place: tuple[float, float]) -> None:
-    """Writes the name of a class there, in a ring of its colour."""
-    shape, colour = (
-        "circle,pad=0.25" if len(classes[label]) == 1 else "round,pad=0.25",
-        class_colours(len(classes))[label],
-    )
-    ring = {"boxstyle": shape, "facecolor": "white", "edgecolor": colour, "linewidth": 2}
-    axes.annotate(classes[label], place, ha="center", va="center", weight="bold", bbox=ring)
+def _name(figure: Figure, labels: np.ndarray, classes: Sequence[str], places: np.ndarray) -> None:
+    """Writes the name of each label at its place (x, y), in a ring of its colour, or long names into a legend."""
+    colours = class_colours(len(classes))
+    if max(map(len, classes), default=0) > 1:
+        marks = [Line2D([], [], color=colours[label], marker="o", ls="") for label in labels]
+        columns = -(-len(marks) // ROWS)
+        names = [classes[label] for label in labels]
+        figure.legend(marks, names, loc="outside right upper", ncols=columns)
+        return
+    for label, (x, y) in zip(labels, places, strict=True):
+        ring = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": colours[label], "linewidth": 2}
+        figure.axes[0].annotate(classes[label], (x, y), ha="center", va="center", weight="bold", bbox=ring)
 
 
 def _values(axes: Axes, values: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:
@@ -388,7 +392,7 @@ def health(
             dead.plot(numbers, [epoch["health"]["dead_units"]["hidden"] for epoch in epochs], **style_of_line)
             kl = [min(epoch["health"]["kl_per_dimension"].values()) for epoch in epochs]
             least.plot(numbers, kl, **style_of_line)
-    for (label, losses), line in zip(published.items(), (":", "--"), strict=True):
+    for (label, losses), line in zip(published.items(), (":", "--"), strict=False):
         loss.plot(range(1, len(losses) + 1), losses, line, color=INK, lw=1.4, label=f"paper, {label}")
     for axes, title in (
         (loss, "negative ELBO, validation"),
@@ -449,10 +453,12 @@ def latent_map(samples: Mapping[str, np.ndarray], classes: Sequence[str], *, tit
         axes.add_patch(Circle((0, 0), ec="white", **circle))
         axes.add_patch(Circle((0, 0), ec=INK, ls=(0, (3, 3)), **circle))
     prior = np.exp(-0.5 * (middles[::-1, np.newaxis] ** 2 + middles**2))
-    for label in np.unique(samples.get("map_classes", ())):
+    seen, places = np.unique(samples.get("map_classes", ())), []
+    for label in seen:
         inside = prior * np.minimum(distance_transform_edt(samples["map_classes"] == label), 4)
         row, column = np.unravel_index(inside.argmax(), inside.shape)
-        _name(axes, label, classes, (middles[column], middles[::-1][row]))
+        places.append((middles[column], middles[::-1][row]))
+    _name(figure, seen, classes, np.array(places))
     axes.set(title=title, xlabel="z, dimension 0", ylabel="z, dimension 1")
     of_q, of_p = (Line2D([], [], color=INK, ls=line) for line in ("-", "--"))
     names = ["50 %, 90 % of the aggregate posterior", "50 %, 90 % of the prior"]
@@ -476,15 +482,27 @@ def digits_beside(originals: np.ndarray, runs: Mapping[str, tuple[np.ndarray, np
 
     originals: uint8 (columns, 28, 28); of each run two of that shape.
     """
-    columns, margin, gap, top = len(originals), 1.15, 0.15, 0.35  # inches: names, between the blocks, their titles
-    side = (WIDTH - margin - 2 * gap) / 2  # inches: a block's width
     reconstructions, decoded = ([pair[place] for pair in runs.values()] for place in (0, 1))
     blocks = {
         "test images and their reconstructions": [originals, *reconstructions],
         "decoded at ten points, all at radius 1.18": [np.zeros_like(originals), *decoded],
     }
-    cell = side / columns
-    height = top + cell * (len(runs) + 1) + gap
+    return _in_two_blocks(blocks, ["test images", *runs])
+
+
+@styled
+def samples_beside(runs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """A row for each run, by name: digits drawn from the prior, and from the mixture. Each uint8 (columns, 28, 28)."""
+    prior, mixture = ([pair[place] for pair in runs.values()] for place in (0, 1))
+    return _in_two_blocks({"from the prior": prior, "from the mixture": mixture}, list(runs))
+
+
+def _in_two_blocks(blocks: Mapping[str, Sequence[np.ndarray]], names: Sequence[str]) -> Figure:
+    """Two blocks of digits beside each other, by title: a row of uint8 (columns, 28, 28) for each name."""
+    columns = len(next(iter(blocks.values()))[0])
+    margin, gap, top = 1.15, 0.15, 0.35  # inches: names, between the blocks, their titles
+    side = (WIDTH - margin - 2 * gap) / 2  # inches: a block's width
+    height = top + side / columns * len(names) + gap
     figure = Figure(figsize=(WIDTH, height))
     for number, (name, rows) in enumerate(blocks.items()):
         axes = figure.add_axes(
@@ -496,7 +514,7 @@ def digits_beside(originals: np.ndarray, runs: Mapping[str, tuple[np.ndarray, np
         axes.set_title(name)
         if number == 0:
             axes.tick_params(length=0)
-            axes.set_yticks(28 * np.arange(len(runs) + 1) + 13.5, ["test images", *runs])
+            axes.set_yticks(28 * np.arange(len(names)) + 13.5, names)
     return figure
 
 
