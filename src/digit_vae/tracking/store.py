@@ -31,6 +31,7 @@ PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # no prompts and traces
+CHARTS = {"compareRunsMode": "CHART"}
 # Comparisons, each one address of MLflow's pages: the filter, and what the runs are in the order of.
 COMPARISONS = {
     "the ablation over folds": ('tags.study = "ablation"', "metrics.`validation/elbo`"),
@@ -55,7 +56,12 @@ Mark some runs and press *Compare*, or open one of these:
 def comparison(experiment_id: str, name: str) -> str:
     """The address of a comparison, from MLflow's first page on."""
     runs, order = COMPARISONS[name]
-    asked = {"workflowType": "machine_learning", "searchFilter": runs, "orderByKey": order, "orderByAsc": "false"}
+    asked = {
+        "workflowType": "machine_learning",
+        "searchFilter": runs,
+        "orderByKey": order,
+        "orderByAsc": "false",
+    } | CHARTS
     return f"#/experiments/{experiment_id}/runs?{urlencode(asked, quote_via=quote)}"
 
 
