@@ -31,7 +31,7 @@ def grey(value=100, shape=(28, 28)):
 @pytest.fixture
 def classes(tmp_path):
     """Three classes; the brightness of an image is its class and number."""
-    for part, count in (("train", 4), ("test", 2)):
+    for part, count in (("train", 10), ("test", 4)):
         for label, name in enumerate(("2", "10", "cat")):
             for number in range(count):
                 write_png(tmp_path / f"mine/{part}/{name}/{number}.png", grey(50 * label + number))
@@ -43,7 +43,7 @@ def idx(tmp_path, idx_bytes):
     folder = tmp_path / "mine"
     folder.mkdir()
     random = np.random.default_rng(0)
-    for images, labels, count in ((TRAIN, TRAIN_LABELS, 30), (TEST, TEST_LABELS, 9)):
+    for images, labels, count in ((TRAIN, TRAIN_LABELS, 30), (TEST, TEST_LABELS, 12)):
         (folder / images).write_bytes(idx_bytes(random.integers(0, 256, (count, 28, 28))))
         (folder / labels).write_bytes(idx_bytes(np.arange(count) % 3 + 1))
     return folder
@@ -63,8 +63,8 @@ def test_a_folder_a_class_gives_its_name_and_every_image_its_label(classes):
     own = read(classes)
     assert own.classes == ("2", "10", "cat")  # numbers by their value
     for images, labels, count in (
-        (own.arrays.train_images, own.arrays.train_labels, 12),
-        (own.arrays.test_images, own.arrays.test_labels, 6),
+        (own.arrays.train_images, own.arrays.train_labels, 30),
+        (own.arrays.test_images, own.arrays.test_labels, 12),
     ):
         assert (images.shape, images.dtype, labels.dtype) == ((count, 28, 28, 1), np.uint8, np.uint8)
         np.testing.assert_array_equal(images[:, 0, 0, 0] // 50, labels)
@@ -83,15 +83,15 @@ def test_hidden_files_are_left_out_and_counted(classes):
     (classes / "train/.DS_Store").write_bytes(b"of another system")
     (classes / "test/cat/.hidden.png").write_bytes(b"")
     own = read(classes)
-    assert (len(own.arrays.train_images), len(own.arrays.test_images), own.hidden) == (12, 6, 2)
+    assert (len(own.arrays.train_images), len(own.arrays.test_images), own.hidden) == (30, 12, 2)
 
 
 def test_pictures_without_class_folders_have_no_labels(tmp_path):
-    for number in range(5):
+    for number in range(20):
         write_png(tmp_path / f"train/{number}.PNG", grey(number))
-        write_png(tmp_path / f"test/{number}.png", grey(10 + number))
+        write_png(tmp_path / f"test/{number}.png", grey(30 + number))
     own = read(tmp_path)
-    assert sorted(own.arrays.train_images[:, 0, 0, 0].tolist()) == [0, 1, 2, 3, 4]
+    assert sorted(own.arrays.train_images[:, 0, 0, 0].tolist()) == list(range(20))
     assert (own.arrays.train_labels.shape, own.arrays.test_labels.shape, own.classes) == ((0,), (0,), ())
     description, contents = own_description(own, None)
     assert not description.labelled
@@ -102,7 +102,7 @@ def test_idx_files_may_be_packed_have_gaps_in_their_labels_and_get_names(idx):
     (idx / f"{TEST}.gz").write_bytes(gzip.compress((idx / TEST).read_bytes()))
     (idx / TEST).unlink()
     own = read(idx)
-    assert (len(own.arrays.train_images), len(own.arrays.test_images)) == (30, 9)
+    assert (len(own.arrays.train_images), len(own.arrays.test_images)) == (30, 12)
     assert own_description(own, None)[0].classes == ("0", "1", "2", "3")
     (idx / "classes.txt").write_text("none\nä\nb\nc\n", encoding="utf-8")
     named, contents = own_description(read(idx), None)
@@ -132,7 +132,7 @@ def add_class(folder):
 
 
 def link(folder):
-    (folder / "train/cat/9.png").symlink_to(folder / "train/cat/0.png")
+    (folder / "train/cat/99.png").symlink_to(folder / "train/cat/0.png")
 
 
 def link_folder(folder):
@@ -228,10 +228,10 @@ def test_a_mistake_in_class_folders_is_one_sentence(classes, spoil, reason):
     ("name", "content", "reason"),
     [
         (TRAIN, np.zeros((30, 28, 20)), r"idx3-ubyte: expected items shaped \(28, 28\); received \(28, 20\)"),
-        (TRAIN, np.zeros((1, 28, 28)), "at least 2 training images; received 1"),
+        (TRAIN, np.zeros((19, 28, 28)), "at least 20 training images; received 19"),
         (TRAIN_LABELS, np.arange(29) % 3, "one label for each of the 30 training images; received 29"),
-        (TEST_LABELS, np.full(9, 62), "labels of test images from 0 to 61; received 62"),
-        (TEST_LABELS, np.zeros(9), "training images of each class in the test images; received none of class 0"),
+        (TEST_LABELS, np.full(12, 62), "labels of test images from 0 to 61; received 62"),
+        (TEST_LABELS, np.zeros(12), "training images of each class in the test images; received none of class 0"),
         (TRAIN_LABELS, np.ones(30), "images of two classes at least; received those of one"),
         (TEST_LABELS, np.zeros(0), "labels of both training and test images, or of neither"),
     ],
@@ -267,5 +267,5 @@ def test_names_without_labels_half_of_the_labels_and_a_missing_folder_are_refuse
 
 
 def test_more_pictures_than_may_be_read_are_refused_before_they_are(classes):
-    with pytest.raises(UserError, match=r"fetch.maximum_bytes: expected room for 12 images; received room for 5"):
+    with pytest.raises(UserError, match=r"fetch.maximum_bytes: expected room for 30 images; received room for 5"):
         read_own(classes, Limits(5 * 784, 20))

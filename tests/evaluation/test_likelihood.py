@@ -136,7 +136,7 @@ def test_refinement_ends_at_the_tolerance_or_after_so_many_doublings():
 
 
 def test_draws_come_with_their_likelihood_and_their_ratio(lively, digits):
-    sampled = likelihood.sample(lively, digits[:50], 3, seed=(4, 1))
+    sampled = likelihood.sample(lively, digits[:50], elbo.encode(lively, digits[:50], PARAMS), 3, seed=(4, 1))
     z_mean, z_log_var = (part.numpy().astype(np.float64) for part in lively.encoder(digits[:50] / 255, training=False))
     epsilon = np.random.default_rng((4, 1)).standard_normal((50, 3, 2), dtype=np.float32)
     deviation = np.exp(z_log_var / 2)[:, np.newaxis]

@@ -77,11 +77,11 @@ def test_a_folder_that_cannot_be_made_is_one_line(project, run_stage, capsys):
 
 @pytest.fixture
 def own_images(project, idx_bytes):
-    """Five training images and three test images in a folder of their own; returns how to write them once more."""
+    """24 training images and twelve test images in a folder of their own; returns how to write them once more."""
 
     def write(seed):
         random = np.random.default_rng(seed)
-        for name, shape in zip(NAMES, ((5, 28, 28), (5,), (3, 28, 28), (3,)), strict=True):
+        for name, shape in zip(NAMES, ((24, 28, 28), (24,), (12, 28, 28), (12,)), strict=True):
             values = random.integers(0, 256, shape) if len(shape) > 1 else np.arange(*shape) % 2
             (project / "mine" / name).write_bytes(idx_bytes(values))
 
@@ -95,9 +95,9 @@ def test_own_images_are_recorded_and_a_later_change_is_refused_until_it_is_meant
     project, own_images, run_stage, capsys
 ):
     assert run_stage(fetch.main) == 0
-    assert capsys.readouterr().out == "5 training and 3 test images, 2 classes\n"
+    assert capsys.readouterr().out == "24 training and 12 test images, 2 classes\n"
     first = read_description()
-    assert (first.classes, first.nouns, first.train_images) == (("0", "1"), "images", 5)
+    assert (first.classes, first.nouns, first.train_images) == (("0", "1"), "images", 24)
     assert all(file.is_at(project / "data/raw" / file.name) for file in first.files)
     assert run_stage(fetch.main) == 0
 

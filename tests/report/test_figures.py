@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from example_metrics import health
 from matplotlib.image import imread
+from sklearn.decomposition import PCA
 
 from digit_vae.report import figures
 
@@ -17,6 +18,7 @@ EPOCHS = [
 
 SWEEP = [(0.5, np.array([7.0, 9.0]), np.array([149.0, 151.0])), (1.0, np.full(2, 6.0), np.full(2, 151.0)),
          (4.0, np.full(2, 4.0), np.full(2, 160.0))]  # fmt: skip
+NUMERALS = tuple("0123456789")
 
 
 def noise(*shape):
@@ -82,7 +84,7 @@ def test_digits_shows_originals_reconstructions_and_generated_dark_on_white(coun
 
 def test_latent_scatter_shows_every_point_in_its_digits_colour_and_names_each_class():
     z_mean, labels = np.random.default_rng(0).normal(size=(50, 2)), np.arange(50) % 10
-    axes = figures.latent_scatter(z_mean, labels, title="a").axes[0]
+    axes = figures.latent_scatter(z_mean, labels, NUMERALS, title="a").axes[0]
     np.testing.assert_array_equal(axes.collections[0].get_offsets(), z_mean)
     colours = axes.collections[0].get_facecolors()[:, :3]
     assert all((colours[labels == digit] == colours[digit]).all() for digit in range(10))
@@ -101,16 +103,49 @@ def test_numerals_that_are_near_each_other_are_pushed_apart_and_the_others_stay(
     np.testing.assert_array_equal(figures.apart(equal, np.zeros(2)), equal)
 
 
-def test_latent_scatter_says_that_further_dimensions_are_not_shown():
-    axes = figures.latent_scatter(np.zeros((10, 5)), np.arange(10), title="a").axes[0]
-    assert axes.get_xlabel() == "z_mean, dimension 0 (first two of 5 dimensions)"
+def test_latent_scatter_of_more_dimensions_shows_the_principal_components_and_says_so():
+    random = np.random.default_rng(0)
+    directions = np.linalg.qr(random.normal(size=(5, 5)))[0]
+    z_mean = random.normal(size=(200, 5)) * [1, 5, 0.1, 3, 0.5] @ directions
+    axes = figures.latent_scatter(z_mean, np.arange(200) % 10, NUMERALS, title="a").axes[0]
+    shown, expected = axes.collections[0].get_offsets(), PCA(2).fit(z_mean)
+    told = (axes.get_xlabel(), axes.get_ylabel())
+    for place, (component, label) in enumerate(zip(expected.transform(z_mean).T, told, strict=True)):
+        assert np.abs(np.corrcoef(shown[:, place], component)[0, 1]) == pytest.approx(1)
+        assert f"principal component {place + 1} of 5 dimensions" in label
+        assert f"{expected.explained_variance_ratio_[place]:.0%}" in label
+    again = figures.latent_scatter(-z_mean[::-1], np.arange(200) % 10, NUMERALS, title="a").axes[0]
+    np.testing.assert_allclose(again.collections[0].get_offsets(), -shown[::-1], atol=1e-9)  # the sign is of the model
 
 
-def test_latent_scatter_of_one_dimension_shows_it_by_digit():
+def test_latent_scatter_of_collapsed_dimensions_is_drawn():
+    assert figures.latent_scatter(np.zeros((10, 5)), np.arange(10), NUMERALS, title="a").axes
+
+
+def test_latent_scatter_of_one_dimension_shows_it_by_class():
     z_mean, labels = np.linspace(-1, 1, 20)[:, None], np.arange(20) % 10
-    axes = figures.latent_scatter(z_mean, labels, title="a").axes[0]
+    axes = figures.latent_scatter(z_mean, labels, NUMERALS, title="a").axes[0]
     np.testing.assert_array_equal(axes.collections[0].get_offsets(), np.column_stack([z_mean[:, 0], labels]))
-    assert axes.get_ylabel() == "digit"
+    assert [text.get_text() for text in axes.get_yticklabels()] == list(NUMERALS)
+
+
+@pytest.mark.parametrize("latent_dim", [1, 2, 3])
+def test_latent_scatter_without_labels_names_no_class(latent_dim):
+    z_mean = np.random.default_rng(0).normal(size=(50, latent_dim))
+    axes = figures.latent_scatter(z_mean, np.zeros(0, np.uint8), (), title="a").axes[0]
+    assert not axes.texts
+    if latent_dim == 1:
+        assert sum(bar.get_height() for bar in axes.patches) == 50
+    else:
+        assert len(axes.collections[0].get_offsets()) == 50
+
+
+def test_many_classes_have_a_colour_and_a_name_each():
+    z_mean, labels = np.random.default_rng(0).normal(size=(620, 2)), np.arange(620) % 62
+    names = [f"class {label}" for label in range(62)]
+    figure = figures.latent_scatter(z_mean, labels, names, title="a")
+    assert len(np.unique(figure.axes[0].collections[0].get_facecolors(), axis=0)) == 62
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == names
 
 
 @pytest.mark.parametrize("epochs", [1, 3])
@@ -220,7 +255,7 @@ def test_latent_map_places_colours_contours_and_numerals_on_the_plane():
     confidence[0, 0] = 0.1
     mass[6, 5] = 1
     samples = {"map_classes": classes, "map_confidence": confidence, "map_mass": mass, "map_edges": edges}
-    axes = figures.latent_map(samples, title="a").axes[0]
+    axes = figures.latent_map(samples, NUMERALS, title="a").axes[0]
     picture = axes.images[0]
     assert picture.get_extent() == [-4, 4, -4, 4]
     np.testing.assert_array_equal(picture.get_array()[0, 0], [1, 1, 1])  # no digit more likely than another: white
@@ -234,6 +269,15 @@ def test_latent_map_places_colours_contours_and_numerals_on_the_plane():
         np.testing.assert_allclose((path.vertices.min(axis=0) + path.vertices.max(axis=0)) / 2, [1.5, -2.5])
     radii = sorted({circle.get_radius() for circle in axes.patches})
     np.testing.assert_allclose([1 - np.exp(-(radius**2) / 2) for radius in radii], [0.5, 0.9])
+
+
+def test_latent_map_without_a_classifier_has_contours_alone():
+    mass = np.full((8, 8), 1 / 64)
+    mass[3, 3] = 0.5
+    axes = figures.latent_map({"map_mass": mass, "map_edges": np.linspace(-4, 4, 9)}, (), title="a").axes[0]
+    assert (axes.images[0].get_array() == 1).all()
+    assert len(axes.collections) == 2
+    assert not axes.texts
 
 
 def test_digits_beside_has_a_row_for_each_run_under_the_test_images():

@@ -9,7 +9,7 @@ from digit_vae.base.paths import RunFiles
 from digit_vae.config.runs import runs
 from digit_vae.report.sample_figures import digits_beside, paper_figures, shown_beside
 
-LABELS = np.arange(TEST_IMAGES) % 10
+LABELS, NUMERALS = np.arange(TEST_IMAGES) % 10, tuple("0123456789")
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def params(tmp_path, monkeypatch):
 
 
 def test_the_papers_figures_show_its_two_runs(params):
-    drawn = paper_figures(params, LABELS)
+    drawn = paper_figures(params, LABELS, NUMERALS)
     assert set(drawn) == {
         "figure_1_reconstructions", "figure_2_reconstructions", "figure_3_latent", "figure_4_latent",
         "latent_plane", "latent_map",
@@ -56,14 +56,14 @@ def test_samples_of_other_test_images_are_refused(params):
     with pytest.raises(
         UserError, match=r"baseline-full-0/samples.npz.*100 test images.*evaluate_paper@baseline-full-0"
     ):
-        paper_figures(params, LABELS[:100])
+        paper_figures(params, LABELS[:100], NUMERALS)
 
 
 def test_a_latent_space_without_a_plane_has_no_picture_of_one(params):
     found = samples(params, np.random.default_rng(0))
     found.pop("plane")
     write_bytes(RunFiles("paper", "baseline-full-0").samples, npz_bytes(found))
-    assert not {"latent_plane", "latent_map"} & set(paper_figures(params, LABELS))
+    assert not {"latent_plane", "latent_map"} & set(paper_figures(params, LABELS, NUMERALS))
 
 
 def test_runs_whose_images_are_not_here_are_not_shown(params):
@@ -72,3 +72,14 @@ def test_runs_whose_images_are_not_here_are_not_shown(params):
     assert "beta_2-fold0-0" not in [run.name for run in shown]
     assert list(digits_beside(shown)) == ["digits_beside"]
     assert digits_beside([]) == {}
+
+
+def test_fewer_classes_than_points_leave_their_places_empty(params):
+    run = runs(params, "paper")[0]
+    path = RunFiles("paper", run.name).digits
+    found = read_npz(path, made_by="test")
+    write_bytes(path, npz_bytes(found | {key: found[key][:3] for key in ("originals", "reconstructions")}))
+    axes = digits_beside([run])["digits_beside"].axes[0]
+    shown = 255 - axes.images[0].get_array()
+    np.testing.assert_array_equal(shown[:28, 56:84], found["originals"][2])
+    assert not shown[:, 84:].any()

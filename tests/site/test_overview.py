@@ -3,12 +3,13 @@ import json
 import pytest
 from example_project import compared, example_results
 
+from digit_vae.analysis.results import read_results
 from digit_vae.base.files import write_json
-from digit_vae.base.paths import CERTIFICATE
+from digit_vae.base.paths import CERTIFICATE, RunFiles
 from digit_vae.report.paper import TABLE_1
 from digit_vae.report.tables import Table
 from digit_vae.site import overview
-from digit_vae.site.pages import Project
+from digit_vae.site.pages import Project, html
 
 
 @pytest.fixture
@@ -51,3 +52,30 @@ def test_an_absent_certificate_is_none_and_a_present_one_is_read(project, tmp_pa
     write_json(tmp_path / CERTIFICATE, {"holds": True, "deviations": 0, "compared": [], "made": "today"})
     assert overview.read_certificate()["holds"] is True
     assert CERTIFICATE in overview.page(project).copies
+
+
+def shown(project, **further):
+    """The page as HTML, as far as the test is about it."""
+    shared = {"pages": {"index": "Overview"}, "commit": None, "current": "index"}
+    return html("index", {**shared, **overview.page(project).values, **further}).decode()
+
+
+def test_the_page_says_how_it_stands_with_the_certificate(project):
+    assert "There is no certificate" in shown(project)
+    told = [{"of": "baseline-full-0", "how": "byte for byte", "deviations": [{}, {}]}]
+    certificate = {"holds": False, "deviations": 2, "compared": told, "made": "today", "commit": "0123456789abcdef"}
+    page = shown(project, certificate=certificate)
+    assert "2 deviations" in page
+    assert "0123456789" in page
+    assert "Everything holds" in shown(project, certificate=certificate | {"holds": True})
+
+
+def test_questions_without_results_are_named_as_open(project, tmp_path):
+    for run in ("improved-full-1", "beta_2-fold0-0"):
+        (tmp_path / RunFiles("beyond", run).metrics).unlink()
+    results = read_results(project.params, "beyond")
+    less = Project(results.params, results, {"paper": project.compared["paper"], "beyond": []})
+    assert len(overview.open_questions(less)) == 3  # recipe, cures beside it, beta
+    page = shown(less)
+    assert "Not answered yet" in page
+    assert "1 run without results" in page

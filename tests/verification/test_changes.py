@@ -258,8 +258,8 @@ def test_a_number_that_no_run_has_made_fails_with_its_name(tell, what, committed
     assert re.search(rf"^error: [^\n]*{re.escape(path)}[^\n]*$", error)
 
 
-def test_more_that_is_said_of_a_trainings_health_is_no_other_loss(tell):
-    for path, keys in ((HISTORY, ("epochs", 0, "health")), (TIMINGS, ("started_at",))):
+def test_more_that_is_said_of_an_epoch_is_no_other_loss(tell):
+    for path, keys in ((HISTORY, ("epochs", 0, "health")), (HISTORY, ("epochs", 0, "new")), (TIMINGS, ("started_at",))):
         change(path, *keys, value={"dead_units": {"dense": 3, "hidden": 2}})
     with_lock()
     assert tell(dvc=False)[0] == 0

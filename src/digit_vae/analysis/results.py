@@ -17,12 +17,13 @@ from digit_vae.base.paths import CLASSIFIER_METRICS, CLASSIFIER_WEIGHTS, GRAPH_F
 from digit_vae.config.loading import read_run_params
 from digit_vae.config.runs import GRAPHS, Graph, Run, read_together, run_params, runs, study_runs
 from digit_vae.config.schema import FULL, Params
+from digit_vae.data.datasets import Description, described
 from digit_vae.training.health import complaints
 
 Json = Mapping[str, Any]
 
 FEWEST_SEEDS = 3  # that say something of a distribution
-EVALUATED = ("validation", "test", "likelihood", "latent", "quality")  # the sections of a run's metrics
+EVALUATED = ("validation", "test", "likelihood", "latent")  # sections of a run's metrics; with labels also "quality"
 
 
 def at(metrics: Json, path: Iterable[str]) -> Any:  # noqa: ANN401 - whatever JSON holds
@@ -95,7 +96,7 @@ class LeftOut(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Results:
-    """The runs of the reported studies by name, and what the classifier is worth.
+    """The runs of the reported studies by name, what the classifier is worth, and what the images are called.
 
     left_out: the studies that are not reported, and why. partial: those that are reported by a part of their runs.
     """
@@ -105,6 +106,7 @@ class Results:
     left_out: Mapping[str, LeftOut]
     partial: Mapping[str, LeftOut]
     classifier: Json
+    dataset: Description
 
     def studies(self, graph: Graph) -> list[str]:
         """The reported studies of a graph."""
@@ -155,7 +157,8 @@ def read_results(params: Params, graph: Graph) -> Results:
         runs={name: result for name, result in fit.items() if name in kept},
         left_out=left_out,
         partial=partial,
-        classifier=read_json(CLASSIFIER_METRICS, made_by="classifier", keys=("accuracy", "frechet_train")),
+        classifier=read_json(CLASSIFIER_METRICS, made_by="classifier", keys=("images",)),
+        dataset=described(),
     )
 
 

@@ -72,15 +72,6 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
 
-def append_text(path: Path, text: str) -> None:
-    """Adds `text` to a file that others write, too. Raises: UserError when it cannot be written."""
-    try:
-        with path.open("a", encoding="utf-8") as opened:
-            opened.write(text)
-    except OSError as error:
-        raise UserError(f"{path} could not be written: {error.strerror or error}") from error
-
-
 def read_bytes_if_any(path: Path) -> bytes | None:
     """What `path` holds; None when there is no such file. Raises: UserError when it cannot be read."""
     try:

@@ -44,7 +44,7 @@ COMMANDS = {
     "tidy": Command("digit_vae.cli.tidy", "move files of runs that params.yaml does not declare into leftovers/"),
     "schema": Command("digit_vae.cli.schema", "write params.schema.json, with which editors check params.yaml"),
     "photographs": Command("digit_vae.serving.photographs", "how many digits in damaged pictures are recognised"),
-    "generate": Command("digit_vae.cli.generate", "digits from the prior, as PNG", uses_models=True),
+    "generate": Command("digit_vae.cli.generate", "images from the prior, as PNG", uses_models=True),
     "reconstruct": Command("digit_vae.cli.reconstruct", "originals over their reconstructions", uses_models=True),
     "export": Command("digit_vae.cli.export", "encoder and decoder as ONNX files", uses_models=True),
     "encode": Command("digit_vae.cli.encode", "z_mean and z_log_var of each image, as CSV", uses_models=True),

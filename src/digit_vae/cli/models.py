@@ -13,6 +13,7 @@ import numpy.typing as npt
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_bytes
 from digit_vae.data.arrays import read_listed
+from digit_vae.data.datasets import described
 from digit_vae.serving.pictures import Picture, read_digit, shown
 from digit_vae.serving.trained import TrainedRun
 
@@ -40,7 +41,13 @@ def model_parser(command: str, *, does: str, examples: str, output: str) -> argp
 def add_images(parser: argparse.ArgumentParser) -> "argparse._MutuallyExclusiveGroup":
     """The images that a command is about: exactly one way of naming them."""
     group = parser.add_mutually_exclusive_group(required=True)
-    group.add_argument("--image", metavar="FILE", nargs="+", type=Path, help="pictures of one digit each")
+    group.add_argument(
+        "--image",
+        metavar="FILE",
+        nargs="+",
+        type=Path,
+        help="pictures, of one digit each; of other data than MNIST as they are",
+    )
     parser.add_argument("--as-is", action="store_true", help="pictures are 28x28 and as MNIST's already")
     group.add_argument("--test", metavar="I", nargs="+", type=whole(0, LARGEST_SEED), help="test images, from 0 on")
     return group
@@ -79,7 +86,8 @@ def chosen_images(parsed: argparse.Namespace) -> tuple[Sequence[object], Images]
 
 def read_pictures(parsed: argparse.Namespace) -> list[Picture]:
     """The pictures that the command line names. What was done to each is said on standard error."""
-    pictures = [read_digit(path, as_is=parsed.as_is) for path in parsed.image]
+    as_is = parsed.as_is or described().dataset != "mnist"  # pictures are prepared as MNIST's digits were
+    pictures = [read_digit(path, as_is=as_is) for path in parsed.image]
     for path, picture in zip(parsed.image, pictures, strict=True):
         print(f"{shown(path)}: {', '.join(picture.done)}", file=sys.stderr)
     return pictures

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from digit_vae.cli.models import add_images, chosen_images, model_parser, read_pictures, trained_vae, write_png
+from digit_vae.data.datasets import described
 from digit_vae.serving.pictures import over, picture_sheet, sheet, shown
 from digit_vae.serving.trained import TrainedRun, find_trained
 from digit_vae.serving.typical import compared, reconstruction_losses, typical_losses
@@ -41,7 +42,7 @@ def of_pictures(run: TrainedRun, parsed: argparse.Namespace) -> bytes:
     images, vae = np.stack([picture.image for picture in pictures]), trained_vae(run)
     from digit_vae.evaluation.elbo import reconstruct
 
-    found = compared(reconstruction_losses(vae, images), typical_losses(run, vae))
+    found = compared(reconstruction_losses(vae, images), typical_losses(run, vae), described().noun)
     for path, each in zip(parsed.image, found, strict=True):
         print(f"{shown(path)}: {' '.join(each.note.splitlines())}", file=sys.stderr)
     return picture_sheet(pictures, reconstruct(vae, images), [each.note for each in found])

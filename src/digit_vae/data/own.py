@@ -25,7 +25,7 @@ from digit_vae.data.mnist import MNIST, NAMES, SIDE, DataSet, RawFile
 from digit_vae.data.sources import local_bytes
 
 MOST_CLASSES = 62  # ten digits, and the letters of both cases
-FEWEST_IMAGES = 2
+FEWEST = {"training": 20, "test": 10}  # images that the evaluation's densities and neighbours take
 CLASS_NAMES = "classes.txt"
 Listed = Mapping[str, Sequence[Path]]  # the PNG files of each class; of "" where there are no classes
 
@@ -79,8 +79,8 @@ def _problems(own: Own) -> Iterator[str]:
         ("training", arrays.train_images, arrays.train_labels),
         ("test", arrays.test_images, arrays.test_labels),
     ):
-        if len(images) < FEWEST_IMAGES:
-            yield f"expected at least {FEWEST_IMAGES} {name} images; received {len(images)}"
+        if len(images) < FEWEST[name]:
+            yield f"expected at least {FEWEST[name]} {name} images; received {len(images)}"
         if len(labels) not in (0, len(images)):
             yield f"expected one label for each of the {len(images)} {name} images; received {len(labels)}"
         if labels.size and labels.max() >= known:

@@ -7,6 +7,7 @@ for each class.
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from digit_vae.base.errors import UserError
 from digit_vae.base.files import json_bytes
 from digit_vae.config.schema import ClassifierParams
 from digit_vae.data.arrays import Arrays
-from digit_vae.evaluation.elbo import decode
+from digit_vae.evaluation.elbo import as_graph, decode
 from digit_vae.evaluation.manifold import IMAGES, covered, region
 from digit_vae.model.device import select_device
 from digit_vae.model.vae import VAE
@@ -122,11 +123,16 @@ def train_classifier(
 
 def judge(classifier: keras.Model, images: np.ndarray) -> Judged:
     """images: (N, 28, 28) or (N, 28, 28, 1) uint8."""
-    both = keras.Model(classifier.input, [classifier.output, classifier.get_layer(FEATURES).output])
+    both = as_graph(_with_features(classifier))
     images = images.reshape(-1, 28, 28, 1)
-    parts = [both(images[start : start + 1000], training=False) for start in range(0, len(images), 1000)]
+    parts = [both(images[start : start + 1000].astype(np.float32)) for start in range(0, len(images), 1000)]
     logits, features = (np.concatenate(part).astype(np.float64) for part in zip(*parts, strict=True))
     return Judged(softmax(logits, axis=1), features)
+
+
+@lru_cache(maxsize=1)
+def _with_features(classifier: keras.Model) -> keras.Model:
+    return keras.Model(classifier.input, [classifier.output, classifier.get_layer(FEATURES).output])
 
 
 def frechet_distance(first: np.ndarray, second: np.ndarray) -> float:

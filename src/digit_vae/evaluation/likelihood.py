@@ -11,7 +11,7 @@ binarised  pixels of at least 0.5 are 1, the others 0: a true likelihood of bina
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,16 +19,15 @@ import tensorflow as tf
 from scipy.special import entr
 
 from digit_vae.config.schema import EvaluateParams
-from digit_vae.evaluation.elbo import Encoded, encode, posterior
-from digit_vae.model import losses
+from digit_vae.evaluation.elbo import BATCH, Encoded, as_graph, encode
 from digit_vae.model.vae import VAE
 
 PROTOCOLS = ("grey", "binarised")
 BOUNDS = (1, 10, 100, 1000)  # the K of the importance-weighted bounds
-BATCH = 128  # what the decoder is fastest with
 RADIUS = 6.0  # of the disc that is integrated over at least; 1.5e-8 of the prior lie beyond
-TILE = 1.0
-SIDE = 8  # points along a tile's side to begin with
+TILE = 0.5
+SIDE = 4  # points along a tile's side to begin with
+TOGETHER = 16  # tiles whose points are asked for at once while all images need them
 NEGLIGIBLE = math.log(1e-4)  # a tile that holds less of an image's p(x) than this is not refined for it
 # Turned by the angle whose tangent is the golden ratio, no row of points runs along an axis, as a posterior does where
 # a latent dimension has collapsed: rows that all miss its ridge would agree on a wrong integral.
@@ -41,8 +40,9 @@ LogLikelihood = Callable[[np.ndarray, np.ndarray], np.ndarray]
 class Integral(NamedTuple):
     """log p(x) of N images, and its error, in nats, (N,) float64.
 
-    error: by how much each was changed by one of the last two doublings of its points, the larger of both: together
-    they halve the spacing in every direction, while a single one may leave a ridge as poorly resolved as it was.
+    error: a third of what the last two doublings of its points changed, which together halve the spacing in every
+    direction; a single one may leave a ridge as poorly resolved as it was. The rule's error falls to a quarter where
+    the density has kinks, as a decoder with ReLUs has, and then is that third; where it is smooth it falls far faster.
     """
 
     log_likelihood: np.ndarray
@@ -65,9 +65,10 @@ def measure(vae: VAE, images: np.ndarray, grey: Encoded, params: EvaluateParams)
 
     elbo: E_q[log p(x|z)] over the draws of `encode`, less the KL in closed form. elbo_error: its standard error, which
         comes from the draws alone: the images are what they are.
-    iw_bound: of K = 1 it is the ELBO. What it rises above that with K is measured on `bound_images` images, spread
-        evenly, with 1000 draws each, and added to it. iw_bound_error: its standard error, which comes from the choice
-        of these images and from all draws.
+    iw_bound: of K = 1 it is the ELBO. What it rises from one K to the next is measured with K draws of each of some
+        images, spread evenly, and added: of `bound_images` for K = 1000, and of more the fewer draws each needs, as
+        is best where all rises differ as much between images (by 1 / sqrt(K): multilevel Monte Carlo, Giles 2015).
+        iw_bound_error: its standard error, which comes from the choice of these images and from all draws.
     log_likelihood: by quadrature, with a latent plane only. log_likelihood_error and ..._error_maximum: mean and
         maximum of `Integral.error` over the images. inference_gap: log_likelihood - elbo.
     """
@@ -76,8 +77,8 @@ def measure(vae: VAE, images: np.ndarray, grey: Encoded, params: EvaluateParams)
     integrals = _integrals(vae, seen, [each.z_mean for each in encoded.values()], params)
     measured = {}
     for protocol, its_images in seen.items():
-        integral, elbos = integrals.get(protocol), draws_of_elbo(encoded[protocol])
-        bounds = _bounds(vae, its_images, elbos, integral, params)
+        integral = integrals.get(protocol)
+        bounds = _bounds(vae, its_images, encoded[protocol], integral, params)
         measured[protocol] = {"entropy_floor": entropy_floor(its_images)} | bounds
         if integral:
             log_likelihood, error = integral
@@ -110,10 +111,9 @@ def integrate(
     """log p(x) of `count` images by the trapezoidal rule over the disc |z| <= radius of the latent plane.
 
     The points are doubled until log p(x) changes by no more than `tolerance` in the mean over the images, at most
-    `refinements` times. Images share them; each is asked only at those of the tiles that can hold a share of its
-    integral, and no longer once its own error is within the tolerance, so that most tiles are left alone after a few
-    doublings. On smooth functions that vanish at the edges the rule converges exponentially (Trefethen and Weideman
-    2014).
+    `refinements` times, and only where the error is: for the images that `_unsettled` names, and of each only at those
+    of the tiles that can hold a share of its integral. Images share the points. On smooth functions that vanish at the
+    edges the rule converges exponentially (Trefethen and Weideman 2014).
     """
     corners, log_area = _tiles(radius), 2 * math.log(TILE)
     log_means = np.full((len(corners), count), -np.inf)
@@ -122,21 +122,23 @@ def integrate(
     points = 0
     for doublings, offsets in enumerate(islice(_offsets(), refinements + 1)):
         points += len(offsets)
-        for tile in np.flatnonzero(live.any(axis=1)):
-            images, z = np.flatnonzero(live[tile]), (corners[tile] + offsets) @ ROTATION
+        for tiles in _together(live):
+            images, shape = np.flatnonzero(live[tiles[0]]), (-1, len(tiles), len(offsets))
+            z = (corners[tiles, np.newaxis] + offsets).reshape(-1, 2) @ ROTATION
             log_joint = log_likelihood(images, z)
             log_joint += (-0.5 * (z**2).sum(axis=1) - math.log(2 * math.pi)).astype(log_joint.dtype)
-            highest, log_mean = log_joint.max(axis=1), _log_mean_exp(log_joint)
-            log_means[tile, images] = _log_mean(log_means[tile, images], log_mean) if doublings else log_mean
+            log_joint, asked = log_joint.reshape(shape), np.ix_(tiles, images)
+            highest, log_mean = log_joint.max(axis=2).T, _log_mean_exp(log_joint).T
+            log_means[asked] = _log_mean(log_means[asked], log_mean) if doublings else log_mean
             # Between two points the density may be higher than at both, by the slope that the tile has shown.
-            ceilings[tile, images] = highest + 2 * (highest - log_joint.min(axis=1)) / points**0.5
-        before, log_p = log_p, np.logaddexp.reduce(log_means, axis=0) + log_area
-        asked = live.any(axis=0)
-        last, change = np.where(asked, change, last), np.where(asked, np.abs(log_p - before), change)
-        error = np.maximum(last, change)
-        live &= (ceilings + log_area > log_p + NEGLIGIBLE) & (error > tolerance)
+            ceilings[asked] = highest + 2 * (highest - log_joint.min(axis=2).T) / points**0.5
+        images = np.flatnonzero(live.any(axis=0))
+        before, log_p[images] = log_p[images], _log_sum_exp(log_means[:, images]) + log_area
+        last[images], change[images] = change[images], np.abs(log_p[images] - before)
+        error = (last + change) / 3
         if error.mean() <= tolerance:
             break
+        live &= (ceilings + log_area > log_p + NEGLIGIBLE) & _unsettled(error, tolerance)
     return Integral(log_p, error)
 
 
@@ -155,24 +157,17 @@ def draws_of_elbo(encoded: Encoded) -> np.ndarray:
     return -(encoded.reconstruction_loss + encoded.kl.sum(axis=1, keepdims=True)).astype(np.float64)
 
 
-def sample(vae: VAE, images: np.ndarray, samples: int, seed: Sequence[int]) -> Sampled:
-    """Draws `samples` z from q(z|x) for each image. images: (N, 28, 28, 1) uint8."""
-    z_mean, z_log_var = posterior(vae, images)
-    epsilon = np.random.default_rng(seed).standard_normal((len(images), samples, z_mean.shape[1]), dtype=np.float32)
-    z = z_mean[:, np.newaxis] + np.exp(0.5 * z_log_var)[:, np.newaxis] * epsilon
+def sample(vae: VAE, images: np.ndarray, encoded: Encoded, samples: int, seed: Sequence[int]) -> Sampled:
+    """Draws `samples` z from q(z|x) for each image. images: (N, 28, 28, 1) uint8; encoded: these."""
+    z_mean, z_log_var = (part[:, np.newaxis] for part in (encoded.z_mean, encoded.z_log_var))
+    shape = (len(images), samples, z_mean.shape[2])
+    epsilon = np.random.default_rng(seed).standard_normal(shape, dtype=np.float32)
+    z = z_mean + np.exp(0.5 * z_log_var) * epsilon
     # The normalising constants of p(z) and q(z|x) cancel but for the standard deviations.
-    log_ratio = 0.5 * (epsilon.astype(np.float64) ** 2 - z.astype(np.float64) ** 2 + z_log_var[:, np.newaxis])
-
-    @tf.function(input_signature=[tf.TensorSpec((None, *images.shape[1:])), tf.TensorSpec((None, z.shape[2]))])
-    def log_likelihood(pixels: tf.Tensor, z: tf.Tensor) -> tf.Tensor:
-        return tf.negative(losses.reconstruction_loss(pixels, vae.decoder(z, training=False)))
-
-    whose = _batches(np.repeat(np.arange(len(images)), samples))
-    parts = [
-        log_likelihood(images[of].astype(np.float32) / 255.0, drawn)
-        for of, drawn in zip(whose, _batches(z.reshape(-1, z.shape[2])), strict=True)
-    ]
-    return Sampled(np.concatenate(parts).reshape(z.shape[:2]).astype(np.float64), log_ratio.sum(axis=2))
+    log_ratio = 0.5 * (epsilon.astype(np.float64) ** 2 - z.astype(np.float64) ** 2 + z_log_var)
+    of_one = shared_log_likelihood(vae, images)
+    log_likelihood = np.concatenate([of_one(np.array([image]), drawn) for image, drawn in enumerate(z)])
+    return Sampled(log_likelihood.astype(np.float64), log_ratio.sum(axis=2))
 
 
 def shared_log_likelihood(vae: VAE, images: np.ndarray) -> LogLikelihood:
@@ -180,14 +175,11 @@ def shared_log_likelihood(vae: VAE, images: np.ndarray) -> LogLikelihood:
 
     With pixels x and log-odds l it is x . l - sum(log(1 + exp(l))): linear in x, and so one matrix product.
     """
-    pixels = tf.constant(images.reshape(len(images), -1), tf.float32) / 255.0
-
-    @tf.function(input_signature=[tf.TensorSpec((None, 2))])
-    def decode(z: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(vae.decoder(z, training=False), (-1, pixels.shape[1]))
+    pixels, decoder = tf.constant(images.reshape(len(images), -1), tf.float32) / 255.0, as_graph(vae.decoder)
 
     def log_likelihood(indices: np.ndarray, z: np.ndarray) -> np.ndarray:
-        logits = tf.concat([decode(part.astype(np.float32)) for part in _batches(z)], axis=0)
+        parts = np.split(z.astype(np.float32), range(BATCH, len(z), BATCH))
+        logits = tf.concat([tf.reshape(decoder(part), (-1, pixels.shape[1])) for part in parts], axis=0)
         chosen = pixels if len(indices) == len(images) else tf.gather(pixels, indices)  # all of them: without a copy
         return (tf.matmul(chosen, logits, transpose_b=True) - tf.reduce_sum(tf.nn.softplus(logits), axis=1)).numpy()
 
@@ -213,26 +205,34 @@ def _integrals(
 
 
 def _bounds(
-    vae: VAE, images: np.ndarray, elbos: np.ndarray, integral: Integral | None, params: EvaluateParams
+    vae: VAE, images: np.ndarray, encoded: Encoded, integral: Integral | None, params: EvaluateParams
 ) -> dict[str, Any]:
-    """elbos: (N, S), those of each image's draws."""
-    elbo = float(elbos.mean())
+    """The ELBO and the importance-weighted bounds above it, each with its standard error."""
+    elbos = draws_of_elbo(encoded)
+    elbo, mean_gap = float(elbos.mean()), 0.0
     variance = float(elbos.var(axis=1, ddof=1).sum()) / elbos.shape[1] / len(images) ** 2
-    subset = np.unique(np.linspace(0, len(images) - 1, params.bound_images).astype(int))
-    drawn = sample(vae, images[subset], max(BOUNDS), seed=(params.seed, 1))  # of other draws than the ELBO's
-    log_weights = drawn.log_likelihood + drawn.log_ratio
-    gaps, mean_gap = None, 0.0
     if integral:  # an image whose ELBO is far below its integral rises most
-        gaps = integral.log_likelihood[subset] - importance_bound(log_weights, 1)
         mean_gap = float((integral.log_likelihood - elbos.mean(axis=1)).mean())
-    rises = {k: importance_bound(log_weights, k) - importance_bound(log_weights, 1) for k in BOUNDS}
-    estimates = {f"k{k}": mean_over_all(rise, gaps, mean_gap) for k, rise in rises.items()}
+    bounds = {BOUNDS[0]: (elbo, variance)}
+    for fewer, k in pairwise(BOUNDS):
+        subset = _spread(len(images), round(params.bound_images * (BOUNDS[-1] / k) ** 0.5))
+        drawn = sample(vae, images[subset], encoded.of(subset), k, seed=(params.seed, k))  # not the ELBO's draws
+        log_weights = drawn.log_likelihood + drawn.log_ratio
+        gaps = integral.log_likelihood[subset] - importance_bound(log_weights, 1) if integral else None
+        rises = importance_bound(log_weights, k) - importance_bound(log_weights, fewer)
+        bounds[k] = tuple(np.add(bounds[fewer], mean_over_all(rises, gaps, mean_gap)).tolist())
     return {
         "elbo": elbo,
         "elbo_error": math.sqrt(variance),
-        "iw_bound": {k: elbo + rise for k, (rise, _) in estimates.items()},
-        "iw_bound_error": {k: math.sqrt(variance + of_rise) for k, (_, of_rise) in estimates.items()},
+        "iw_bound": {f"k{k}": bound for k, (bound, _) in bounds.items()},
+        "iw_bound_error": {f"k{k}": math.sqrt(of_bound) for k, (_, of_bound) in bounds.items()},
     }
+
+
+def _spread(images: int, count: int) -> np.ndarray:
+    """`count` of the images, or all where there are fewer, as indices that are spread evenly."""
+    count = min(count, images)
+    return ((np.arange(count) + 0.5) * images / count).astype(int)
 
 
 def mean_over_all(values: np.ndarray, known: np.ndarray | None = None, mean_known: float = 0.0) -> tuple[float, float]:
@@ -273,14 +273,35 @@ def _offsets() -> Iterator[np.ndarray]:
         spacing /= 2
 
 
-def _batches(values: np.ndarray) -> list[np.ndarray]:
-    return np.split(values, range(BATCH, len(values), BATCH))
+def _together(live: np.ndarray) -> Iterator[np.ndarray]:
+    """The tiles that some image needs, in groups of which each is needed by the same images: all, or one tile alone.
+
+    live: (T, N), whether image n needs tile t.
+    """
+    if live.all():
+        yield from np.split(np.arange(len(live)), range(TOGETHER, len(live), TOGETHER))
+    else:
+        yield from np.flatnonzero(live.any(axis=1))[:, np.newaxis]
+
+
+def _unsettled(error: np.ndarray, tolerance: float) -> np.ndarray:
+    """All images but those of the least error, which have half of what the tolerance allows all of them together."""
+    least_first = np.argsort(error, kind="stable")
+    unsettled = np.ones(len(error), dtype=bool)
+    unsettled[least_first[np.cumsum(error[least_first]) <= 0.5 * tolerance * len(error)]] = False
+    return unsettled
 
 
 def _log_mean_exp(values: np.ndarray) -> np.ndarray:
     """log(mean(exp(values))) over the last axis, safe where exp would not be; summed in float64."""
     highest = values.max(axis=-1)
     return highest + np.log(np.exp(values - highest[..., np.newaxis]).mean(axis=-1, dtype=np.float64))
+
+
+def _log_sum_exp(values: np.ndarray) -> np.ndarray:
+    """log(sum(exp(values))) over the first axis, safe where exp would not be."""
+    highest = values.max(axis=0)
+    return highest + np.log(np.exp(values - highest).sum(axis=0))
 
 
 def _log_mean(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Page `latent`: what the latent spaces tell of the digits, and what is generated from them."""
+"""Page `latent`: what the latent spaces tell of the images, and what is generated from them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -10,7 +10,7 @@ from digit_vae.report.sample_figures import digits_beside, shown_beside
 from digit_vae.report.tables import Cell, Table, difference_tests, spread_of
 from digit_vae.report.verdicts import Compared
 
-SECTIONS = ("latent", "quality")
+SECTIONS = ("latent", "quality")  # the second with labels only
 TITLED = {  # the keys of the metrics that are no words
     "knn_accuracy": "kNN accuracy",
     "nmi": "NMI",
@@ -27,6 +27,7 @@ def page(results: Results, graph: Graph, compared: Sequence[Compared]) -> Page:
         "first": results.runs[results.params.report.first_run] if graph == "paper" else None,
         "latent_dim": results.params.train.latent_dim,
         "classifier": results.classifier,
+        "dataset": results.dataset,
         "studies": [readings(each) for each in compared],
     }
     return Page(values, tables(compared), digits_beside(beside.runs))
@@ -36,11 +37,17 @@ def tables(compared: Iterable[Compared]) -> dict[str, Table]:
     """By file name, for each study and section: every number over the folds, and the differences with their tests."""
     made: dict[str, Table] = {}
     for each in compared:
-        made |= {f"{each.name}_latent": latent(each), f"{each.name}_quality": _spreads(each, "quality", {}, ())}
-        for section in SECTIONS:
+        made |= {f"{each.name}_latent": latent(each)}
+        made |= {f"{each.name}_quality": _spreads(each, "quality", {}, ())} if "quality" in sections(each) else {}
+        for section in sections(each):
             found = {title: dict(_metrics(each, section, path)) for title, path in titled(each, section).items()}
             made |= {f"{each.name}_{section}_differences": difference_tests(found, digits=3)}
     return made
+
+
+def sections(compared: Compared) -> list[str]:
+    """The sections that the metrics of a study have."""
+    return [section for section in SECTIONS if section in compared.variants[compared.against]]
 
 
 def latent(compared: Compared) -> Table:
@@ -69,7 +76,7 @@ def readings(compared: Compared) -> dict[str, object]:
     """
     verdicts = {
         section: {title: compared.verdicts(section, *path) for title, path in titled(compared, section).items()}
-        for section in SECTIONS
+        for section in sections(compared)
     }
     differ = {
         section: [title for title, each in of.items() if any(verdict.outcome != "same" for verdict in each)]
@@ -79,10 +86,10 @@ def readings(compared: Compared) -> dict[str, object]:
         "name": compared.name,
         "against": compared.against,
         "origins": compared.origins,
-        "apart": {section: {title: verdicts[section][title] for title in differ[section]} for section in SECTIONS},
-        "same": {
-            section: [title for title in verdicts[section] if title not in differ[section]] for section in SECTIONS
+        "apart": {
+            section: {title: verdicts[section][title] for title in differ[section]} for section in sections(compared)
         },
+        "same": {section: [title for title in of if title not in differ[section]] for section, of in verdicts.items()},
     }
 
 

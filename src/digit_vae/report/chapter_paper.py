@@ -66,6 +66,7 @@ def page(results: Results) -> Page:
         "latent_dim": results.params.train.latent_dim,
         "reconstructed": list(SAMPLES_RECONSTRUCTED.values()),
         "classifier": results.classifier,
+        "dataset": results.dataset,
     }
     drawn = {f"figure_{number}_loss": _curves(each) for number, each in enumerate(shown, start=5)}
     return Page(values, {"table_1": table_1(known), "table_1_last": last_epochs(known)}, drawn)

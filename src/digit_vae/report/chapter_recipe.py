@@ -115,6 +115,8 @@ def measured(results: Results, folds: Compared) -> dict[str, Measured]:
     theirs, ours = _both(results)
     found = {}
     for title, path in MEASURES.items():
+        if path[0] not in theirs[0].metrics or path[1] not in theirs[0].metrics[path[0]]:
+            continue  # without labels there is none
         old, new = ([each.number(*path) for each in runs] for runs in (theirs, ours))
         of_folds = at(folds.others[_name(results)], path)
         over_folds = Tested(difference_of(of_folds), of_folds["p"])

@@ -10,9 +10,10 @@ from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from matplotlib import style
+from matplotlib import colormaps, style
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import to_rgb
+from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure as Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
@@ -21,9 +22,10 @@ from scipy.ndimage import distance_transform_edt
 
 WIDTH = 7.2  # inches: a text block's width
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#262626"  # colours: Okabe and Ito's
-DIGITS = (  # Paul Tol's "muted" scheme, told apart by colour-blind readers, and dark grey
+CLASSES = (  # Paul Tol's "muted" scheme, told apart by colour-blind readers, and dark grey
     "#CC6677", "#332288", "#DDCC77", "#117733", "#88CCEE", "#882255", "#44AA99", "#999933", "#AA4499", "#555555",
 )  # fmt: skip
+ROWS = 25  # names of classes in a column of a legend
 STYLE = {
     "font.family": "DejaVu Sans",  # comes with matplotlib: the same on every machine
     "font.size": 9,
@@ -109,30 +111,81 @@ def digits(originals: np.ndarray, reconstructions: np.ndarray, generated: np.nda
 
 
 @styled
-def latent_scatter(z_mean: np.ndarray, labels: np.ndarray, *, title: str) -> Figure:
-    """z_mean (N, latent_dim) by digit class, labels (N,). The paper's Figures 3, 4.
+def latent_scatter(z_mean: np.ndarray, labels: np.ndarray, classes: Sequence[str], *, title: str) -> Figure:
+    """z_mean (N, latent_dim) by class. The paper's Figures 3, 4.
 
-    Of more than two latent dimensions the first two are shown; of a single one, its values by digit.
+    labels: (N,), or (0,) where there are none; classes: the name of each label. Of more than two latent dimensions the
+    two principal components are shown, which the axes say; of a single one its values by class, or a histogram.
     """
-    dimensions = z_mean.shape[1]
-    vertical = z_mean[:, 1] if dimensions > 1 else labels
     figure = Figure(figsize=(WIDTH * 0.8, WIDTH * 0.75), layout="constrained")
     axes = figure.subplots()
-    colours = np.asarray(DIGITS)[labels]
-    axes.scatter(z_mean[:, 0], vertical, s=3.5, c=colours, alpha=0.55, linewidths=0, rasterized=True)
-    points = np.stack([z_mean[:, 0], vertical], axis=1)
-    medians = np.array([np.median(points[labels == digit], axis=0) for digit in np.unique(labels)])
-    for digit, middle in zip(np.unique(labels), apart(medians, 0.05 * np.ptp(points, axis=0)), strict=True):
-        ring = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": DIGITS[digit], "linewidth": 2}
-        axes.annotate(str(digit), middle, ha="center", va="center", weight="bold", bbox=ring)
-    of = f" (first two of {dimensions} dimensions)" if dimensions > 2 else ""
-    axes.set(title=title, xlabel=f"z_mean, dimension 0{of}")
-    if dimensions > 1:
-        axes.set_ylabel(f"z_mean, dimension 1{of}")
-    else:
-        axes.set(ylabel="digit", yticks=range(10))
+    axes.set_title(title)
     axes.grid()
+    if z_mean.shape[1] == 1:
+        _values(axes, z_mean[:, 0], labels, classes)
+        return figure
+    points, names = plane_points(z_mean)
+    colours = np.asarray(class_colours(len(classes)))[labels] if len(labels) else BLUE
+    axes.scatter(points[:, 0], points[:, 1], s=3.5, c=colours, alpha=0.55, linewidths=0, rasterized=True)
+    present = np.unique(labels)
+    medians = np.array([np.median(points[labels == label], axis=0) for label in present]).reshape(-1, 2)
+    _name(figure, present, classes, apart(medians, 0.05 * np.ptp(points, axis=0)))
+    axes.set(xlabel=names[0], ylabel=names[1])
     return figure
+
+
+def plane_points(z_mean: np.ndarray) -> tuple[np.ndarray, tuple[str, str]]:
+    """What a plane shows of z_mean (N, latent_dim), two dimensions at least: points (N, 2), and what the axes are.
+
+    Of more dimensions these are the principal components (Pearson 1901), with the sign that makes the largest weight
+    of each positive.
+    """
+    dimensions = z_mean.shape[1]
+    if dimensions == 2:
+        return z_mean, ("z_mean, dimension 0", "z_mean, dimension 1")
+    centred = z_mean.astype(np.float64) - z_mean.mean(axis=0, dtype=np.float64)
+    variances, vectors = np.linalg.eigh(centred.T @ centred)
+    vectors = vectors[:, ::-1][:, :2]
+    vectors = vectors * np.sign(vectors[np.abs(vectors).argmax(axis=0), (0, 1)])
+    shares = variances[::-1][:2] / max(variances.sum(), np.finfo(float).tiny)
+    first, second = (
+        f"z_mean, principal component {place} of {dimensions} dimensions ({share:.0%} of the variance)"
+        for place, share in enumerate(shares, start=1)
+    )
+    return centred @ vectors, (first, second)
+
+
+def class_colours(count: int) -> tuple[str, ...]:
+    """A colour for each class: the ten that are told apart best or, for more classes, as many along the rainbow."""
+    if count <= len(CLASSES):
+        return CLASSES
+    return tuple(to_hex(colour) for colour in colormaps["turbo"](np.linspace(0.03, 0.97, count)))
+
+
+def _name(figure: Figure, labels: np.ndarray, classes: Sequence[str], places: np.ndarray) -> None:
+    """Writes the name of each label at its place (x, y), in a ring of its colour, or long names into a legend."""
+    colours = class_colours(len(classes))
+    if max(map(len, classes), default=0) > 1:
+        marks = [Line2D([], [], color=colours[label], marker="o", ls="") for label in labels]
+        columns = -(-len(marks) // ROWS)
+        names = [classes[label] for label in labels]
+        figure.legend(marks, names, loc="outside right upper", ncols=columns)
+        return
+    for label, (x, y) in zip(labels, places, strict=True):
+        ring = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": colours[label], "linewidth": 2}
+        figure.axes[0].annotate(classes[label], (x, y), ha="center", va="center", weight="bold", bbox=ring)
+
+
+def _values(axes: Axes, values: np.ndarray, labels: np.ndarray, classes: Sequence[str]) -> None:
+    """The values (N,) of a single latent dimension, by class where there are labels."""
+    axes.set_xlabel("z_mean, dimension 0")
+    if not len(labels):
+        axes.hist(values, bins=60, color=BLUE)
+        axes.set_ylabel("test images")
+        return
+    colours = np.asarray(class_colours(len(classes)))[labels]
+    axes.scatter(values, labels, s=3.5, c=colours, alpha=0.55, linewidths=0, rasterized=True)
+    axes.set_yticks(range(len(classes)), classes)
 
 
 def apart(places: np.ndarray, distance: np.ndarray) -> np.ndarray:
@@ -143,7 +196,7 @@ def apart(places: np.ndarray, distance: np.ndarray) -> np.ndarray:
         between = moved[:, np.newaxis] - moved
         gaps = np.hypot(*between.T).T
         lacking = np.where(gaps < 1, 1 - gaps, 0) * (1 - np.eye(len(moved)))
-        if lacking.max() < 1e-3:
+        if lacking.max(initial=0) < 1e-3:
             break
         moved = moved + 0.5 * (between / np.maximum(gaps, 1e-9)[..., np.newaxis] * lacking[..., np.newaxis]).sum(axis=1)
     return moved * scale
@@ -379,39 +432,48 @@ def epoch_seconds(sources: Mapping[str, Sequence[float]]) -> Figure:
 
 
 @styled
-def latent_map(samples: Mapping[str, np.ndarray], *, title: str) -> Figure:
-    """The latent plane by what the classifier sees there, with the aggregate posterior and the prior over it.
+def latent_map(samples: Mapping[str, np.ndarray], classes: Sequence[str], *, title: str) -> Figure:
+    """The latent plane by what the classifier sees there, if there is one, with the aggregate posterior and the prior
+    over it.
 
     samples: map_classes, map_confidence and map_mass, each (cells, cells) with the highest z1 in the first row, are the
-    likeliest digit, its probability, and the probability of the cell under the aggregate posterior; map_edges:
+    likeliest class, its probability, and the probability of the cell under the aggregate posterior; map_edges:
     (cells + 1,), along both axes. A colour is paler where the classifier is less sure. Contours hold 50 % and 90 % of
     the aggregate posterior, dashed circles 50 % and 90 % of the prior.
     """
-    classes, confidence, mass, edges = (samples[f"map_{key}"] for key in ("classes", "confidence", "mass", "edges"))
+    mass, edges = samples["map_mass"], samples["map_edges"]
     shares = (0.9, 0.5)
     middles = (edges[1:] + edges[:-1]) / 2
     figure = Figure(figsize=(WIDTH * 0.8, WIDTH * 0.78), layout="constrained")
     axes = figure.subplots()
-    strength = 0.8 * (confidence[..., np.newaxis] - 0.1) / 0.9
-    colours = np.array([to_rgb(colour) for colour in DIGITS])[classes]
-    axes.imshow(1 - strength * (1 - colours), extent=2 * (edges[0], edges[-1]), interpolation="none")
+    axes.imshow(_seen(samples, classes), extent=2 * (edges[0], edges[-1]), interpolation="none")
     for share, width in zip(shares, (0.9, 1.8), strict=True):
         axes.contour(middles, middles[::-1], mass, [_density_level(mass, share)], colors=INK, linewidths=width)
         circle = {"radius": np.sqrt(-2 * np.log(1 - share)), "fill": False, "lw": 1.1}
         axes.add_patch(Circle((0, 0), ec="white", **circle))
         axes.add_patch(Circle((0, 0), ec=INK, ls=(0, (3, 3)), **circle))
     prior = np.exp(-0.5 * (middles[::-1, np.newaxis] ** 2 + middles**2))
-    for digit in np.unique(classes):
-        inside = prior * np.minimum(distance_transform_edt(classes == digit), 4)
+    seen, places = np.unique(samples.get("map_classes", ())), []
+    for label in seen:
+        inside = prior * np.minimum(distance_transform_edt(samples["map_classes"] == label), 4)
         row, column = np.unravel_index(inside.argmax(), inside.shape)
-        ring = {"boxstyle": "circle,pad=0.25", "facecolor": "white", "edgecolor": DIGITS[digit], "linewidth": 2}
-        place = middles[column], middles[::-1][row]
-        axes.annotate(str(digit), place, ha="center", va="center", weight="bold", bbox=ring)
+        places.append((middles[column], middles[::-1][row]))
+    _name(figure, seen, classes, np.array(places))
     axes.set(title=title, xlabel="z, dimension 0", ylabel="z, dimension 1")
     of_q, of_p = (Line2D([], [], color=INK, ls=line) for line in ("-", "--"))
     names = ["50 %, 90 % of the aggregate posterior", "50 %, 90 % of the prior"]
     figure.legend([of_q, of_p], names, loc="outside lower center", ncols=2)
     return figure
+
+
+def _seen(samples: Mapping[str, np.ndarray], classes: Sequence[str]) -> np.ndarray:
+    """(cells, cells, 3): the colour of the likeliest class, paler the less sure it is; white without a classifier."""
+    if "map_classes" not in samples:
+        return np.ones((*samples["map_mass"].shape, 3))
+    guessing = 1 / len(classes)
+    strength = 0.8 * (samples["map_confidence"][..., np.newaxis] - guessing) / (1 - guessing)
+    colours = np.array([to_rgb(colour) for colour in class_colours(len(classes))])[samples["map_classes"]]
+    return np.asarray(1 - strength * (1 - colours))
 
 
 @styled

@@ -26,20 +26,21 @@ class Beside(NamedTuple):
         return len({run.split == FULL for run in self.runs}) > 1
 
 
-def paper_figures(params: Params, labels: np.ndarray) -> dict[str, figures.Figure]:
+def paper_figures(params: Params, labels: np.ndarray, classes: Sequence[str]) -> dict[str, figures.Figure]:
     """By file name: the paper's Figures 1 to 4, and the latent plane of its first run.
 
-    labels: of the test images, (N,). Raises: UserError that names the file and the stage that makes it.
+    labels: of the test images, (N,), or (0,) where there are none; classes: their names.
+    Raises: UserError that names the file and the stage that makes it.
     """
     drawn = {}
     for position, name in enumerate((params.report.first_run, params.report.second_run)):
         samples = _samples(find_run(params, name), len(labels))
         shown = (samples[key] for key in ("originals", "reconstructions", "generated"))
         drawn[f"figure_{position + 1}_reconstructions"] = figures.digits(*shown, title=name)
-        drawn[f"figure_{position + 3}_latent"] = figures.latent_scatter(samples["z_mean"], labels, title=name)
+        drawn[f"figure_{position + 3}_latent"] = figures.latent_scatter(samples["z_mean"], labels, classes, title=name)
         if position == 0 and "plane" in samples:
             drawn["latent_plane"] = figures.latent_plane(samples["plane"], title=name)
-            drawn["latent_map"] = figures.latent_map(samples, title=name)
+            drawn["latent_map"] = figures.latent_map(samples, classes, title=name)
     return drawn
 
 
@@ -66,15 +67,21 @@ def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
     }
     if not files:
         return {}
-    originals = next(iter(files.values()))["originals"]
-    rows = {name: (each["reconstructions"], each["decoded"]) for name, each in files.items()}
+    columns = len(next(iter(files.values()))["decoded"])  # there may be fewer classes
+    originals = _filled(next(iter(files.values()))["originals"], columns)
+    rows = {name: (_filled(each["reconstructions"], columns), each["decoded"]) for name, each in files.items()}
     return {"digits_beside": figures.digits_beside(originals, rows)}
+
+
+def _filled(images: np.ndarray, count: int) -> np.ndarray:
+    """Images (N, 28, 28) and empty ones after them, so that there are `count`."""
+    return np.pad(images, ((0, count - len(images)), (0, 0), (0, 0)))
 
 
 def _samples(run: Run, images: int) -> dict[str, np.ndarray]:
     path, stage = RunFiles(run.graph, run.name).samples, addressed(run.stages[1], run.graph)
     samples = read_npz(path, made_by=stage)
-    if len(samples["z_mean"]) != images:
+    if images and len(samples["z_mean"]) != images:
         raise UserError(
             f"{path}: expected one z_mean for each of the {images} test images; "
             f"received {len(samples['z_mean'])}: `dvc repro {stage}` makes it again"

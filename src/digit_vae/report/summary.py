@@ -86,6 +86,7 @@ def page(results: Results) -> Page:
         "beta": _beta(beyond.get(chapter_beta.STUDY)),
         "speed": speed(),
         "classifier": results.classifier,
+        "dataset": results.dataset,
         "origins": _origins(results),
         "runs": {graph: len(results.in_graph(graph)) for graph in ("paper", "beyond")},
         "left_out": [each for each in studies(results) if each.left_out],

@@ -1,4 +1,4 @@
-"""Compares a picture's reconstruction loss with those of the test images: what is no digit is reconstructed badly.
+"""Compares a picture's reconstruction loss with those of the test images: what is unlike them is reconstructed badly.
 
 The loss is -log p(x|z) at z = z_mean, without a draw of z: the same picture always has the same loss.
 """
@@ -25,10 +25,13 @@ Images = npt.NDArray[np.uint8]
 
 
 class Compared(NamedTuple):
-    """loss: nats. share: percent of the test images with a lower loss; None where there are no test images."""
+    """loss: nats. share: percent of the test images with a lower loss; None where there are no test images. noun: what
+    an image shows, for the note.
+    """
 
     loss: float
     share: float | None
+    noun: str = "digit"
 
     @property
     def is_digit(self) -> bool:
@@ -41,7 +44,7 @@ class Compared(NamedTuple):
         if self.share is None:
             return f"{loss}\nthere are no test images here to compare with"
         if not self.is_digit:
-            return f"{loss}\nno digit: higher than that of {NO_DIGIT} % of the test images"
+            return f"{loss}\nno {self.noun}: higher than that of {NO_DIGIT} % of the test images"
         return f"{loss}\nhigher than that of {self.share:.0f} % of the test images"
 
 
@@ -84,9 +87,9 @@ def typical_losses(run: TrainedRun, vae: "VAE") -> dict[str, list[float]] | None
     return loss_quantiles(reconstruction_losses(vae, images))
 
 
-def compared(losses: Floats, quantiles: dict[str, Any] | None) -> list[Compared]:
+def compared(losses: Floats, quantiles: dict[str, Any] | None, noun: str = "digit") -> list[Compared]:
     """Each loss beside those of the test images; a loss above all of theirs is above 100 % of them."""
     if quantiles is None:
-        return [Compared(float(loss), None) for loss in losses]
+        return [Compared(float(loss), None, noun) for loss in losses]
     shares = np.interp(losses, quantiles["nats"], quantiles["percent"])
-    return [Compared(float(loss), float(share)) for loss, share in zip(losses, shares, strict=True)]
+    return [Compared(float(loss), float(share), noun) for loss, share in zip(losses, shares, strict=True)]

@@ -1,4 +1,4 @@
-"""Samples: what the classifier says of generated digits, by the density that they are drawn from, and of variants."""
+"""Samples: what the classifier says of generated images, by the density that they are drawn from, and of variants."""
 
 from collections.abc import Mapping
 
@@ -13,7 +13,7 @@ from digit_vae.site.pages import Project, by_variant, fold_studies
 NAME = "samples"
 # Of a section of the metrics: the look of its marks, and where they stand in a row.
 LOOKS = {
-    "samples": (Series([], colour=2, legend="digits drawn from the prior"), 0.46),
+    "samples": (Series([], colour=2, legend="images drawn from the prior"), 0.46),
     "mixture": (Series([], colour=1, shape="diamond", legend="drawn from a mixture fitted to the latents"), 0.64),
     "reconstructions": (Series([], colour=0, shape="ring", legend="reconstructions of test images"), 0.82),
 }
@@ -25,9 +25,9 @@ MEASURES = {
 
 
 def chapters(project: Project) -> list[Chapter]:
-    """None at all where no study compares variants."""
+    """None at all where no study compares variants, or without labels."""
     studies = list(fold_studies(project))
-    if not studies:
+    if not studies or not project.results.dataset.labelled:
         return []
     variants = by_variant(project, "quality")
     charts = {NAME: ("Mean over the folds of each variant, \u00b1 standard deviation.", chart(variants))}
@@ -52,7 +52,7 @@ def chart(variants: Mapping[str, Json]) -> Chart:
 
 
 def panel(variants: Mapping[str, Json], key: str) -> Panel:
-    says = f"{MEASURES[key]} of generated digits of {', '.join(variants)}"
+    says = f"{MEASURES[key]} of generated images of {', '.join(variants)}"
     found = [_series(variants, section, key) for section in LOOKS]
     title = MEASURES[key].partition(" (")[0]
     return Panel(says, Axis(title), Axis("", list(variants)), [each for each in found if each.points], MEASURES[key])

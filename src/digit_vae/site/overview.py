@@ -1,6 +1,6 @@
 """Page `index`: what was asked, what came out, Table I beside the paper's, and whether anybody verified it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from markupsafe import Markup
@@ -114,9 +114,9 @@ def answers(project: Project) -> Iterator[Answer]:
             )
 
 
-def open_questions(project: Project) -> Mapping[str, LeftOut]:
-    """By its question each study that is left out, and why."""
-    return {project.params.studies[name].question: why for name, why in project.results.left_out.items()}
+def open_questions(project: Project) -> list[tuple[str, LeftOut]]:
+    """The question of each study that is left out, and why."""
+    return [(project.params.studies[name].question, why) for name, why in project.results.left_out.items()]
 
 
 def read_certificate() -> Json | None:

@@ -20,6 +20,7 @@ from digit_vae.base.paths import figures as figures_folder
 from digit_vae.base.paths import tables as tables_folder
 from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import Params
+from digit_vae.data.datasets import described
 from digit_vae.report import figures
 from digit_vae.speed.records import read_benchmarks, repetitions
 from digit_vae.tracking.record import (
@@ -91,15 +92,17 @@ def drawn(run: Run, name: str) -> dict[str, bytes]:
 
 
 def sample_figures(run: str, samples: Mapping[str, np.ndarray]) -> dict[str, Figure]:
-    """What a samples.npz shows; the latent scatter wants the labels of the images that were encoded."""
+    """What a samples.npz shows; the latent scatter wants the labels of the encoded images, if they have any."""
+    classes = described().classes
     digits = figures.digits(samples["originals"], samples["reconstructions"], samples["generated"], title=run)
     shown = {"digits.png": digits}
     if "plane" in samples:  # the latent space has two dimensions
         shown["latent_plane.png"] = figures.latent_plane(samples["plane"], title=run)
-        shown["latent_map.png"] = figures.latent_map(samples, title=run)
-        labels = read_npy(TEST_LABELS, made_by="preprocess") if TEST_LABELS.is_file() else ()
-        if len(labels) == len(samples["z_mean"]):
-            shown["latent_scatter.png"] = figures.latent_scatter(samples["z_mean"], labels, title=run)
+        shown["latent_map.png"] = figures.latent_map(samples, classes, title=run)
+    if TEST_LABELS.is_file():
+        labels = read_npy(TEST_LABELS, made_by="preprocess")
+        if len(labels) in (0, len(samples["z_mean"])):
+            shown["latent_scatter.png"] = figures.latent_scatter(samples["z_mean"], labels, classes, title=run)
     return shown
 
 

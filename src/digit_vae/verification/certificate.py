@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from digit_vae.base.errors import UserError
 from digit_vae.verification.comparison import Compared, Deviation, flat
 
 
@@ -33,6 +35,15 @@ def certificate_text(compared: Sequence[Compared], facts: Mapping[str, object]) 
         "\n".join(f"- {deviation}" for deviation in found),
     ]
     return "\n\n".join(line for line in lines if line) + "\n"
+
+
+def append_text(path: Path, text: str) -> None:
+    """Adds `text` to a file that others write, too. Raises: UserError when it cannot be written."""
+    try:
+        with path.open("a", encoding="utf-8") as opened:
+            opened.write(text)
+    except OSError as error:
+        raise UserError(f"{path} could not be written: {error.strerror or error}") from error
 
 
 def _row(compared: Compared) -> str:

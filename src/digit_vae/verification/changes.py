@@ -20,12 +20,13 @@ from typing import Any, NamedTuple
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import append_text, write_text
+from digit_vae.base.files import write_text
 from digit_vae.base.paths import SMOKE
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import runs
 from digit_vae.report.summary import README, SUMMARY, is_current
 from digit_vae.verification.before import Change, branched_off, changes_since, content, head
+from digit_vae.verification.certificate import append_text
 from digit_vae.verification.evidence import LOCKS, lock_outputs, read_locks
 from digit_vae.verification.tolerance import is_number, kind_of
 from digit_vae.verification.unfounded import Unfounded, unfounded

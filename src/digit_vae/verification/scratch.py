@@ -21,11 +21,12 @@ import yaml
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_text
-from digit_vae.base.paths import BENCHMARKS, GRAPH_FILES, PARAMS, RAW
+from digit_vae.base.paths import BENCHMARKS, DATASET, GRAPH_FILES, PARAMS, RAW
 from digit_vae.config.runs import runs
 from digit_vae.config.schema import FULL, Params
+from digit_vae.data.datasets import described
 
-SOURCES = (Path("pipeline"), Path("src"), BENCHMARKS, GRAPH_FILES["paper"], Path(".dvcignore"))
+SOURCES = (Path("pipeline"), Path("src"), BENCHMARKS, DATASET, GRAPH_FILES["paper"], Path(".dvcignore"))
 NO_SOURCES = shutil.ignore_patterns("__pycache__", "*.egg-info", ".*.tmp.*")
 # Below .dvc, over any setting of the user: results in a shared cache would not be made anew.
 DVC_SETTINGS = """\
@@ -85,8 +86,9 @@ def small(params: Params) -> Params:
         name if name in names else names[0] for name in (params.report.first_run, params.report.second_run)
     )
     published = tuple(name for name in params.publish.paper if name in names) or (first,)
-    kept = params.preprocess
-    train_images, test_images = min(kept.train_images or 2000, 2000), min(kept.test_images or 500, 500)
+    kept, there = params.preprocess, described()
+    train_images = _at_most(2000, kept.train_images, there.train_images)
+    test_images = _at_most(500, kept.test_images, there.test_images)
     return replace(
         few,
         preprocess=replace(kept, train_images=train_images, test_images=test_images),
@@ -96,6 +98,11 @@ def small(params: Params) -> Params:
         report=replace(params.report, first_run=first, second_run=second),
         publish=replace(params.publish, paper=published, beyond=()),
     )
+
+
+def _at_most(most: int, kept: int | None, there: int) -> int | None:
+    """So many images are kept, or all of those that are kept or there, where these are fewer."""
+    return kept if (kept or there) <= most else most
 
 
 def _few(splits: Sequence[str]) -> tuple[str, ...]:

@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import append_text, remove, write_json, write_text
+from digit_vae.base.files import remove, write_json, write_text
 from digit_vae.base.paths import CERTIFICATE, RAW, SMOKE, RunFiles
 from digit_vae.base.progress import clock
 from digit_vae.base.provenance import git_commit
@@ -34,7 +34,7 @@ from digit_vae.data.mnist import MNIST
 from digit_vae.evaluation.elbo import encode, load_vae, measure
 from digit_vae.model.device import select_device
 from digit_vae.speed.processors import machines_with_bytes
-from digit_vae.verification.certificate import certificate, certificate_text
+from digit_vae.verification.certificate import append_text, certificate, certificate_text
 from digit_vae.verification.comparison import (
     Compared,
     Deviation,
