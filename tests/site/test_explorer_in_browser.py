@@ -216,6 +216,20 @@ def test_the_pointer_decodes_and_a_click_keeps_a_test_image(explorer):
     page.wait_for_function("() => explorer.planes[0].decoded.place[0] < explorer.planes[0].posterior(7).mean[0]")
 
 
+def test_the_map_of_the_classifier_has_its_highest_row_first(explorer):
+    page = explorer("#background=plain&z=-2.5,2.5")
+    page.evaluate("""() => {
+      const { model } = explorer.planes[0];
+      const values = Uint8Array.from({ length: 16 }, (_, cell) => cell % 10);
+      Object.assign(model.arrays, { map_classes: { shape: [4, 4], values }, map_percent: { shape: [4, 4], values } });
+      model.regions_reach = 4;
+      explorer.set({ background: "regions" });
+    }""")
+    for place, digit in {(-3, 3): 0, (3, 3): 3, (-3, 1): 4, (3, -3): 15 % 10, (-1, -3): 13 % 10}.items():
+        assert page.evaluate("(place) => explorer.planes[0].seen(place).digit", place) == digit
+    assert page.evaluate("explorer.planes[0].seen([4.5, 0])") is None
+
+
 def test_the_mouse_moves_and_zooms_the_view(explorer):
     page = explorer("#background=plain")
     view = "JSON.parse(JSON.stringify(explorer.view))"
