@@ -133,6 +133,8 @@ def test_without_committed_weights_the_page_says_so(site_project, monkeypatch):
     project = read_project()
     monkeypatch.setattr(explorer, "published", lambda _: [])
     made = explorer.page(project)
-    page = html("explorer", {"pages": {"explorer": "Explorer"}, "commit": None, "current": "explorer", **made.values}).decode()
+    page = html(
+        "explorer", {"pages": {"explorer": "Explorer"}, "commit": None, "current": "explorer", **made.values}
+    ).decode()
     assert "no committed weights" in page
     assert "explorer/main.js" not in page
