@@ -2,6 +2,8 @@
 PYTHON ?= python3
 UV_VERSION := 0.13.9
 
+# WHEELS=folder: packages come from there alone, as on a machine without a network.
+FROM := $(if $(WHEELS),--no-index -f "$(WHEELS)")
 LOCK := requirements$(if $(GPU),-gpu).lock
 # The mark of a finished installation knows the folder: in a copy, or after a move, there is no such file.
 INSTALLED := .venv/installed$(if $(GPU),-gpu)-$(shell pwd -P | cksum | cut -d ' ' -f 1)
@@ -23,7 +25,7 @@ export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
-setup: $(INSTALLED) ## install the locked dependencies (GPU=1: with CUDA; PYTHON=python3.12: another interpreter)
+setup: $(INSTALLED) ## install the locked dependencies (GPU=1: with CUDA; WHEELS=folder: from there; PYTHON=python3.12: another interpreter)
 
 repro: $(INSTALLED) ## the paper's graph, on every core (JOBS=2: two runs at once; ADDRESS=auto: on a Ray cluster; ANEW=1: train all)
 	@$(DIGIT_VAE) repro $(MACHINES)
@@ -31,7 +33,7 @@ repro: $(INSTALLED) ## the paper's graph, on every core (JOBS=2: two runs at onc
 beyond: $(INSTALLED) ## the runs that go beyond the paper on top, and their report (JOBS, ADDRESS and ANEW as above)
 	@$(DIGIT_VAE) beyond $(MACHINES)
 
-bench: $(INSTALLED) ## measure this machine's speed into reports/benchmarks/: an hour, with nothing beside it (GPU=1: CPU and GPU)
+bench: $(INSTALLED) ## measure this machine's speed into reports/benchmarks/: an hour, with nothing beside it (GPU=1: CPU and GPU, with XLA and without)
 	@$(RUN) dvc repro --quiet preprocess
 	@$(DIGIT_VAE) bench $(if $(GPU),--gpu)
 	@$(DIGIT_VAE) track
@@ -93,7 +95,8 @@ $(INSTALLED): $(LOCK) pyproject.toml
 		echo ".venv was made in $${made:-another folder}, not in $$here: it is made anew"; rm -rf .venv; fi
 	@[ -x .venv/bin/python ] || $(MAKE) --no-print-directory .venv/bin/python
 	@echo "installing $(LOCK) into .venv (takes minutes, once)"
-	@$(RUN) pip install -qq --disable-pip-version-check --require-hashes -r $(LOCK)
+	@[ -z "$(WHEELS)" ] || [ -d "$(WHEELS)" ] || { echo "WHEELS: expected a folder with wheels, received $(WHEELS)" >&2; exit 1; }
+	@$(RUN) pip install -qq --disable-pip-version-check --require-hashes $(FROM) -r $(LOCK)
 	@for folder in .venv/lib/python3*/site-packages; do echo ../../../../src > "$$folder/digit_vae.pth"; done
 	@printf '%s\n' '#!/bin/sh' \
 		'exec env PYTHONUTF8=1 "$$(dirname "$$(readlink -f "$$0")")/python" -m digit_vae "$$@"' > .venv/bin/digit-vae

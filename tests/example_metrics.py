@@ -49,6 +49,17 @@ def quality(generator: np.random.Generator) -> dict:
             "confidence": generator.normal(0.8, 0.01),
             "class_balance": 0.95,
             "frechet": generator.normal(30, 2),
+            "precision": generator.normal(0.9, 0.01),
+            "recall": generator.normal(0.2, 0.01),
+        },
+        "mixture": {
+            "confidence": generator.normal(0.85, 0.01),
+            "class_balance": 0.98,
+            "frechet": generator.normal(26, 2),
+            "precision": generator.normal(0.95, 0.01),
+            "recall": generator.normal(0.25, 0.01),
+            "components": 40,
+            "log_density": generator.normal(-2.2, 0.01),
         },
         "reconstructions": {"agreement": generator.normal(0.8, 0.01), "confidence": 0.85, "frechet": 25.0},
     }

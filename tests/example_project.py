@@ -88,7 +88,7 @@ def write_run(folder: Path, params: Params, run: Run, generator: np.random.Gener
     settings, files = run_params(params, run), RunFiles(run.graph, run.name)
     kl = generator.normal(6.5, 0.1) / settings.beta**0.3
     reconstruction = generator.normal(149, 0.5) + 6 * np.log2(1 + settings.beta)
-    epochs = range(1, params.train.epochs + 1)
+    epochs = range(1, settings.epochs + 1)
     history = {
         "run": run.name,
         "params": vars(settings),
@@ -116,7 +116,7 @@ def write_arrays(folder: Path, params: Params) -> None:
     for run in runs(params):
         files = RunFiles(run.graph, run.name)
         write_bytes(folder / files.samples, npz_bytes(samples(params, generator)))
-        shown = ("originals", "reconstructions", "decoded")
+        shown = ("originals", "reconstructions", "decoded", "prior", "mixture")
         digits = {name: generator.integers(0, 256, (10, 28, 28), dtype=np.uint8) for name in shown}
         write_bytes(folder / files.digits, npz_bytes(digits))
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mlflow import MlflowClient
 
-from digit_vae.tracking.store import CHECKOUT, PARENT, WRITER
+from digit_vae.tracking.store import CHECKOUT, NOTE, PARENT, WRITER
 
 
 def client_of(folder):
@@ -33,6 +33,7 @@ def points(client, run, name):
 def content(client, run):
     """All that a run holds but what differs from store to store (ids) or from way to way (who logged it, and where)."""
     tags = {key: value for key, value in run.data.tags.items() if key not in (PARENT, WRITER, CHECKOUT)}
+    tags[NOTE] = tags.get(NOTE, "").replace(run.info.run_id, "ID")  # it links to the run's own pages
     histories = {key: points(client, run, key) for key in run.data.metrics}
     artifacts = sorted(artifact.path for artifact in client.list_artifacts(run.info.run_id))
     inputs = [entry.to_dictionary() for entry in client.get_run(run.info.run_id).inputs.dataset_inputs]

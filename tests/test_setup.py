@@ -1,10 +1,12 @@
 """`make setup` with an empty lock file: the environment finds the code of its folder, wherever that is."""
 
+import hashlib
 import os
 import shutil
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -93,6 +95,31 @@ def test_a_wrong_python_is_one_sentence(tmp_path):
     assert status != 0
     assert "expected Python 3.11" in said
     assert not (tmp_path / ".venv").exists()
+
+
+def write_wheel(folder):
+    """A package of one module, made by hand; returns its line of a lock file."""
+    path, meta = folder / "brought_along-1.0-py3-none-any.whl", "brought_along-1.0.dist-info"
+    folder.mkdir()
+    with zipfile.ZipFile(path, "w") as wheel:
+        wheel.writestr("brought_along.py", "HERE = True\n")
+        wheel.writestr(f"{meta}/METADATA", "Metadata-Version: 2.1\nName: brought-along\nVersion: 1.0\n")
+        wheel.writestr(f"{meta}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        wheel.writestr(f"{meta}/RECORD", f"brought_along.py,,\n{meta}/METADATA,,\n{meta}/WHEEL,,\n{meta}/RECORD,,\n")
+    return f"brought-along==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+
+
+def test_packages_come_from_a_folder_where_there_is_no_network(tmp_path):
+    make_project(tmp_path / "there")
+    lock = tmp_path / "there/requirements-gpu.lock"
+    lock.write_text(write_wheel(tmp_path / "there/some wheels"), encoding="utf-8")
+    no_network = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
+    status, said = shell(tmp_path / "there", "make setup GPU=1 WHEELS=nowhere", **no_network)
+    assert status != 0
+    assert "WHEELS: expected a folder with wheels, received nowhere" in said
+    status, said = shell(tmp_path / "there", "make setup GPU=1 WHEELS='some wheels'", **no_network)
+    assert status == 0, said
+    assert shell(tmp_path / "there", ".venv/bin/python -c 'import brought_along'")[0] == 0
 
 
 def test_without_git_dvc_works_all_the_same(project, tmp_path):

@@ -10,6 +10,7 @@ from sklearn.svm import SVC
 from digit_vae.analysis.statistics import (
     add_holm,
     bootstrap_interval,
+    chance_of_more,
     corrected_t_test,
     hedges_g,
     holm,
@@ -140,6 +141,12 @@ def test_a_value_at_the_end_of_the_interval_for_one_more_is_just_told_from_the_o
     assert placed(157.3, VALUES).below == 4  # the greatest of them is not below itself
     assert placed(1.0, [2.0, 2.0]).deviations is None
     assert place.deviations == pytest.approx((160.0 - np.mean(VALUES)) / np.std(VALUES, ddof=1))
+
+
+def test_the_chance_of_one_more_beyond_a_value_is_a_one_sided_t_test_of_it():
+    for value in (153.0, 158.0):
+        expected = ttest_ind([value], VALUES, alternative="greater").pvalue
+        assert chance_of_more(value, VALUES) == pytest.approx(expected)
 
 
 def test_trend_of_points_on_a_line():

@@ -1,5 +1,6 @@
 """generate, reconstruct and encode, against the model that they have to use."""
 
+import argparse
 import csv
 import io
 import json
@@ -16,13 +17,15 @@ from PIL import Image
 from synthetic import write_history
 
 from digit_vae.base.command import exit_status
-from digit_vae.base.files import write_bytes
-from digit_vae.base.paths import RunFiles
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import write_bytes, write_json
+from digit_vae.base.paths import DATASET, RunFiles
 from digit_vae.cli import encode as encode_command
 from digit_vae.cli import generate as generate_command
 from digit_vae.cli import models
 from digit_vae.cli import reconstruct as reconstruct_command
-from digit_vae.evaluation.elbo import generate, reconstruct
+from digit_vae.data.datasets import KNOWN, Description
+from digit_vae.evaluation.coding import generate, reconstruct
 from digit_vae.model.vae import build_vae
 from digit_vae.model.weights import weights_bytes
 
@@ -281,3 +284,12 @@ def test_a_name_that_is_not_utf_8_is_shown_all_the_same(processed, digits):
     done = subprocess.run(line, cwd=processed, env=environment, capture_output=True, check=False)
     assert (done.returncode, b"Traceback" in done.stderr) == (0, False)
     assert done.stdout.count(b"\n") == 2
+
+
+def test_pictures_are_prepared_as_digits_of_mnist_alone(project):
+    Image.fromarray(np.pad(np.full((60, 8), 255, np.uint8), 40)).save(project / "one.png")
+    asked = argparse.Namespace(image=[project / "one.png"], as_is=False)
+    assert models.read_pictures(asked)[0].image.shape == (28, 28, 1)
+    write_json(project / DATASET, Description("folder", "image", "images", (), KNOWN["mnist"].files).content())
+    with pytest.raises(UserError, match="expected 28x28 pixels of 8-bit grey"):
+        models.read_pictures(asked)

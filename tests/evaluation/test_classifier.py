@@ -22,7 +22,7 @@ from digit_vae.evaluation.classifier import (
     make_classifier,
     train_classifier,
 )
-from digit_vae.evaluation.elbo import decode
+from digit_vae.evaluation.coding import decode
 from digit_vae.model.vae import build_vae
 from digit_vae.model.weights import weights_bytes
 

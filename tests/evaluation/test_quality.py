@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from digit_vae.evaluation.classifier import build_classifier, frechet_distance, judge
-from digit_vae.evaluation.elbo import decode, generate, reconstruct
+from digit_vae.evaluation.coding import decode, generate, reconstruct
 from digit_vae.evaluation.manifold import covered, region
 from digit_vae.evaluation.mixture import Mixture, draw
 from digit_vae.evaluation.quality import measure_quality

@@ -18,7 +18,8 @@ from digit_vae.config.runs import find_run, run_params
 from digit_vae.data.arrays import Arrays
 from digit_vae.evaluation import latent, likelihood
 from digit_vae.evaluation.classifier import build_classifier, load_classifier
-from digit_vae.evaluation.elbo import decode, encode, generate, measure, posterior
+from digit_vae.evaluation.coding import decode, generate, posterior
+from digit_vae.evaluation.elbo import encode, measure
 from digit_vae.evaluation.mixture import IMAGES, draw_posterior, fit_mixture
 from digit_vae.evaluation.quality import generate_mixture, measure_quality
 from digit_vae.evaluation.run import evaluate_run

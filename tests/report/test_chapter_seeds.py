@@ -81,3 +81,14 @@ def test_a_study_that_is_left_out_says_why(results):
     page = chapter_seeds.page(lacking)
     assert (page.tables, page.figures) == ({}, {})
     assert "`baseline-full-4`" in rendered("seeds", page)
+
+
+def test_how_often_a_dimension_stays_collapsed_is_told_of_seeds_and_of_all_runs(results):
+    for name in ("baseline-full-2", "baseline-fold1-0", "dropout-fold0-0"):
+        results.runs[name].history["epochs"][-1]["health"]["collapsed_dimensions"] = 1
+    found = chapter_seeds.collapses(results, chapter_seeds.baseline_seeds(results))
+    assert (found.seeds[:2], found.all[:2]) == ((1, 5), (2, 8))
+    assert set(found.ends) == {"baseline-full-2", "baseline-fold1-0", "dropout-fold0-0"}
+    assert found.ends["dropout-fold0-0"] == results.runs["dropout-fold0-0"].loss
+    text = rendered("seeds", chapter_seeds.page(results))
+    assert "of all 8 runs" in text

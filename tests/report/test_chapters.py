@@ -15,7 +15,7 @@ from digit_vae.report.chapters import write_report
 
 PAGES = {
     "paper": {"paper", "speed", "ablation", "likelihood", "latent", "runs"},
-    "beyond": {"studies", "seeds", "recipe", "beta", "likelihood", "latent", "runs"},
+    "beyond": {"studies", "seeds", "recipe", "beta", "repetitions", "longer", "likelihood", "latent", "runs"},
 }
 
 

@@ -39,6 +39,7 @@ def test_a_loss_stands_beside_those_of_the_test_images():
     assert [each.is_digit for each in (low, middle, last, above)] == [True, True, True, False]
     assert "50 %" in middle.note
     assert "no digit" in above.note
+    assert "no item" in compared(np.array([10_001.0]), quantiles, "item")[0].note
 
 
 @pytest.mark.usefixtures("project")

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # What a graphics driver says of its own speed, which no page can do anything about.
 OF_THE_DRIVER = "GL Driver Message"
-PATIENCE = 5_000  # milliseconds that a page has for what a test expects of it
+PATIENCE = 30_000  # milliseconds that a page has for what a test expects of it, also on a busy machine
 
 
 @pytest.fixture(scope="session")

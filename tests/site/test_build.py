@@ -1,7 +1,9 @@
+import json
 import re
 import socket
 import threading
 import urllib.request
+from html.parser import HTMLParser
 
 import pytest
 
@@ -33,6 +35,33 @@ def test_a_site_that_is_too_large_is_not_written(site_project, tmp_path, monkeyp
 def test_the_site_is_small_and_has_every_page(site):
     assert sum(path.stat().st_size for path in site.rglob("*") if path.is_file()) <= 15e6
     assert {path.stem for path in site.glob("*.html")} == set(build.PAGES)
+
+
+class Page(HTMLParser):
+    """links: what a page loads or leads to. marks: the places in it that a link may lead to."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.links, self.marks = [], []
+        self.feed(text)
+
+    def handle_starttag(self, _, attrs):
+        values = dict(attrs)
+        self.links += [values[name] for name in ("href", "src") if values.get(name)]
+        self.marks += [values["id"]] if "id" in values else []
+
+
+def test_every_link_is_relative_and_leads_to_something(site):
+    pages = {path.name: Page(path.read_text(encoding="utf-8")) for path in site.glob("*.html")}
+    for name, page in pages.items():
+        for link in page.links:
+            path, _, mark = re.sub(r"\?[^#]*", "", link).partition("#")
+            assert not re.match(r"/|\w+:", path), link
+            assert (site / (path or name)).is_file(), link
+            assert not mark or mark in pages[path or name].marks, link
+    for run in json.loads((site / "data/runs.json").read_text(encoding="utf-8"))["runs"].values():
+        for file in (*run["files"].values(), *(each["file"] for each in run["figures"])):
+            assert (site / file).is_file(), file
 
 
 def test_nothing_in_the_site_names_another_host(site):

@@ -9,12 +9,13 @@ import numpy as np
 import pytest
 from site_truth import committed, scanned_digits, truth
 
-from digit_vae.base.files import npz_bytes, read_npz
+from digit_vae.base.files import npz_bytes, read_npz, write_bytes
 from digit_vae.base.paths import RunFiles
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run
 from digit_vae.site import explorer
 from digit_vae.site.explorer import can_be_shown, measure, packed, published, read_weights, title
+from digit_vae.site.pages import html, read_project
 
 RUN = "baseline-full-0"
 
@@ -90,18 +91,50 @@ def test_the_page_has_the_test_images_and_their_digits(site):
     assert (data["count"], data["labels"]) == (len(images), "".join(map(str, labels)))
 
 
-def test_a_second_build_measures_nothing_anew(tmp_path, layers):
-    """What is kept is told from what is computed by values that no model would give."""
-    images = scanned_digits()[0][:5, ..., 0]
+@pytest.fixture
+def copy(tmp_path):
+    """A folder with the committed weights of one run and nothing else."""
     with committed():
         run = find_run(load_params(), RUN)
         shutil.copytree(RunFiles(run.graph, RUN).published, tmp_path / RunFiles(run.graph, RUN).published)
-    with committed(tmp_path):
+    return tmp_path, run
+
+
+def test_a_second_build_measures_nothing_anew(copy, layers):
+    """What is kept is told from what is computed by values that no model would give."""
+    (folder, run), images = copy, scanned_digits()[0][:5, ..., 0]
+    with committed(folder):
         first, _ = explorer.model_arrays(run, layers, images, "a" * 64)
-        [kept] = (tmp_path / explorer.KEPT).iterdir()
+        [kept] = (folder / explorer.KEPT).iterdir()
         changed = read_npz(kept, made_by="site") | {"kl": np.full(5, 7, np.float32)}
         kept.write_bytes(npz_bytes(changed))
         second, _ = explorer.model_arrays(run, layers, images, "a" * 64)
         other, _ = explorer.model_arrays(run, layers, images, "b" * 64)
     np.testing.assert_array_equal(second["kl"], np.full(5, 7))
     np.testing.assert_array_equal(other["kl"], first["kl"])
+
+
+def test_what_the_classifier_sees_is_shown_where_an_evaluation_left_it(copy, layers):
+    (folder, run), images = copy, scanned_digits()[0][:5, ..., 0]
+    with committed(folder):
+        assert "regions_reach" not in explorer.model_arrays(run, layers, images, "a" * 64)[1]
+        cells = np.arange(16, dtype=np.uint8).reshape(4, 4)
+        shown = {"map_classes": cells, "map_percent": cells + 80, "map_edges": np.linspace(-3, 3, 5), "decoded": cells}
+        write_bytes(RunFiles(run.graph, RUN).digits, npz_bytes(shown))
+        arrays, about = explorer.model_arrays(run, layers, images, "a" * 64)
+    assert about["regions_reach"] == 3
+    np.testing.assert_array_equal(arrays["map_classes"], cells)
+    np.testing.assert_array_equal(arrays["map_percent"], cells + 80)
+    assert "decoded" not in arrays
+
+
+def test_without_committed_weights_the_page_says_so(site_project, monkeypatch):
+    monkeypatch.chdir(site_project)
+    project = read_project()
+    monkeypatch.setattr(explorer, "published", lambda _: [])
+    made = explorer.page(project)
+    page = html(
+        "explorer", {"pages": {"explorer": "Explorer"}, "commit": None, "current": "explorer", **made.values}
+    ).decode()
+    assert "no committed weights" in page
+    assert "explorer/main.js" not in page

@@ -14,7 +14,6 @@ from digit_vae.serving.preparing import fitted
 pytestmark = pytest.mark.integration
 READY = "explorer.ready.then(() => explorer.shown)"
 STATE = "JSON.stringify(explorer.state)"
-PATIENCE = 30_000  # milliseconds, for what a busy machine decodes
 
 
 @pytest.fixture
@@ -23,7 +22,6 @@ def explorer(visit):
 
     def make(mark="", **options):
         page = visit(**({"viewport": {"width": 1280, "height": 900}} | options)).open(f"explorer.html{mark}")
-        page.set_default_timeout(PATIENCE)
         page.evaluate(READY)
         return page
 
@@ -161,7 +159,7 @@ def test_the_address_restores_the_view(explorer):
     page.get_by_role("radio", name="Density").check()
     page.get_by_role("button", name="Points of 3").click()
     seven(page)
-    plane = page.locator(".plane").first
+    plane = page.locator(".latent").first
     plane.scroll_into_view_if_needed()
     plane.focus()
     for key in ["ArrowLeft", "a", "Shift+ArrowUp", "b", "+", "+", "Enter"]:
@@ -197,7 +195,7 @@ def test_an_address_that_means_nothing_shows_what_is_usual(explorer, mark):
 
 def test_the_pointer_decodes_and_a_click_keeps_a_test_image(explorer):
     page = explorer("#background=plain")
-    plane = page.locator(".plane")
+    plane = page.locator(".latent")
     box = plane.bounding_box()
     place = page.evaluate("[...explorer.planes[0].view.pixel(explorer.planes[0].posterior(7).mean)]")
     page.mouse.move(box["x"] + 1 + place[0], box["y"] + 1 + place[1])
@@ -218,10 +216,24 @@ def test_the_pointer_decodes_and_a_click_keeps_a_test_image(explorer):
     page.wait_for_function("() => explorer.planes[0].decoded.place[0] < explorer.planes[0].posterior(7).mean[0]")
 
 
+def test_the_map_of_the_classifier_has_its_highest_row_first(explorer):
+    page = explorer("#background=plain&z=-2.5,2.5")
+    page.evaluate("""() => {
+      const { model } = explorer.planes[0];
+      const values = Uint8Array.from({ length: 16 }, (_, cell) => cell % 10);
+      Object.assign(model.arrays, { map_classes: { shape: [4, 4], values }, map_percent: { shape: [4, 4], values } });
+      model.regions_reach = 4;
+      explorer.set({ background: "regions" });
+    }""")
+    for place, digit in {(-3, 3): 0, (3, 3): 3, (-3, 1): 4, (3, -3): 15 % 10, (-1, -3): 13 % 10}.items():
+        assert page.evaluate("(place) => explorer.planes[0].seen(place).digit", place) == digit
+    assert page.evaluate("explorer.planes[0].seen([4.5, 0])") is None
+
+
 def test_the_mouse_moves_and_zooms_the_view(explorer):
     page = explorer("#background=plain")
     view = "JSON.parse(JSON.stringify(explorer.view))"
-    box = page.locator(".plane").bounding_box()
+    box = page.locator(".latent").bounding_box()
     middle = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     before = page.evaluate(view)
     page.mouse.move(*middle)
@@ -241,7 +253,7 @@ def test_the_mouse_moves_and_zooms_the_view(explorer):
 
 def test_fingers_point_and_pinch(explorer):
     page = explorer("#background=plain", has_touch=True, viewport={"width": 390, "height": 844})
-    box = page.locator(".plane").bounding_box()
+    box = page.locator(".latent").bounding_box()
     x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
     page.touchscreen.tap(x + 40, y + 30)
     tapped = page.evaluate("explorer.place(explorer.planes[0])")

@@ -40,10 +40,15 @@ def test_table_1_has_the_papers_rows_of_each_epoch(project):
     assert [row[-1] for row in paper] == [f"{TABLE_1[device][3].val_loss:.2f}" for device in ("CPU", "GPU")]
 
 
-def test_each_reported_question_has_an_answer(project):
-    answered = [each.more for each in overview.answers(project)]
-    assert answered == ["seeds", "ablation", "seeds", "seeds", "recipe_folds", "beta"]
-    assert all(each.text for each in overview.answers(project))
+def test_each_reported_question_has_an_answer_and_leads_to_its_numbers(project):
+    answered = list(overview.answers(project))
+    assert [each.more.rpartition("/")[2] for each in answered] == [
+        *("comparisons.html#seeds", "comparisons.html#ablation", "comparisons.html#seeds", "comparisons.html#seeds"),
+        *("comparisons.html#recipe_folds", "runs.html?study=cures", "comparisons.html#beta"),
+    ]
+    assert all(each.text for each in answered)
+    loss = project.results.runs["warmup-full-0"].epochs[-1]["val_loss"]
+    assert f"{loss:.2f}" in answered[5].text
 
 
 def test_an_absent_certificate_is_none_and_a_present_one_is_read(project, tmp_path):

@@ -13,7 +13,7 @@ WIDTHS = {"phone": 390, "tablet": 820, "wide": 1440}
 @pytest.mark.parametrize("name", PAGES)
 def test_axe_finds_no_violation(visit, name, theme):
     page = visit(color_scheme=theme, viewport={"width": 1024, "height": 900}).open(f"{name}.html")
-    found = Axe().run(page).response["violations"]
+    found = Axe().run(page, options={"resultTypes": ["violations"]}).response["violations"]
     assert [(each["id"], [node["target"] for node in each["nodes"]]) for each in found] == []
 
 
@@ -33,14 +33,3 @@ def test_the_theme_is_chosen_and_kept(visit):
     page.get_by_role("link", name="Runs", exact=True).click()
     page.wait_for_url("**/runs.html")
     assert page.evaluate(background) == dark != light
-
-
-def test_every_link_leads_to_something(visit, site, address):
-    page = visit().page
-    for name in PAGES:
-        page.goto(f"{address}{name}.html")
-        for target in page.eval_on_selector_all("[href], [src]", "found => found.map(each => each.href || each.src)"):
-            path, _, mark = target.removeprefix(address).partition("#")
-            assert (site / path).is_file(), target
-            if mark and path.endswith(".html"):
-                assert f'id="{mark}"' in (site / path).read_text(encoding="utf-8"), target

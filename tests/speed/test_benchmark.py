@@ -20,6 +20,8 @@ def jobs(monkeypatch):
                 raise UserError("expected a GPU")
             machine = measured.CPU | {"tensorflow": "2.21.0", "precision": job["precision"]}
             return {"machine": machine, "git_commit": None, "matrix_gflops": 100.0}
+        if job["work"] == "steps":
+            return {"step_milliseconds": {"xla": [2.0] * job["rounds"], "no_xla": [3.0] * job["rounds"]}}
         run = dict(measured.benchmark(epochs=job["params"]["epochs"])["runs"][0])
         for epoch in run["epochs"]:
             on_epoch(epoch)
@@ -39,10 +41,12 @@ def test_every_setting_is_repeated_over_the_seeds_in_turn(processed, jobs):
         assert "seed" not in record["params"]
         assert record["data"]["train_images"] == sha256(processed / "data/processed/train_images.npy")
         assert record["summary"] == summary(record)
+        assert len(record["step_milliseconds"]["no_xla"]) == params.benchmark.rounds
     trained = [job for job in jobs if job["work"] == "train"]
     expected = [(seed, precision) for seed in seeds for precision in precisions]
     assert [(job["params"]["seed"], job["params"]["precision"]) for job in trained] == expected
     assert all(job["splits"] == ["full"] for job in trained)
+    assert [job["params"]["precision"] for job in jobs if job["work"] == "steps"] == list(precisions)
     assert len(told) == len(trained) * params.train.epochs
 
 

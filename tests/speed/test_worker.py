@@ -46,6 +46,13 @@ def test_a_machine_tells_its_fingerprint_and_rate(work, monkeypatch):
     assert last["result"]["matrix_gflops"] > 0
 
 
+@pytest.mark.usefixtures("cpu")
+def test_steps_tell_what_they_take_with_xla_and_without(work, monkeypatch, make_params):
+    monkeypatch.setattr(worker, "STEPS", {"cpu": 1})
+    (last,) = work(work="steps", params=vars(make_params(batch_size=4)), rounds=2)
+    assert [len(each) for each in last["result"]["step_milliseconds"].values()] == [2, 2]
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("cpu")
 def test_parts_of_a_large_epoch_and_small_ones_take_turns(work, processed, digits):

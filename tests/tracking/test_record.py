@@ -138,3 +138,8 @@ def test_a_run_that_trains_has_no_end_yet():
     assert replace(started, finished=whole.finished, points=whole.points, params=whole.params) == replace(
         whole, parent=started.parent
     )
+
+
+def test_a_group_has_the_data_of_its_runs():
+    [group] = with_comparisons([record("baseline-fold0-0"), record("baseline-fold1-0")], {})
+    assert [dataset.name for dataset in group.datasets] == ["train_images", "fold0", "fold1"]

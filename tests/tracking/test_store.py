@@ -11,6 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from mirrored import as_started, client_of
@@ -20,7 +21,7 @@ import digit_vae
 from digit_vae.base.errors import UserError
 from digit_vae.tracking import store as store_module
 from digit_vae.tracking import without_proxy
-from digit_vae.tracking.store import NOTE, Store, project_root
+from digit_vae.tracking.store import COMPARISONS, NOTE, Store, comparison, project_root
 from digit_vae.tracking.sync import Live
 
 # MLflow's own use of SQLAlchemy
@@ -67,6 +68,20 @@ def test_the_experiment_says_what_it_is_also_where_it_was_made_without(mlflow_pr
     tags = client.get_experiment(made).tags
     assert tags["mlflow.experimentKind"] == "custom_model_development"
     assert tags[NOTE] == "mine"
+
+
+def test_the_experiments_note_links_to_comparisons_that_find_runs(store, client, bring_in, make_record):
+    bring_in(make_record("baseline-fold0-0"), make_record("baseline-full-0"))
+    note = client.get_experiment(store.experiment_id).tags[NOTE]
+    found = {}
+    for name in COMPARISONS:
+        address = comparison(store.experiment_id, name)
+        assert f"[{name}]({address})" in note
+        [runs] = parse_qs(urlsplit(address.removeprefix("#")).query)["searchFilter"]
+        found[name] = {run.info.run_name for run in client.search_runs([store.experiment_id], runs)}
+    assert found["the ablation over folds"] == {"baseline-fold0-0", "ablation/baseline"}
+    assert found["seeds of the paper's model"] == {"baseline-full-0"}
+    assert found["CPU and GPU"] == set()
 
 
 def test_a_moved_folder_is_an_error_that_says_what_to_do(mlflow_project):
@@ -233,3 +248,9 @@ def test_a_missing_database_driver_is_an_error(project, monkeypatch):
 def test_pickles_stay_off_whatever_the_environment_says(python):
     look = "import os, digit_vae.tracking; print(os.environ['MLFLOW_ALLOW_PICKLE_DESERIALIZATION'])"
     assert python(look, MLFLOW_ALLOW_PICKLE_DESERIALIZATION="true") == "false\n"
+
+
+@pytest.mark.parametrize("name", COMPARISONS)
+def test_the_documentation_has_each_comparisons_address(name):
+    page = Path(__file__).parents[2] / "docs/compare_runs.md"
+    assert f"[{name}](http://127.0.0.1:5000/{comparison('1', name)})" in page.read_text(encoding="utf-8")

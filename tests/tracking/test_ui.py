@@ -1,3 +1,4 @@
+import asyncio
 import json
 import os
 import signal
@@ -35,6 +36,24 @@ def test_the_pages_of_a_tracking_server_are_its_own(monkeypatch, capsys):
     out = capsys.readouterr().out
     assert "127.0.0.1:9" in out
     assert "secret" not in out
+
+
+def test_the_first_page_leads_to_the_runs_and_no_other_does():
+    sent = []
+
+    async def app(scope, _receive, _send):
+        sent.append(("app", scope["path"], scope["query_string"]))
+
+    async def send(message):
+        sent.append(message)
+
+    opening = ui.opening_on_runs(app, "7")
+    for path, query in (("/", b""), ("/", b"runs"), ("/health", b"")):
+        asyncio.run(opening({"type": "http", "method": "GET", "path": path, "query_string": query}, None, send))
+    start, _, *others = sent
+    assert start["status"] == 307
+    assert dict(start["headers"])[b"location"] == b"/?runs#/experiments/7/runs?workflowType=machine_learning"
+    assert others == [("app", "/", b"runs"), ("app", "/health", b"")]
 
 
 def free_port():

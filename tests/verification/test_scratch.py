@@ -14,8 +14,12 @@ from dvc.repo import Repo
 from synthetic import write_params
 
 from digit_vae.base.errors import UserError
+from digit_vae.base.files import write_json
+from digit_vae.base.paths import DATASET
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import runs
+from digit_vae.data.datasets import Description
+from digit_vae.data.mnist import NAMES, DataSet, RawFile
 from digit_vae.verification.scratch import copy_project, reproduce, scratch_copy, small
 
 ROOT = Path(__file__).parents[2]
@@ -97,6 +101,15 @@ def test_smoke_has_the_papers_studies_on_full_and_two_folds(small_params):
 def test_smoke_is_never_larger_than_the_project(small_params):
     kept = replace(small_params.preprocess, train_images=300, test_images=100)
     assert small(replace(small_params, preprocess=kept)).preprocess == kept
+
+
+def test_smoke_of_few_own_images_keeps_them_all_and_of_many_a_part(project, small_params):
+    for train, test, expected in ((240, 60, (None, None)), (2000, 501, (None, 500)), (2001, 60, (2000, None))):
+        sizes = (16 + 784 * train, 8 + train, 16 + 784 * test, 8 + test)
+        files = DataSet(*(RawFile(name, size, "a" * 64) for name, size in zip(NAMES, sizes, strict=True)))
+        write_json(project / DATASET, Description("folder", "image", "images", ("a", "b"), files).content())
+        few = small(small_params).preprocess
+        assert (few.train_images, few.test_images) == expected
 
 
 def test_what_names_a_run_that_smoke_leaves_out_names_another(target, original):

@@ -162,6 +162,12 @@ def placed(value: float, others: Sequence[float]) -> Placed:
     return Placed(below, (value - mean) / std if std else None, mean - half, mean + half)
 
 
+def chance_of_more(value: float, others: Sequence[float]) -> float:
+    """The probability that one more of `others`, taken for normally distributed, is at least `value`: see `placed`."""
+    error = _std(others) * (1 + 1 / len(others)) ** 0.5
+    return float(t.sf((value - float(np.mean(others))) / error, len(others) - 1))
+
+
 def trend(x: Sequence[float], y: Sequence[float]) -> Trend | None:
     """How y goes with x; None where there are fewer than three points, or a single x or y."""
     if len(x) < 3 or 1 in (len(set(x)), len(set(y))):

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run = find_trained(parsed.run)
     names, images = chosen_images(parsed)
     vae = trained_vae(run)
-    from digit_vae.evaluation.elbo import posterior
+    from digit_vae.evaluation.coding import posterior
 
     latent = np.concatenate(posterior(vae, images), axis=1)
     columns = [f"{part}_{each}" for part in ("z_mean", "z_log_var") for each in range(run.params.latent_dim)]

@@ -23,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--single", action="store_true", help="one file an image, in a folder")
     parsed = parser.parse_args(arguments)
     vae = trained_vae(find_trained(parsed.run))
-    from digit_vae.evaluation.elbo import generate
+    from digit_vae.evaluation.coding import generate
 
     images = generate(vae, parsed.count, parsed.seed)
     if not parsed.single:

@@ -39,6 +39,7 @@ COMMANDS = {
     "measure-serving": Command("digit_vae.registry.throughput", "requests a second of `digit-vae serve`"),
     "site": Command("digit_vae.site.command", "the results as pages to look at, on this machine"),
     "bench": Command("digit_vae.speed.bench", "measure this machine's speed: an hour, with nothing beside it"),
+    "times": Command("digit_vae.speed.pass_time", "what a pass of `make repro` spent its time on, as a sum"),
     "operations": Command("digit_vae.speed.operations", "hash what each operation gives on this processor"),
     "summary": Command("digit_vae.cli.summary", "write the numbers of README.md and reports/README.md"),
     "tidy": Command("digit_vae.cli.tidy", "move files of runs that params.yaml does not declare into leftovers/"),

@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def of_test_images(run: TrainedRun, parsed: argparse.Namespace) -> bytes:
     _, images = chosen_images(parsed)
     vae = trained_vae(run)
-    from digit_vae.evaluation.elbo import reconstruct
+    from digit_vae.evaluation.coding import reconstruct
 
     return sheet(over(images[..., 0], reconstruct(vae, images)))
 
@@ -40,7 +40,7 @@ def of_pictures(run: TrainedRun, parsed: argparse.Namespace) -> bytes:
     """A row for each picture, with what the model sees of it and how far its loss is from what test images have."""
     pictures = read_pictures(parsed)
     images, vae = np.stack([picture.image for picture in pictures]), trained_vae(run)
-    from digit_vae.evaluation.elbo import reconstruct
+    from digit_vae.evaluation.coding import reconstruct
 
     found = compared(reconstruction_losses(vae, images), typical_losses(run, vae), described().noun)
     for path, each in zip(parsed.image, found, strict=True):

@@ -22,7 +22,8 @@ from digit_vae.base.errors import UserError
 from digit_vae.base.files import json_bytes
 from digit_vae.config.schema import ClassifierParams
 from digit_vae.data.arrays import Arrays
-from digit_vae.evaluation.elbo import as_graph, decode
+from digit_vae.evaluation.coding import decode
+from digit_vae.evaluation.graph import as_graph
 from digit_vae.evaluation.manifold import IMAGES, covered, region
 from digit_vae.model.device import select_device
 from digit_vae.model.vae import VAE

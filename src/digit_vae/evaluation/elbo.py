@@ -2,22 +2,19 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 import tensorflow as tf
-from scipy.stats import norm
 
 from digit_vae.config.schema import EvaluateParams, RunParams
+from digit_vae.evaluation.graph import IN_USE
 from digit_vae.model import losses
 from digit_vae.model.vae import HIDDEN_LAYER, IMAGE_SHAPE, VAE, build_vae
 from digit_vae.model.weights import load_weights
-
-BATCH = 250
-IN_USE = 8  # models at most whose graphs are kept
 
 
 class Encoded(NamedTuple):
@@ -104,58 +101,6 @@ def measure(encoded: Encoded, active_unit_variance: float) -> dict[str, Any]:
         "active_units": int((encoded.z_mean.var(axis=0, dtype=np.float64) > active_unit_variance).sum()),
         "dead_units": int((encoded.hidden_maximum <= 0).sum()),
     }
-
-
-def posterior(vae: VAE, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """q(z|x). images: (N, 28, 28, 1) uint8. Returns: z_mean and z_log_var, each (N, latent_dim) float32."""
-    parts = [as_graph(vae.encoder)(batch / np.float32(255)) for batch in _whole_batches(images)]
-    z_mean, z_log_var = (np.concatenate(part)[: len(images)] for part in zip(*parts, strict=True))
-    return z_mean, z_log_var
-
-
-def reconstruct(vae: VAE, images: np.ndarray) -> np.ndarray:
-    """Images decoded from their z_mean. images: (N, 28, 28, 1) uint8. Returns: (N, 28, 28) uint8."""
-    z_mean, _ = posterior(vae, images)
-    return decode(vae, z_mean)
-
-
-def generate(vae: VAE, count: int, seed: int) -> np.ndarray:
-    """Images decoded from `count` draws of the prior N(0, I). Returns: (count, 28, 28) uint8."""
-    latent_dim = vae.decoder.inputs[0].shape[-1]
-    return decode(vae, np.random.default_rng(seed).standard_normal((count, latent_dim), dtype=np.float32))
-
-
-def latent_plane(vae: VAE, grid: int) -> np.ndarray:
-    """The 2-D latent space decoded at the prior's quantiles (i + 0.5) / grid along both axes.
-
-    Returns: (grid, grid, 28, 28) uint8; z0 rises along a row from left to right, z1 from the last row to the first.
-    """
-    quantiles = norm.ppf((np.arange(grid) + 0.5) / grid)
-    z0, z1 = np.meshgrid(quantiles, quantiles[::-1])
-    z = np.stack([z0, z1], axis=-1).reshape(-1, 2).astype(np.float32)
-    return decode(vae, z).reshape(grid, grid, 28, 28)
-
-
-def decode(vae: VAE, z: np.ndarray) -> np.ndarray:
-    """Latent vectors (N, latent_dim) to grey images: the decoder's pixel probabilities as (N, 28, 28) uint8."""
-    parts = (as_graph(vae.decoder)(batch) for batch in _whole_batches(z))
-    probabilities = np.concatenate([(1 / (1 + tf.exp(-logits))).numpy() for logits in parts])[: len(z)]
-    return np.rint(255 * probabilities[..., 0]).astype(np.uint8)
-
-
-@lru_cache(maxsize=IN_USE)
-def as_graph(model: keras.Model) -> Callable[[tf.Tensor], Any]:
-    """The model of one input (B, ...) float32, as it is outside training: traced once, and twice as fast as eagerly."""
-    [images_or_z] = model.inputs
-    return tf.function(partial(model, training=False), [tf.TensorSpec((None, *images_or_z.shape[1:]))])
-
-
-def _whole_batches(values: np.ndarray) -> Iterator[np.ndarray]:
-    """(N, ...) as batches of BATCH, the last one filled up with zeros: small ones may be computed by other kernels."""
-    missing = np.zeros((-len(values) % BATCH, *values.shape[1:]), values.dtype)
-    for start in range(0, len(values), BATCH):
-        batch = values[start : start + BATCH]
-        yield batch if len(batch) == BATCH else np.concatenate([batch, missing])
 
 
 def scaled_batches(images: np.ndarray, batch_size: int) -> Iterator[np.ndarray]:

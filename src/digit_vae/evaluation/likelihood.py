@@ -19,7 +19,9 @@ import tensorflow as tf
 from scipy.special import entr
 
 from digit_vae.config.schema import EvaluateParams
-from digit_vae.evaluation.elbo import BATCH, Encoded, as_graph, encode
+from digit_vae.evaluation.coding import BATCH
+from digit_vae.evaluation.elbo import Encoded, encode
+from digit_vae.evaluation.graph import as_graph
 from digit_vae.model.vae import VAE
 
 PROTOCOLS = ("grey", "binarised")

@@ -7,7 +7,7 @@ import numpy as np
 
 from digit_vae.config.schema import EvaluateParams
 from digit_vae.evaluation.classifier import Judged, frechet_distance, judge
-from digit_vae.evaluation.elbo import decode, generate, reconstruct
+from digit_vae.evaluation.coding import decode, generate, reconstruct
 from digit_vae.evaluation.manifold import IMAGES, Region, covered, region
 from digit_vae.evaluation.mixture import Mixture, draw
 from digit_vae.model.vae import VAE

@@ -21,17 +21,8 @@ from digit_vae.config.schema import EvaluateParams, Params
 from digit_vae.data.arrays import Arrays
 from digit_vae.evaluation import latent, likelihood
 from digit_vae.evaluation.classifier import judge_plane, load_classifier
-from digit_vae.evaluation.elbo import (
-    Encoded,
-    decode,
-    encode,
-    generate,
-    latent_plane,
-    load_vae,
-    measure,
-    posterior,
-    reconstruct,
-)
+from digit_vae.evaluation.coding import decode, generate, latent_plane, posterior, reconstruct
+from digit_vae.evaluation.elbo import Encoded, encode, load_vae, measure
 from digit_vae.evaluation.mixture import IMAGES, Mixture, draw_posterior, fit_mixture
 from digit_vae.evaluation.quality import generate_mixture, measure_quality
 from digit_vae.model.device import select_device

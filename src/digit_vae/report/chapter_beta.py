@@ -1,22 +1,22 @@
 """Page `beta`: how the weight of the KL trades reconstruction against the rate, over the folds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from digit_vae.analysis.results import Results, at
+from digit_vae.analysis.results import Results, RunResult, at
 from digit_vae.analysis.statistics import spread
 from digit_vae.model.units import UNITS
 from digit_vae.report import chapter_folds, figures
 from digit_vae.report.chapter_latent import kl_ends, runs_of
 from digit_vae.report.chapter_likelihood import best_known, title_of
 from digit_vae.report.pages import Page
-from digit_vae.report.tables import Nats, Table, difference_of, spread_of
+from digit_vae.report.tables import Cell, Nats, Table, difference_of, spread_of
 from digit_vae.report.verdicts import Compared
 from digit_vae.training.health import COLLAPSED_NATS
 
-STUDY = "beta"
+STUDY, FULL_STUDY = "beta", "beta_full"
 RATES = ("kl_loss", "reconstruction_loss")
 
 
@@ -42,12 +42,15 @@ class End:
 
 
 def page(results: Results, compared: Compared | None) -> Page:
-    """Without figures and tables where the study is left out."""
+    """Without what a study says that is left out."""
+    full = on_full(results)
+    of_full = {"full": full, "full_left_out": results.left_out.get(FULL_STUDY)}
+    full_tables = {"beta_full": full_table(full)} if full else {}
     if compared is None:
-        return Page({"study": None, "left_out": results.left_out.get(STUDY)})
+        return Page(of_full | {"study": None, "left_out": results.left_out.get(STUDY)}, full_tables)
     swept, way = betas(compared), likeliest(compared)
     paths = {"elbo": ("validation", "elbo"), "likelihood": way}
-    values = {
+    values = of_full | {
         "study": compared,
         "first": end(compared, next(iter(swept))),
         "last": end(compared, list(swept)[-1]),
@@ -61,9 +64,36 @@ def page(results: Results, compared: Compared | None) -> Page:
         "units": UNITS["hidden"],
         "left_out": None,
     }
-    tables = {"beta_sweep": sweep(compared)} | chapter_folds.tables([compared])
+    tables = {"beta_sweep": sweep(compared)} | chapter_folds.tables([compared]) | full_tables
     drawn = {"rate_distortion": figures.rate_distortion(points(compared))} | chapter_folds.pictures([compared])
     return Page(values, tables, drawn)
+
+
+def on_full(results: Results) -> list[RunResult]:
+    """The study's runs on all training images and the paper's first one, by rising beta; none where it is left out."""
+    own = [each for each in results.runs.values() if each.run.study == FULL_STUDY]
+    first = results.runs[results.params.report.first_run]
+    return sorted([*own, first], key=lambda each: float(each.history["params"]["beta"])) if own else []
+
+
+def full_table(runs: Sequence[RunResult]) -> Table:
+    """Each run on the test images, at beta 1."""
+    rows: list[tuple[Cell, ...]] = [
+        (
+            *(float(each.history["params"]["beta"]), each.name),
+            *(each.number("test", key) for key in (*RATES, "elbo")),
+            *_least_and_most(each),
+            *(each.collapsed, int(each.number("test", "dead_units"))),
+        )
+        for each in runs
+    ]
+    header = ("Beta", "Run", "KL", "Recon. loss", "ELBO", "KL of the least used dimension")
+    return Table((*header, "KL of the most used dimension", "Collapsed dimensions", "Dead hidden units"), tuple(rows))
+
+
+def _least_and_most(run: RunResult) -> tuple[float, float]:
+    used = list(run.metrics["test"]["kl_per_dimension"].values())
+    return min(used), max(used)
 
 
 def betas(compared: Compared) -> dict[str, float]:

@@ -1,6 +1,7 @@
 """Page `latent`: what the latent spaces tell of the images, and what is generated from them."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 
 from digit_vae.analysis.results import Json, Results, RunResult, at
 from digit_vae.analysis.statistics import Spread, spread
@@ -8,7 +9,7 @@ from digit_vae.config.runs import Graph
 from digit_vae.report.pages import Page
 from digit_vae.report.sample_figures import digits_beside, shown_beside
 from digit_vae.report.tables import Cell, Table, difference_tests, spread_of
-from digit_vae.report.verdicts import Compared
+from digit_vae.report.verdicts import Compared, Verdict
 
 SECTIONS = ("latent", "quality")  # the second with labels only
 TITLED = {  # the keys of the metrics that are no words
@@ -17,20 +18,44 @@ TITLED = {  # the keys of the metrics that are no words
     "frechet": "Frechet distance",
     "mutual_information": "mutual information (nats)",
     "aggregate_divergence": "aggregate divergence (nats)",
+    "log_density": "held-out log-density (nats)",
 }
 
 
 def page(results: Results, graph: Graph, compared: Sequence[Compared]) -> Page:
     beside = shown_beside(results, graph)
+    first = results.runs[results.params.report.first_run] if graph == "paper" else None
+    drawn = digits_beside(beside.runs)
     values = {
         "beside": beside if beside.runs else None,
-        "first": results.runs[results.params.report.first_run] if graph == "paper" else None,
+        "samples_shown": "samples_beside" in drawn,
+        "first": first,
+        "first_mixture": first is not None and has_mixture(first.metrics),
+        "evaluate": results.params.evaluate,
         "latent_dim": results.params.train.latent_dim,
         "classifier": results.classifier,
         "dataset": results.dataset,
         "studies": [readings(each) for each in compared],
     }
-    return Page(values, tables(compared), digits_beside(beside.runs))
+    of_first = {"first_samples": samples_of(first, results.classifier)} if first and has_mixture(first.metrics) else {}
+    return Page(values, tables(compared) | of_first, drawn)
+
+
+def has_mixture(metrics: Json) -> bool:
+    """Whether digits of a mixture were measured: an older version did not."""
+    return "mixture" in metrics.get("quality", {})
+
+
+def samples_of(result: RunResult, classifier: Json) -> Table:
+    """What the classifier says of digits of prior and mixture, beside as many training images."""
+    keys = ("confidence", "class_balance", "frechet", "precision", "recall")
+    rows: list[tuple[Cell, ...]] = [
+        (title, *(result.number("quality", section, key) for key in keys))
+        for title, section in {"prior": "samples", "mixture": "mixture"}.items()
+    ]
+    real = [classifier.get(key, classifier.get(f"{key}_train")) for key in keys]
+    header = (TITLED.get(key, key).replace("_", " ") for key in keys)
+    return Table(("Digits from", *header), (*rows, ("real images", *real)), digits=3)
 
 
 def tables(compared: Iterable[Compared]) -> dict[str, Table]:
@@ -38,11 +63,20 @@ def tables(compared: Iterable[Compared]) -> dict[str, Table]:
     made: dict[str, Table] = {}
     for each in compared:
         made |= {f"{each.name}_latent": latent(each)}
-        made |= {f"{each.name}_quality": _spreads(each, "quality", {}, ())} if "quality" in sections(each) else {}
+        made |= _of_images(each) if "quality" in sections(each) else {}
         for section in sections(each):
             found = {title: dict(_metrics(each, section, path)) for title, path in titled(each, section).items()}
             made |= {f"{each.name}_{section}_differences": difference_tests(found, digits=3)}
     return made
+
+
+def _of_images(compared: Compared) -> dict[str, Table]:
+    """The numbers of digits from the mixture, where there are such, in a table of their own."""
+    paths = titled(compared, "quality")
+    mixture = {title: path for title, path in paths.items() if path[0] == "mixture"}
+    others = {title: path for title, path in paths.items() if path[0] != "mixture"}
+    made = {f"{compared.name}_quality": _spreads(compared, "quality", others)}
+    return made | ({f"{compared.name}_mixture": _spreads(compared, "quality", mixture)} if mixture else {})
 
 
 def sections(compared: Compared) -> list[str]:
@@ -56,7 +90,9 @@ def latent(compared: Compared) -> Table:
         name: (*kl_ends(runs_of(compared, name), "test"), spread_of(variant["test"]["active_units"]))
         for name, variant in compared.variants.items()
     }
-    return _spreads(compared, "latent", further, ("least KL", "greatest KL", "active units"))
+    return _spreads(
+        compared, "latent", titled(compared, "latent"), further, ("least KL", "greatest KL", "active units")
+    )
 
 
 def runs_of(compared: Compared, variant: str) -> list[RunResult]:
@@ -72,7 +108,7 @@ def kl_ends(runs: Iterable[RunResult], images: str) -> tuple[Spread, Spread]:
 
 def readings(compared: Compared) -> dict[str, object]:
     """What the template says of a study, by section of the metrics. apart: the numbers in which a variant differs, with
-    what is said of each variant; same: the titles of those in which none does.
+    what is said of each variant; same: those in which none does, with the difference that would have been seen.
     """
     verdicts = {
         section: {title: compared.verdicts(section, *path) for title, path in titled(compared, section).items()}
@@ -89,8 +125,17 @@ def readings(compared: Compared) -> dict[str, object]:
         "apart": {
             section: {title: verdicts[section][title] for title in differ[section]} for section in sections(compared)
         },
-        "same": {section: [title for title in of if title not in differ[section]] for section, of in verdicts.items()},
+        "same": {
+            section: {title: greatest_seen(of[title]) for title in of if title not in differ[section]}
+            for section, of in verdicts.items()
+        },
+        "mixture": has_mixture(compared.variants[compared.against]),
     }
+
+
+def greatest_seen(verdicts: Iterable[Verdict]) -> float | None:
+    """The least difference that would have been seen in every variant; None where it is not known."""
+    return max((each.detectable for each in verdicts if each.detectable is not None), default=None)
 
 
 def titled(compared: Compared, section: str) -> dict[str, tuple[str, ...]]:
@@ -99,9 +144,14 @@ def titled(compared: Compared, section: str) -> dict[str, tuple[str, ...]]:
     return {": ".join(TITLED.get(key, key).replace("_", " ") for key in path): path for path in paths}
 
 
-def _spreads(compared: Compared, section: str, further: Mapping[str, Sequence[Cell]], titles: Sequence[str]) -> Table:
-    """Everything of one section of the metrics, over the folds of each variant, and what stands `further` to it."""
-    columns = titled(compared, section)
+def _spreads(
+    compared: Compared,
+    section: str,
+    columns: Mapping[str, Sequence[str]],
+    further: Mapping[str, Sequence[Cell]] = MappingProxyType({}),
+    titles: Sequence[str] = (),
+) -> Table:
+    """Numbers of one section of the metrics, over the folds of each variant, and what stands `further` to them."""
     rows = [
         (name, *(spread_of(at(each[section], path)) for path in columns.values()), *further.get(name, ()))
         for name, each in compared.variants.items()

@@ -72,7 +72,8 @@ def all_runs(runs: Sequence[RunResult]) -> Table:
     for each in runs:
         numbers = (each.metrics[images][key] for images in ("validation", "test") for key in keys)
         evaluated = "" if each.evaluation is None else letter(each.evaluation["machine"], known)
-        judge = "" if each.evaluation is None else each.evaluation["classifier_sha256"][:8]
+        judged = each.evaluation if "quality" in each.metrics else None  # without labels there is no classifier
+        judge = judged["classifier_sha256"][:8] if judged else ""
         made = (letter(each.timings["machine"], known), evaluated, judge)
         rows.append((each.name, *numbers, seconds(each), *made))
     header = (*(f"Val {title}" for title in titles), *(f"Test {title}" for title in titles))

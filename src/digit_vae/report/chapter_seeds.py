@@ -4,8 +4,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from digit_vae.analysis.power import Share, share
 from digit_vae.analysis.results import FEWEST_SEEDS, Results, RunResult
-from digit_vae.analysis.statistics import Placed, placed, spread, trend
+from digit_vae.analysis.statistics import Placed, chance_of_more, placed, spread, trend
 from digit_vae.base.paths import BENCHMARKS
 from digit_vae.config.schema import BASELINE
 from digit_vae.model.units import UNITS
@@ -51,6 +52,21 @@ class TrainingKl:
     asleep: dict[str, float]
 
 
+@dataclass(frozen=True)
+class Collapses:
+    """How often a latent dimension of the baseline stays collapsed, and what such runs end at.
+
+    seeds: of its runs on all training images; all: of those on folds, too. ends: by name of each run of beta 1 without
+    penalty that ended so, of whatever variant, its loss on its validation images. chance: that a seed which uses all
+    dimensions ends at the paper's GPU loss or above.
+    """
+
+    seeds: Share
+    all: Share
+    ends: dict[str, float]
+    chance: float
+
+
 def page(results: Results) -> Page:
     """Without figures and tables where the study is left out, or has too few seeds to say something."""
     runs = baseline_seeds(results)
@@ -65,6 +81,7 @@ def page(results: Results) -> Page:
         "paper": among(losses),
         "devices": sorted({each.history["params"]["device"].upper() for each in runs}),
         "kl": training_kl(results.runs.values()),
+        "collapses": collapses(results, runs),
         "trend": trend([point.dead_units for point in found], [point.loss for point in found]),
         "units": UNITS["hidden"],
         "bfloat16": loss_ends(read_benchmarks(BENCHMARKS), "mixed_bfloat16"),
@@ -104,6 +121,22 @@ def training_kl(results: Iterable[RunResult]) -> TrainingKl:
             else:
                 awake.append(kl)
     return TrainingKl(awake, asleep)
+
+
+def collapses(results: Results, seeds: Sequence[RunResult]) -> Collapses:
+    """seeds: the baseline's runs on all training images."""
+    everywhere = [each for each in results.runs.values() if each.run.variant == BASELINE]
+    awake = [each.loss for each in seeds if not each.collapsed]
+    return Collapses(
+        seeds=_collapsed(seeds),
+        all=_collapsed(everywhere),
+        ends={name: results.runs[name].loss for name in training_kl(results.runs.values()).asleep},
+        chance=chance_of_more(paper_losses()["GPU"], awake),
+    )
+
+
+def _collapsed(runs: Sequence[RunResult]) -> Share:
+    return share(sum(each.collapsed > 0 for each in runs), len(runs))
 
 
 def points(runs: Iterable[RunResult]) -> list[Point]:

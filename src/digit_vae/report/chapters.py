@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from digit_vae.analysis import repetitions
 from digit_vae.analysis.fold_comparison import fold_studies
 from digit_vae.analysis.results import Results, read_results
 from digit_vae.base.files import write_folder, write_text
@@ -13,8 +14,10 @@ from digit_vae.report import (
     chapter_folds,
     chapter_latent,
     chapter_likelihood,
+    chapter_longer,
     chapter_paper,
     chapter_recipe,
+    chapter_repetitions,
     chapter_runs,
     chapter_seeds,
     chapter_speed,
@@ -63,4 +66,6 @@ def _beyond(results: Results, compared: Mapping[str, Compared]) -> dict[str, Pag
         "seeds": chapter_seeds.page(results),
         "recipe": chapter_recipe.page(results, compared),
         "beta": chapter_beta.page(results, compared.get(chapter_beta.STUDY)),
+        "repetitions": chapter_repetitions.page(results, compared.get(repetitions.STUDY)),
+        "longer": chapter_longer.page(results),
     }

@@ -392,7 +392,7 @@ def health(
             dead.plot(numbers, [epoch["health"]["dead_units"]["hidden"] for epoch in epochs], **style_of_line)
             kl = [min(epoch["health"]["kl_per_dimension"].values()) for epoch in epochs]
             least.plot(numbers, kl, **style_of_line)
-    for (label, losses), line in zip(published.items(), (":", "--"), strict=True):
+    for (label, losses), line in zip(published.items(), (":", "--"), strict=False):
         loss.plot(range(1, len(losses) + 1), losses, line, color=INK, lw=1.4, label=f"paper, {label}")
     for axes, title in (
         (loss, "negative ELBO, validation"),
@@ -482,15 +482,27 @@ def digits_beside(originals: np.ndarray, runs: Mapping[str, tuple[np.ndarray, np
 
     originals: uint8 (columns, 28, 28); of each run two of that shape.
     """
-    columns, margin, gap, top = len(originals), 1.15, 0.15, 0.35  # inches: names, between the blocks, their titles
-    side = (WIDTH - margin - 2 * gap) / 2  # inches: a block's width
     reconstructions, decoded = ([pair[place] for pair in runs.values()] for place in (0, 1))
     blocks = {
         "test images and their reconstructions": [originals, *reconstructions],
         "decoded at ten points, all at radius 1.18": [np.zeros_like(originals), *decoded],
     }
-    cell = side / columns
-    height = top + cell * (len(runs) + 1) + gap
+    return _in_two_blocks(blocks, ["test images", *runs])
+
+
+@styled
+def samples_beside(runs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
+    """A row for each run, by name: digits drawn from the prior, and from the mixture. Each uint8 (columns, 28, 28)."""
+    prior, mixture = ([pair[place] for pair in runs.values()] for place in (0, 1))
+    return _in_two_blocks({"from the prior": prior, "from the mixture": mixture}, list(runs))
+
+
+def _in_two_blocks(blocks: Mapping[str, Sequence[np.ndarray]], names: Sequence[str]) -> Figure:
+    """Two blocks of digits beside each other, by title: a row of uint8 (columns, 28, 28) for each name."""
+    columns = len(next(iter(blocks.values()))[0])
+    margin, gap, top = 1.15, 0.15, 0.35  # inches: names, between the blocks, their titles
+    side = (WIDTH - margin - 2 * gap) / 2  # inches: a block's width
+    height = top + side / columns * len(names) + gap
     figure = Figure(figsize=(WIDTH, height))
     for number, (name, rows) in enumerate(blocks.items()):
         axes = figure.add_axes(
@@ -502,7 +514,7 @@ def digits_beside(originals: np.ndarray, runs: Mapping[str, tuple[np.ndarray, np
         axes.set_title(name)
         if number == 0:
             axes.tick_params(length=0)
-            axes.set_yticks(28 * np.arange(len(runs) + 1) + 13.5, ["test images", *runs])
+            axes.set_yticks(28 * np.arange(len(names)) + 13.5, names)
     return figure
 
 

@@ -60,7 +60,9 @@ def shown_beside(results: Results, graph: Graph) -> Beside:
 
 
 def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
-    """What each of these runs makes of the same test images and latent points; nothing where there are none."""
+    """What each of these runs makes of the same test images and latent points, and digits of its prior and its mixture;
+    nothing where there are none.
+    """
     files = {
         run.name: read_npz(RunFiles(run.graph, run.name).digits, made_by=addressed(run.stages[1], run.graph))
         for run in shown
@@ -70,7 +72,9 @@ def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
     columns = len(next(iter(files.values()))["decoded"])  # there may be fewer classes
     originals = _filled(next(iter(files.values()))["originals"], columns)
     rows = {name: (_filled(each["reconstructions"], columns), each["decoded"]) for name, each in files.items()}
-    return {"digits_beside": figures.digits_beside(originals, rows)}
+    drawn = {name: (each["prior"], each["mixture"]) for name, each in files.items() if "mixture" in each}
+    more = {"samples_beside": figures.samples_beside(drawn)} if drawn else {}
+    return {"digits_beside": figures.digits_beside(originals, rows)} | more
 
 
 def _filled(images: np.ndarray, count: int) -> np.ndarray:

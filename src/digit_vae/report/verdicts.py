@@ -18,12 +18,19 @@ from digit_vae.report.tables import difference_of
 class Verdict(NamedTuple):
     """The difference of a variant in one number, its adjusted p-value, and what that says: "same" where no difference
     is detectable.
+
+    detectable: the least true difference that would have been seen with `power`. equivalence_p: that the difference is
+    not within `margin`, by two one-sided tests. None: not said of this number.
     """
 
     variant: str
     difference: Difference
     p: float
     outcome: Literal["higher", "lower", "same"]
+    detectable: float | None = None
+    power: float | None = None
+    equivalence_p: float | None = None
+    margin: float | None = None
 
 
 @dataclass(frozen=True)
@@ -66,12 +73,15 @@ class Compared:
 
     def verdicts(self, *path: str) -> list[Verdict]:
         """What is said of each variant in the number that `path` leads to."""
-        return [verdict(name, at(each, path)) for name, each in self.others.items()]
+        found = [verdict(name, at(each, path)) for name, each in self.others.items()]
+        return [each._replace(power=self.study.power, margin=self.study.margin) for each in found]
 
 
 def verdict(variant: str, metric: Mapping[str, Any]) -> Verdict:
     found: Literal["higher", "lower"] = "higher" if metric["difference"] > 0 else "lower"
-    return Verdict(variant, difference_of(metric), metric["p_holm"], found if metric["p_holm"] < LEVEL else "same")
+    outcome: Literal["higher", "lower", "same"] = found if metric["p_holm"] < LEVEL else "same"
+    seen, p = metric.get("detectable"), metric.get("equivalence_p")
+    return Verdict(variant, difference_of(metric), metric["p_holm"], outcome, seen, equivalence_p=p)
 
 
 def read_compared(study: FoldStudy, graph: Graph) -> Compared:

@@ -24,7 +24,9 @@ def chapters(project: Project) -> list[Chapter]:
 
 def chapter(project: Project, protocol: str) -> Chapter:
     studies = list(fold_studies(project))
-    columns = chapter_likelihood.known(next(iter(by_variant(project, "likelihood", protocol).values())), protocol)
+    columns = chapter_likelihood.known(
+        next(iter(by_variant(fold_studies(project), "likelihood", protocol).values())), protocol
+    )
     numbers = [
         Numbers(
             graph,
@@ -47,7 +49,7 @@ def chapter(project: Project, protocol: str) -> Chapter:
 
 def chart(project: Project, protocol: str) -> Chart:
     """A row for each variant: the ELBO, the bounds that rise with K, and the integral."""
-    known = by_variant(project, "likelihood", protocol)
+    known = by_variant(fold_studies(project), "likelihood", protocol)
     columns = chapter_likelihood.known(next(iter(known.values())), protocol)
     of: dict[str, list[Point]] = {path[0]: [] for path in columns.values() if path[0] in STEPS}
     for row, (name, numbers) in enumerate(known.items()):

@@ -29,7 +29,7 @@ def chapters(project: Project) -> list[Chapter]:
     studies = list(fold_studies(project))
     if not studies or not project.results.dataset.labelled:
         return []
-    variants = by_variant(project, "quality")
+    variants = by_variant(studies, "quality")
     charts = {NAME: ("Mean over the folds of each variant, \u00b1 standard deviation.", chart(variants))}
     numbers = [
         Numbers(

@@ -26,6 +26,7 @@ KEPT, VENDORED = Path("build/explorer"), Path("build/vendored")
 STAGE = "publish"  # commits the weights
 BATCH = 500  # images at a time: what a layer makes of them stays small
 CELLS = 160  # of the density, along each axis
+COLOURS = 10  # that the page has for classes
 EDGE = 0.001  # of the test images lie beyond each side of the first view
 # The layers that the page's script builds, in their order: those of model/vae.py without batch normalisation.
 LAYERS = {
@@ -64,7 +65,7 @@ def page(project: Project) -> SitePage:
         about |= {"run": run.name, "file": f"explorer/{run.name}.bin", "arrays": places}
         models.append(about | {"title": title(project.params, run), "summary": _summary(run)})
     data = {"models": models, "images": "explorer/images.bin", "count": len(images)}
-    data["labels"] = "".join(map(str, labels.tolist())) or None
+    data["labels"] = "".join(map(str, labels.tolist())) if labels.size and labels.max() < COLOURS else None
     regions = any("map_classes" in model["arrays"] for model in models)
     return SitePage({"explorer": data, "regions": regions, "tensorflow_js": VERSION}, files)
 

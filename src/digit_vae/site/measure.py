@@ -36,13 +36,19 @@ DECODES = """async () => {
 }"""
 FRAMES = """(background) => new Promise((resolve) => {
   explorer.set({ background });
-  const times = [];
+  const [times, scripts] = [[], []];
+  const frame = explorer.frame;
+  explorer.frame = () => {
+    const before = performance.now();
+    frame();
+    scripts.push(performance.now() - before);
+  };
   const step = (now) => {
     times.push(now);
     const turn = (now - times[0]) / 1000;
     explorer.set({ centre: [Math.cos(turn), Math.sin(turn)], span: 6 + 3 * Math.sin(2 * turn) });
     if (turn < 4) requestAnimationFrame(step);
-    else resolve(times.slice(1).map((time, number) => time - times[number]));
+    else resolve([times.slice(1).map((time, number) => time - times[number]), scripts]);
   };
   requestAnimationFrame(step);
 })"""
@@ -92,9 +98,10 @@ def _print_of(page: Page, name: str) -> None:
     decodes = page.evaluate(DECODES)
     print(f"{name}: a decode {_shown(decodes)} ms, {page.evaluate('explorer.backend')}")
     for background in ("plain", "density", "digits"):
-        frames = page.evaluate(FRAMES, background)
-        late = sum(each > 25 for each in frames) / len(frames)
-        print(f"{name}, background {background}: {1000 / statistics.mean(frames):.1f} frames a second, {late:.0%} late")
+        between, scripts = page.evaluate(FRAMES, background)
+        rate, late = 1000 / statistics.mean(between), sum(each > 25 for each in between) / len(between)
+        said = f"{rate:.0f} frames a second, {late:.0%} late; the page's script takes {_shown(scripts)} ms of each"
+        print(f"{name}, background {background}: {said}")
 
 
 def _shown(values: list[float]) -> str:

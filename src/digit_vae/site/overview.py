@@ -1,7 +1,7 @@
 """Page `index`: what was asked, what came out, Table I beside the paper's, and whether anybody verified it."""
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
 
 from markupsafe import Markup
 
@@ -14,7 +14,7 @@ from digit_vae.report.summary import page as summary
 from digit_vae.report.tables import Table, typeset
 from digit_vae.site.chapters import Numbers, sentences
 from digit_vae.site.charts import Axis, Chart, Panel, Point, Series, charts_json
-from digit_vae.site.pages import Project, SitePage
+from digit_vae.site.pages import Project, SitePage, fold_studies
 from digit_vae.speed.records import read_benchmarks
 
 DATA, CHARTS = "data/table_1.json", "data/overview.json"
@@ -22,11 +22,12 @@ PLANE = pictures("paper") / "latent_plane.png"
 
 
 class Answer(NamedTuple):
-    """What came out of a question. more: the place of its chapter on the page of comparisons; "" for none."""
+    """What came out of a question. more: where its numbers are. lacking: how many runs it still waits for."""
 
     question: str
     text: Markup
     more: str
+    lacking: int
 
 
 def page(project: Project) -> SitePage:
@@ -100,18 +101,25 @@ def _line(name: str, values: list[float], look: Series) -> Series:
 def answers(project: Project) -> Iterator[Answer]:
     """Of the reported studies, in the order of params.yaml."""
     found = summary(project.results).values
-    folds = {each.name: each for studies in project.compared.values() for each in studies}
-    short = {chapter_seeds.STUDY: found["seeds"], chapter_recipe.STUDY: found["recipe"]}
+    reported = {*project.results.studies("paper"), *project.results.studies("beyond")}
     for name, study in project.params.studies.items():
-        if name in folds:
-            text = sentences(
-                "answer_folds", study=folds[name], beta=found["beta"] if name == chapter_beta.STUDY else None
-            )
-            yield Answer(study.question, text, name)
-        elif name == "paper" or short.get(name) is not None:
-            yield Answer(
-                study.question, sentences(f"answer_{name}", **found), chapter_seeds.STUDY if found["seeds"] else ""
-            )
+        if name in reported:
+            lacking = sum(map(len, project.results.partial.get(name, ())))
+            yield Answer(study.question, *_answer(project, name, found), lacking)
+
+
+def _answer(project: Project, name: str, found: Mapping[str, Any]) -> tuple[Markup, str]:
+    """What is said of a study, and where its numbers are."""
+    folds = {each.name: each for _, each in fold_studies(project)}
+    short = {"paper": True, chapter_seeds.STUDY: found["seeds"], chapter_recipe.STUDY: found["recipe"]}
+    if name in folds:
+        beta = found["beta"] if name == chapter_beta.STUDY else None
+        return sentences("answer_folds", study=folds[name], beta=beta), f"comparisons.html#{name}"
+    if short.get(name):
+        chapter = f"comparisons.html#{chapter_seeds.STUDY}" if found["seeds"] else "runs.html?study=paper"
+        return sentences(f"answer_{name}", **found), chapter
+    runs = [each for each in project.results.of(name) if each.run.study == name]
+    return sentences("answer_runs", runs=runs), f"runs.html?study={name}"
 
 
 def open_questions(project: Project) -> list[tuple[str, LeftOut]]:

@@ -4,7 +4,7 @@ Python computes plain values, templates hold the words, scripts draw from JSON. 
 alone, so that the site works below any path.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -58,10 +58,10 @@ def fold_studies(project: Project) -> Iterator[tuple[Graph, Compared]]:
             yield graph, each
 
 
-def by_variant(project: Project, *path: str) -> dict[str, Json]:
-    """What stage `compare` wrote of each variant at `path`, from the first study that has it."""
+def by_variant(studies: Iterable[tuple[Graph, Compared]], *path: str) -> dict[str, Json]:
+    """What stage `compare` wrote of each variant at `path`, from the first of the studies that has it."""
     found: dict[str, Json] = {}
-    for _, study in fold_studies(project):
+    for _, study in studies:
         for name, variant in study.variants.items():
             found.setdefault(name, at(variant, path))
     return found

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from digit_vae.analysis.results import EVALUATED, Json, RunResult, addressed, read_run
+from digit_vae.analysis.results import Json, RunResult, addressed, read_run
 from digit_vae.base.files import json_bytes, read_npz
 from digit_vae.base.paths import RunFiles, pictures
 from digit_vae.config.runs import Run, runs
@@ -93,7 +93,7 @@ def content(project: Project, result: RunResult, figures: Sequence[Figure]) -> d
         "params": params,
         "changed": sorted(project.params.variants[result.run.variant]),
         "curves": {name: curve(result, name) for name in CURVES},
-        "metrics": {section: dict(flat(result.metrics[section])) for section in EVALUATED},
+        "metrics": {section: dict(flat(its)) for section, its in result.metrics.items() if isinstance(its, Mapping)},
         "complaints": project.results.complaints(result),
         "figures": [each._asdict() for each in figures],
         "files": {path.name: copied(path) for path in sources(result)},

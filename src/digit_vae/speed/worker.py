@@ -31,6 +31,7 @@ Result = dict[str, Any]
 Array = npt.NDArray[Any]
 
 MATRIX_SIZE = {"cpu": 2048, "gpu": 8192}
+STEPS = {"cpu": 20, "gpu": 500}  # a second of each, or so
 
 
 def measure(job: Job, on_epoch: Callable[[Result], object] = lambda _: None) -> Result:
@@ -119,6 +120,14 @@ def more_data(job: Job) -> Result:
     return {"rounds": seconds, "images": len(small), "peak_bytes": _peak_bytes()}
 
 
+def steps(job: Job) -> Result:
+    """What a step of the job's params takes with XLA and without it, in job["rounds"] turns."""
+    from digit_vae.speed.steps import step_milliseconds
+
+    params, images = read_run_params(job["params"], "params"), read_listed("train_images.npy")[0]
+    return {"step_milliseconds": step_milliseconds(params, images, rounds=job["rounds"], steps=STEPS[params.device])}
+
+
 def keras(job: Job) -> Result:
     return _fits(job, import_module("digit_vae.speed.keras_fit").fit)
 
@@ -146,7 +155,7 @@ def _peak_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-WORK: dict[str, Callable[[Job], Result]] = {each.__name__: each for each in (machine, train, more_data, keras)}
+WORK: dict[str, Callable[[Job], Result]] = {each.__name__: each for each in (machine, train, steps, more_data, keras)}
 
 
 def _tell(message: dict[str, Any]) -> None:

@@ -29,6 +29,7 @@ from digit_vae.tracking.record import (
     Comparison,
     Content,
     Record,
+    made_by,
     numbers,
     of_repetition,
     of_run,
@@ -167,11 +168,12 @@ def _reports(params: Params, trained: Sequence[Record]) -> Iterator[Record]:
             yield Record(
                 name=f"report/{graph}",
                 identity={"group": f"report/{graph}", "params_sha256": sha256_of(settings)},
-                tags={"graph": graph},
+                tags={"graph": graph} | made_by("make repro" if graph == "paper" else "make beyond"),
                 params={name: str(value) for name, value in settings.items()},
                 started=min(record.started for record in its),
                 finished=max(record.finished or 0 for record in its),
                 note=f"The figures and tables of the report of the {graph} graph.\n",
+                datasets=tuple(dict.fromkeys(dataset for record in its for dataset in record.datasets)),
                 metrics=metrics,
                 files=files,
             )

@@ -83,8 +83,8 @@ def of_run(run: Run, history: Content, timings: Content, *, experiment: str | No
     """
     address = f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
     shared = {"variant": run.variant, "study": run.study, "graph": run.graph}
-    group = _group(f"{run.study}/{run.variant}", history, timings, shared | _made_by(f"{PARAMS}:studies.{run.study}"))
-    tags = shared | {"split": run.split, "seed": str(run.seed)} | _made_by(address)
+    group = _group(f"{run.study}/{run.variant}", history, timings, shared | made_by(f"{PARAMS}:studies.{run.study}"))
+    tags = shared | {"split": run.split, "seed": str(run.seed)} | made_by(address)
     note = f"Variant `{run.variant}`, split `{run.split}`, seed {run.seed}, of the study `{run.study}`."
     note = f"{note} The command that makes it again:\n\n    dvc repro {address}\n"
     record = _attempt(run.name, history, timings, tags, group, note)
@@ -93,7 +93,7 @@ def of_run(run: Run, history: Content, timings: Content, *, experiment: str | No
 
 def of_repetition(group: str, number: int, history: Content, timings: Content, measured: Mapping[str, float]) -> Record:
     """One run of a recorded benchmark: see digit_vae.speed.records.repetitions. measured: its speed."""
-    shared = {"variant": history["variant"], "study": "benchmark"} | _made_by("make bench")
+    shared = {"variant": history["variant"], "study": "benchmark"} | made_by("make bench")
     parent = _group(group, history, timings, shared)
     tags = shared | {"split": history["split"], "seed": str(number)}
     record = _attempt(history["run"], history, timings, tags, parent, "One repetition of `make bench`.\n")
@@ -110,7 +110,9 @@ def with_comparisons(records: Sequence[Record], comparisons: Mapping[str, Compar
         if record.parent:
             key = sha256_of(record.parent.identity)
             group = groups.setdefault(key, record.parent)
-            groups[key] = replace(group, finished=max(group.finished or 0, record.finished or 0))
+            datasets = tuple(dict.fromkeys(group.datasets + record.datasets))
+            finished = max(group.finished or 0, record.finished or 0)
+            groups[key] = replace(group, finished=finished, datasets=datasets)
     names = Counter(group.name for group in groups.values())
     compared = {name: comparison for name, comparison in comparisons.items() if names[name] == 1}
     return [_compared(group, compared.get(group.name, NOTHING)) for group in groups.values()]
@@ -158,14 +160,22 @@ def _group(name: str, history: Content, timings: Content, tags: Mapping[str, str
     shared = {key: value for key, value in history["params"].items() if key != "seed"}
     identity = {"group": name, "params_sha256": sha256_of(shared)}
     started = milliseconds(timings["started_at"])
-    return Record(name=name, identity=identity, tags=tags, params=_texts(shared), started=started, finished=started)
+    return Record(
+        name=name,
+        identity=identity,
+        tags=tags,
+        params=_texts(shared),
+        started=started,
+        finished=started,
+        datasets=tuple(_datasets(history)),
+    )
 
 
 def _texts(params: Content) -> dict[str, str]:
     return {key: str(value) for key, value in params.items()}
 
 
-def _made_by(name: str) -> dict[str, str]:
+def made_by(name: str) -> dict[str, str]:
     """What MLflow's pages show as the source of a run."""
     return {"mlflow.source.name": name, "mlflow.source.type": "LOCAL"}
 

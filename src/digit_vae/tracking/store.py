@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
 from pathlib import Path
+from urllib.parse import quote, urlencode
 
 from mlflow import MlflowClient
 from mlflow.entities import Run
@@ -29,9 +30,16 @@ WRITER = "digit_vae.writer"  # the process that made a run, or logs it while it 
 PARENT = "mlflow.parentRunId"
 NOTE = "mlflow.note.content"
 
-DESCRIPTION = {
-    "mlflow.experimentKind": "custom_model_development",  # otherwise MLflow's pages open on prompts and traces
-    NOTE: """\
+KIND = {"mlflow.experimentKind": "custom_model_development"}  # no prompts and traces
+CHARTS = {"compareRunsMode": "CHART"}
+# Comparisons, each one address of MLflow's pages: the filter, and what the runs are in the order of.
+COMPARISONS = {
+    "the ablation over folds": ('tags.study = "ablation"', "metrics.`validation/elbo`"),
+    "beta over folds": ('tags.study = "beta"', "metrics.`validation/kl_loss`"),
+    "seeds of the paper's model": ('tags.variant = "baseline" and tags.split = "full"', "metrics.`test/elbo`"),
+    "CPU and GPU": ('tags.study = "benchmark"', "tags.`device`"),
+}
+DESCRIPTION = """\
 Each run is one trained model, `<variant>-<split>-<seed>`; its parent, `<study>/<variant>`, has what the comparison of
 the study says of the variant. `make track` makes all of this from the files.
 
@@ -39,8 +47,28 @@ the study says of the variant. `make track` makes all of this from the files.
 * `tags.study = 'ablation'`, `tags.variant = 'dropout'`, `tags.split = 'full'`, `tags.seed = '0'`: some of the runs.
 * `tags.study = 'benchmark'`: measured speed; `tags.device = 'gpu'`: of GPUs, by `tags.machine`.
 * `tags.experiment = 'NAME'`: the runs of an experiment of DVC.
-""",
-}
+
+Mark some runs and press *Compare*, or open one of these:
+
+"""
+
+
+def comparison(experiment_id: str, name: str) -> str:
+    """The address of a comparison, from MLflow's first page on."""
+    runs, order = COMPARISONS[name]
+    asked = {
+        "workflowType": "machine_learning",
+        "searchFilter": runs,
+        "orderByKey": order,
+        "orderByAsc": "false",
+    } | CHARTS
+    return f"#/experiments/{experiment_id}/runs?{urlencode(asked, quote_via=quote)}"
+
+
+def description(experiment_id: str) -> str:
+    """The experiment's note, in Markdown."""
+    links = (f"* [{name}]({comparison(experiment_id, name)})\n" for name in COMPARISONS)
+    return DESCRIPTION + "".join(links)
 
 
 def project_root() -> Path:
@@ -125,7 +153,8 @@ class Store:
         """The experiment's id; it is made where it is missing and restored where it was deleted."""
         experiment = self.client.get_experiment_by_name(EXPERIMENT)
         if experiment is None:
-            return str(self.client.create_experiment(EXPERIMENT, artifact_location=artifacts, tags=DESCRIPTION))
+            experiment_id = str(self.client.create_experiment(EXPERIMENT, artifact_location=artifacts))
+            experiment = self.client.get_experiment(experiment_id)
         if experiment.lifecycle_stage == "deleted":
             self.client.restore_experiment(experiment.experiment_id)
         if self._own and experiment.artifact_location != artifacts:
@@ -133,8 +162,9 @@ class Store:
                 f"{DATABASE} expects its artifacts in {experiment.artifact_location}, and this folder has them in "
                 f"{artifacts}: {REBUILD}"
             )
-        for tag in DESCRIPTION.keys() - experiment.tags.keys():
-            self.client.set_experiment_tag(experiment.experiment_id, tag, DESCRIPTION[tag])
+        tags = KIND | {NOTE: description(experiment.experiment_id)}
+        for tag in tags.keys() - experiment.tags.keys():
+            self.client.set_experiment_tag(experiment.experiment_id, tag, tags[tag])
         return str(experiment.experiment_id)
 
 

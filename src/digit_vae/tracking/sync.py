@@ -116,8 +116,7 @@ def ensure(store: Store, record: Record, known: list[Run]) -> Run:
         tags[PARENT] = ensure(store, record.parent, known).info.run_id
     for run in known:
         if record.identity.items() <= run.data.tags.items():
-            note = {NOTE: record.note} if record.note and NOTE not in run.data.tags else {}
-            store.set_tags(run, tags | note)
+            store.set_tags(run, tags if NOTE in run.data.tags else tags | note(store, run, record))
             if run.info.run_name != record.name:
                 store.client.update_run(run.info.run_id, name=record.name)
             return run
@@ -126,13 +125,24 @@ def ensure(store: Store, record: Record, known: list[Run]) -> Run:
 
 def _create(store: Store, record: Record, tags: Mapping[str, str], known: list[Run]) -> Run:
     ours = {CURRENT: "true", CHECKOUT: store.checkout, WRITER: this_process()}
-    tags = {**record.identity, **tags, **ours, **({NOTE: record.note} if record.note else {})}
+    tags = {**record.identity, **tags, **ours}
     run = store.client.create_run(store.experiment_id, record.started, tags, record.name)
+    store.set_tags(run, note(store, run, record))
     _log_params(store, run, record)
     if record.parent is None:  # a group does not train, so no process ever closes it
+        _log(store, run, record)
         store.client.set_terminated(run.info.run_id, "FINISHED", record.started)
     known.append(run)
     return run
+
+
+def note(store: Store, run: Run, record: Record) -> dict[str, str]:
+    """The tag with a run's note, which links to its files; none for a record without one."""
+    if not record.note:
+        return {}
+    pages = f"#/experiments/{store.experiment_id}/runs/{run.info.run_id}"
+    its = f"[Figures]({pages}/artifacts/{FIGURES}), [all files]({pages}/artifacts), [curves]({pages}/model-metrics)"
+    return {NOTE: f"{record.note}\n{its} of this run.\n"}
 
 
 def bring(store: Store, run: Run, record: Record) -> bool:

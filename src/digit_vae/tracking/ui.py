@@ -8,12 +8,17 @@ import os
 import socket
 import warnings
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from digit_vae.base.errors import masked
 from digit_vae.base.orphans import die_with_parent
 from digit_vae.base.ports import listening
 
-APPLICATION = "mlflow.server.fastapi_app:app"  # what `mlflow server` runs
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp, Receive, Scope, Send
+
+# MLflow's pages open on prompts and traces, whatever the experiment is, unless the address says otherwise.
+RUNS = "/#/experiments/{}/runs?workflowType=machine_learning"
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -41,9 +46,26 @@ def serve(connection: socket.socket) -> None:
 
     track()
     # MLflow's server reads these when it is imported, and warns of what it imports itself.
-    os.environ[BACKEND_STORE_URI_ENV_VAR] = Store(project_root()).uri
+    store = Store(project_root())
+    os.environ[BACKEND_STORE_URI_ENV_VAR] = store.uri
     os.environ[ARTIFACT_ROOT_ENV_VAR] = str(project_root().resolve() / ARTIFACTS)
     warnings.filterwarnings("ignore", module="mlflow")
     host, port = connection.getsockname()
     print(f"MLflow's pages are at http://{host}:{port} (Ctrl-C ends them)", flush=True)
-    uvicorn.Server(uvicorn.Config(APPLICATION, log_level="warning")).run(sockets=[connection])
+    from mlflow.server.fastapi_app import app  # what `mlflow server` runs
+
+    uvicorn.Server(uvicorn.Config(opening_on_runs(app, store.experiment_id), log_level="warning")).run([connection])
+
+
+def opening_on_runs(app: "ASGIApp", experiment_id: str) -> "ASGIApp":
+    """The app, whose first page leads to the runs of the experiment. A query tells its own page from MLflow's."""
+
+    async def opening(scope: "Scope", receive: "Receive", send: "Send") -> None:
+        if scope["type"] != "http" or scope["path"] != "/" or scope["method"] != "GET" or scope["query_string"]:
+            await app(scope, receive, send)
+            return
+        address = RUNS.format(experiment_id).replace("/#", "/?runs#", 1).encode()
+        await send({"type": "http.response.start", "status": 307, "headers": [(b"location", address)]})
+        await send({"type": "http.response.body", "body": b""})
+
+    return opening

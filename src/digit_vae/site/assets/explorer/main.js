@@ -25,6 +25,7 @@ export class Explorer {
     this.labels = data.labels ? Uint8Array.from(data.labels, Number) : null;
     this.network = new Network();
     this.models = new Map(); // promises of what `readModel` gives, by the run
+    this.made = new Map(); // planes by the run: a browser has few contexts for WebGL
     this.planes = [];
     this.hovered = null; // {plane, place, image} while the pointer is over a plane
     this.travelling = null; // how far along the path, from 0 to 1, while it plays
@@ -50,7 +51,7 @@ export class Explorer {
   async set(changes) {
     Object.assign(this.state, changes);
     this.keep();
-    if ("model" in changes || "beside" in changes) await this.setModels();
+    if ("model" in changes || "beside" in changes) await this.setModels().catch(fail);
     this.changed();
   }
 
@@ -62,7 +63,8 @@ export class Explorer {
     const runs = [this.state.model, this.state.beside].filter(Boolean);
     const models = await Promise.all(runs.map((run) => this.model(run)));
     if (runs.join() === this.planes.map((plane) => plane.model.run).join()) return;
-    this.planes = models.map((model) => this.plane(model));
+    for (const model of models) if (!this.made.has(model.run)) this.made.set(model.run, this.plane(model));
+    this.planes = runs.map((run) => this.made.get(run));
     element("planes").replaceChildren(...this.planes.map((plane) => this.framed(plane)));
     element("planes").dataset.count = String(this.planes.length);
     for (const card of this.cards) card.planesChanged?.();
@@ -238,12 +240,14 @@ function spokenPlace(explorer, plane) {
   return `${place}.${image === null ? "" : ` Test image ${image}${labels ? `, a ${labels[image]}` : ""}.`}${judged}`;
 }
 
+function fail(error) {
+  element("failure").hidden = false;
+  element("failure").textContent = `A model could not be loaded: ${error.message}`;
+}
+
 const explorer = new Explorer(JSON.parse(element("explorer-data").textContent));
 // For tests and measurements.
 window.explorer = explorer;
-Object.assign(explorer, { prepare: { inked, fitted, PAD } });
+explorer.prepare = { inked, fitted, PAD };
 explorer.ready = explorer.restore();
-explorer.ready.catch((error) => {
-  element("failure").hidden = false;
-  element("failure").textContent = `The explorer could not start: ${error.message}`;
-});
+explorer.ready.catch(fail);

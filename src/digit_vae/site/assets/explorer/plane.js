@@ -15,7 +15,7 @@ export class Plane {
   constructor(model, labels, network, heard) {
     Object.assign(this, { model, labels, heard, network, lensPixels: null });
     this.element = document.createElement("div");
-    this.element.className = "plane";
+    this.element.className = "latent";
     this.element.tabIndex = 0;
     this.element.setAttribute("role", "application");
     this.element.setAttribute("aria-label", `Latent plane of ${model.title}`);
@@ -304,7 +304,7 @@ function regions({ map_classes, map_percent }) {
   const { classes } = theme();
   return cellMap(map_classes, (cell) => {
     const sure = Math.max(0, (map_percent.values[cell] - 10) / 90);
-    return [...classes[map_classes.values[cell]], 255 * (0.08 + 0.5 * sure ** 2)];
+    return [...classes[map_classes.values[cell]], 255 * (0.06 + 0.4 * sure ** 2)];
   });
 }
 

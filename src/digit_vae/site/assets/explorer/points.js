@@ -26,9 +26,9 @@ const FRAGMENT = `
   }`;
 
 export class Points {
-  // places: two numbers a point; labels: one digit a point.
+  // places: two numbers a point; labels: one digit a point, or null.
   constructor(canvas, places, labels) {
-    Object.assign(this, { canvas, places, labels });
+    Object.assign(this, { canvas, places, labels: labels ?? new Uint8Array(places.length / 2) });
     this.gl = canvas.getContext("webgl", { antialias: false, premultipliedAlpha: true });
     if (this.gl) {
       this.prepare();

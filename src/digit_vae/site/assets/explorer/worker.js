@@ -24,29 +24,58 @@ function dense(x, [kernel, bias], activation) {
   return tf.fused.matMul({ a: x, b: kernel, bias, activation });
 }
 
-function convolution(x, [kernel, bias]) {
-  return tf.fused.conv2d({ x, filter: kernel, strides: 2, pad: "same", bias, activation: "relu" });
+function convolution(x, [kernel, bias], { strides, pad, activation }) {
+  return tf.fused.conv2d({ x, filter: kernel, strides, pad, bias, activation });
 }
 
-function transposed(x, [kernel, bias], strides) {
-  const [count, height, width] = x.shape;
-  const shape = [count, strides * height, strides * width, kernel.shape[2]];
-  return tf.add(tf.conv2dTranspose(x, kernel, shape, strides, "same"), bias);
+// A transposed convolution of stride 2. Seen from its outputs, each block of 2x2 of them depends on 2x2 inputs: it is a
+// convolution with four times the outputs, which are then put in their places. That takes half the time here.
+function doubled(x, layer) {
+  const padded = tf.pad(x, [[0, 0], [1, 0], [1, 0], [0, 0]]);
+  return tf.depthToSpace(convolution(padded, layer, { strides: 1, pad: "valid", activation: "relu" }), 2, "NHWC");
+}
+
+// Which row of the 3x3 kernel leads from the input before (0) and the one at the place (1) to the even and the odd output.
+const TAPS = [[2, 0], [null, 1]];
+
+// (3, 3, out, in) as (2, 2, in, 4 out), and the bias four times.
+function asBlocks([kernel, bias]) {
+  const [, , outputs, inputs] = kernel.shape;
+  const values = kernel.dataSync();
+  const blocks = tf.buffer([2, 2, inputs, 4 * outputs]);
+  const both = [0, 1];
+  for (const odd of both) for (const right of both) for (const row of both) for (const column of both) {
+    const [down, across] = [TAPS[odd][row], TAPS[right][column]];
+    if (down === null || across === null) continue;
+    for (let output = 0; output < outputs; output++) {
+      for (let input = 0; input < inputs; input++) {
+        const value = values[((3 * down + across) * outputs + output) * inputs + input];
+        blocks.set(value, row, column, input, (2 * odd + right) * outputs + output);
+      }
+    }
+  }
+  return [blocks.toTensor(), tf.tile(bias, [4])];
+}
+
+// A transposed convolution of stride 1 is a convolution with the kernel turned by half: (3, 3, out, in) as (3, 3, in, out).
+function turned([kernel, bias]) {
+  return [tf.transpose(tf.reverse(kernel, [0, 1]), [0, 1, 3, 2]), bias];
 }
 
 function encoder(layers, images) {
-  const hidden = convolution(convolution(images, layers.conv_1), layers.conv_2);
+  const halved = { strides: 2, pad: "same", activation: "relu" };
+  const hidden = convolution(convolution(images, layers.conv_1, halved), layers.conv_2, halved);
   const flat = dense(tf.reshape(hidden, [images.shape[0], -1]), layers.hidden, "relu");
   return [dense(flat, layers.z_mean, "linear"), dense(flat, layers.z_log_var, "linear")];
 }
 
 function decoder(layers, z) {
   const hidden = tf.reshape(dense(z, layers.dense, "relu"), [z.shape[0], 7, 7, 64]);
-  const larger = tf.relu(transposed(hidden, layers.conv_transpose_1, 2));
-  return transposed(tf.relu(transposed(larger, layers.conv_transpose_2, 2)), layers.logits, 1);
+  const larger = doubled(doubled(hidden, layers.conv_transpose_1), layers.conv_transpose_2);
+  return convolution(larger, layers.logits, { strides: 1, pad: "same", activation: "linear" });
 }
 
-// Pixels at a time: all layers' values of one batch have to fit into memory.
+// Images at a time: all layers' values of one batch have to fit into memory.
 const BATCH = 100;
 
 // In batches: the outputs of `compute` for each, put together as one Float32Array an output.
@@ -78,7 +107,9 @@ const calls = {
       for (const { layer, part, shape, values } of arrays) (layers[layer] ??= [])[part] = tf.tensor(values, shape);
       return layers;
     };
-    networks.set(run, { encoder: tensors(inwards), decoder: tensors(outwards) });
+    const decoder = tensors(outwards);
+    for (const name of ["conv_transpose_1", "conv_transpose_2"]) decoder[name] = asBlocks(decoder[name]);
+    networks.set(run, { encoder: tensors(inwards), decoder: { ...decoder, logits: turned(decoder.logits) } });
     return tf.getBackend();
   },
   // images: Float32Array of 784 for each, in 0..1. Returns mean and log_var, two for each.

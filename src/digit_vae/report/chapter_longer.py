@@ -1,0 +1,116 @@
+"""Page `longer`: what more epochs change, by the runs that there are."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from digit_vae.analysis.results import LeftOut, Results, RunResult
+from digit_vae.config.schema import FULL
+from digit_vae.model.units import UNITS
+from digit_vae.report import figures
+from digit_vae.report.origins import origins
+from digit_vae.report.pages import Page
+from digit_vae.report.paper import TABLE_1
+from digit_vae.report.tables import Table
+
+STUDY, IMPROVED = "longer", "longer_improved"
+NATS = 1.0  # by so much the validation loss rises after its least value before it is said to turn
+
+
+@dataclass(frozen=True)
+class Longer:
+    """A long run, beside the one of the same seed that differs from it in the number of epochs alone (None: no such).
+
+    best: the epoch of the least validation loss, and that loss. asleep: the epochs after which a dimension was
+    collapsed. dead: dead hidden units after the short run's last epoch, and after the last.
+    """
+
+    name: str
+    epochs: int
+    best: tuple[int, float]
+    last: float
+    gap: float
+    asleep: list[int]
+    dead: tuple[int, int]
+    short: RunResult | None
+
+    @property
+    def turns(self) -> bool:
+        """Whether the validation loss ends clearly above its least value."""
+        return self.last - self.best[1] > NATS
+
+    @property
+    def gained(self) -> float | None:
+        """Validation loss of the short run less that of this one."""
+        return self.short.loss - self.last if self.short else None
+
+
+def page(results: Results) -> Page:
+    """Without figure and table where no long run has results."""
+    lacking = {name: why for name in (STUDY, IMPROVED) if (why := _lacking(results, name)) is not None}
+    runs = long_runs(results)
+    if not runs:
+        return Page({"runs": [], "lacking": lacking})
+    shown = {each.run.variant: [run for run in runs if run.run.variant == each.run.variant] for each in runs}
+    short = [each for run in runs if (each := short_run(results, run)) is not None]
+    found = [longer(each, short_run(results, each)) for each in runs]
+    values = {
+        "runs": found,
+        "lacking": lacking,
+        "units": UNITS["hidden"],
+        "paper": {label: epochs[-1].val_loss for label, epochs in TABLE_1.items()},
+        "origins": origins([*runs, *short]),
+    }
+    drawn = figures.health(
+        {name: [list(each.epochs) for each in its] for name, its in _labelled(short, shown).items()},
+        {label: [epoch.val_loss for epoch in epochs] for label, epochs in TABLE_1.items()},
+    )
+    return Page(values, {"longer": table(found)}, {"longer": drawn})
+
+
+def long_runs(results: Results) -> list[RunResult]:
+    return [each for each in results.runs.values() if each.run.study in (STUDY, IMPROVED)]
+
+
+def short_run(results: Results, long: RunResult) -> RunResult | None:
+    """The run on the same split with the same seed and params, but for the number of epochs."""
+    asked = {**long.history["params"], "epochs": results.params.train.epochs}
+    same = (each for each in results.runs.values() if each.history["params"] == asked and each.run.split == FULL)
+    return next(same, None)
+
+
+def longer(long: RunResult, short: RunResult | None) -> Longer:
+    losses = [float(epoch["val_loss"]) for epoch in long.epochs]
+    best = min(range(len(losses)), key=losses.__getitem__)
+    dead = [int(epoch["health"]["dead_units"]["hidden"]) for epoch in long.epochs]
+    earlier = len(short.epochs) if short else len(losses)
+    return Longer(
+        name=long.name,
+        epochs=len(losses),
+        best=(best + 1, losses[best]),
+        last=losses[-1],
+        gap=losses[-1] - float(long.epochs[-1]["loss"]),
+        asleep=[int(epoch["epoch"]) for epoch in long.epochs if epoch["health"]["collapsed_dimensions"]],
+        dead=(dead[earlier - 1], dead[-1]),
+        short=short,
+    )
+
+
+def table(runs: Iterable[Longer]) -> Table:
+    rows = tuple(
+        (
+            *(each.name, each.epochs, each.short.loss if each.short else None, each.last, each.best[1], each.best[0]),
+            *(each.gap, *each.dead),
+        )
+        for each in runs
+    )
+    losses = ("Loss, short run", "Loss, last epoch", "Least loss", "in epoch", "Validation less training")
+    return Table(("Run", "Epochs", *losses, "Dead hidden units, short", "Dead hidden units, last"), rows)
+
+
+def _lacking(results: Results, study: str) -> LeftOut | None:
+    return results.left_out.get(study) or results.partial.get(study)
+
+
+def _labelled(short: list[RunResult], long: dict[str, list[RunResult]]) -> dict[str, list[RunResult]]:
+    """At most three labels: all short runs share one."""
+    return long | ({"the same, short": short} if short else {})

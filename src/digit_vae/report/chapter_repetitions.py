@@ -1,0 +1,113 @@
+"""Page `repetitions`: the folds drawn and trained again with other seeds, by the runs that there are."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from digit_vae.analysis.power import Share, share
+from digit_vae.analysis.repetitions import STUDY
+from digit_vae.analysis.results import Results
+from digit_vae.analysis.statistics import LEVEL, Tested, corrected_t_test
+from digit_vae.base.files import read_json
+from digit_vae.base.paths import POWER
+from digit_vae.config.runs import Run, study_runs
+from digit_vae.report import chapter_folds
+from digit_vae.report.pages import Page
+from digit_vae.report.tables import Interval, Probability, Table
+from digit_vae.report.verdicts import Compared, Verdict
+
+ELBO = ("validation", "elbo")
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """What the repetitions say of a variant's ELBO. without: on the folds where neither run has a collapsed dimension,
+    None where there are none such, fewer than two, or no others.
+    """
+
+    verdict: Verdict
+    folds: int
+    collapsed: Share
+    without: Tested | None
+    without_folds: int
+
+
+def page(results: Results, compared: Compared | None) -> Page:
+    """Without the comparison where no repetition has results. Raises: UserError where there is no plan."""
+    if STUDY not in results.params.studies:
+        return Page({"declared": 0})
+    declared = study_runs(results.params, STUDY)
+    planned = read_json(POWER, made_by="beyond/dvc.yaml:power")
+    values: dict[str, object] = {
+        "plan": planned,
+        "settings": results.params.compare,
+        "declared": len(declared),
+        "trained": sum(run.name in results.runs for run in declared),
+        "study": compared,
+    }
+    tables = {"trained": trained_table(results, declared)}
+    tables |= {"power": plan_table(planned)} if planned["variants"] else {}
+    if compared is None:
+        return Page(values, tables)
+    found = [repeated(compared, each) for each in compared.verdicts(*ELBO)]
+    values |= {"variants": found, "against": collapses(compared, compared.against), "level": LEVEL}
+    tables |= {"repeated": table(found), **chapter_folds.tables([compared])}
+    return Page(values, tables, chapter_folds.pictures([compared]))
+
+
+def repeated(compared: Compared, verdict: Verdict) -> Repeated:
+    rest = compared.study.without_collapsed(verdict.variant)
+    kept = rest.differences if rest else []
+    return Repeated(
+        verdict=verdict,
+        folds=len(compared.study.pairs(verdict.variant)),
+        collapsed=collapses(compared, verdict.variant),
+        without=corrected_t_test(kept, compared.study.test_to_train) if len(kept) > 1 else None,
+        without_folds=len(kept),
+    )
+
+
+def collapses(compared: Compared, variant: str) -> Share:
+    """The share of a variant's runs over the folds that ended with a collapsed latent dimension."""
+    runs = compared.study.runs[variant].values()
+    return share(sum(each.collapsed > 0 for each in runs), len(runs))
+
+
+def table(found: list[Repeated]) -> Table:
+    rows = []
+    for each in found:
+        verdict, ill = each.verdict, each.collapsed
+        tests = (
+            Probability(verdict.p),
+            verdict.detectable,
+            verdict.equivalence_p and Probability(verdict.equivalence_p),
+        )
+        ends = (f"{ill.found} of {ill.of}", Interval(100 * ill.low, 100 * ill.high))
+        without = each.without.difference if each.without else None
+        rows.append((verdict.variant, each.folds, verdict.difference, *tests, *ends, each.without_folds, without))
+    header = ("Variant", "Folds", "ELBO, difference", "p (Holm)", "Would have been seen", "p of equivalence")
+    return Table((*header, "Collapsed runs", "Share, %", "Folds without", "ELBO, difference without"), tuple(rows))
+
+
+def trained_table(results: Results, declared: Sequence[Run]) -> Table:
+    """Which of the declared runs have results: the folds, by variant and repetition."""
+    there: dict[tuple[str, int], list[str]] = {(run.variant, run.seed): [] for run in declared}
+    for run in declared:
+        there[run.variant, run.seed] += [run.split] if run.name in results.runs else []
+    seeds = list(dict.fromkeys(run.seed for run in declared))
+    variants = dict.fromkeys(run.variant for run in declared)
+    rows = tuple((name, *(", ".join(there[name, seed]) or "none" for seed in seeds)) for name in variants)
+    return Table(("Variant", *(f"Repetition {seed}" for seed in seeds)), rows)
+
+
+def plan_table(planned: Mapping[str, Any]) -> Table:
+    """What one and all repetitions tell of each variant."""
+    rows = []
+    for name, its in planned["variants"].items():
+        numbers = [its["repetitions"][count][key] for key in ("difference", "margin") for count in its["repetitions"]]
+        wished = its["repetitions_for_wished"]
+        rows.append((name, its["folds"], its["std"], *numbers, *(wished[key] for key in ("corrected", "independent"))))
+    counts = next(iter(planned["variants"].values()))["repetitions"]
+    seen = [f"{what}, {count} rep." for what in ("Difference seen", "Margin shown") for count in counts]
+    wished = f"Repetitions to see {planned['wished']:g} nat"
+    return Table(("Variant", "Folds", "Std", *seen, wished, f"{wished}, if independent"), tuple(rows))

@@ -1,0 +1,117 @@
+"""`digit-vae times`: what a pass of `make repro` spent its time on, as a sum.
+
+    time make repro
+    digit-vae times --wall 50:12             # what `time` said; of `make beyond`: with --beyond
+
+The parts are seconds of a core: a training and an evaluation have one thread each. What they leave of the pass on all
+cores is the rest: the classifier, imports, DVC, figures, and cores that wait.
+"""
+
+import argparse
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import read_json
+from digit_vae.base.paths import RunFiles
+from digit_vae.base.progress import clock
+from digit_vae.config.loading import load_params
+from digit_vae.config.runs import GRAPHS, Graph, runs
+
+Json = Mapping[str, Any]
+OF_A_TRAINING = ("finished_at", "setup_seconds", "epochs", "machine")
+OF_AN_EVALUATION = ("started_at", "finished_at", "seconds")
+
+
+class Parts(NamedTuple):
+    """Seconds of a core that the runs of a pass took; set_up is building, tracing and compiling before the first epoch,
+    evaluation is without its imports.
+    """
+
+    training_steps: float
+    validation: float
+    set_up: float
+    evaluation: float
+
+
+class Pass(NamedTuple):
+    """A pass of `wall` seconds on so many cores; how many runs it trained, new or begun, and how many it evaluated."""
+
+    parts: Parts
+    wall: float
+    cores: int
+    trained: int
+    evaluated: int
+
+    @property
+    def rest(self) -> float:
+        """Seconds of a core that the parts leave."""
+        return self.wall * self.cores - sum(self.parts)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        prog="digit-vae times", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--wall", required=True, type=_seconds, help="how long the pass took: H:MM:SS, MM:SS or SS")
+    parser.add_argument("--beyond", action="store_true", help="of both graphs, as `make beyond` makes them")
+    parsed = parser.parse_args(arguments)
+    timings, evaluations = read_times(Path(), GRAPHS if parsed.beyond else ("paper",))
+    print(table(last_pass(timings, evaluations, parsed.wall)))
+
+
+def read_times(root: Path, graphs: Iterable[Graph]) -> tuple[list[Json], list[Json]]:
+    """timings.json and evaluation.json of all runs of the graphs. Raises: UserError when one is missing or damaged."""
+    params = load_params(root / "params.yaml")
+    timings: list[Json] = []
+    evaluations: list[Json] = []
+    for run in (each for graph in graphs for each in runs(params, graph)):
+        files, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
+        timings.append(read_json(root / files.timings, made_by=train, keys=OF_A_TRAINING))
+        evaluations.append(read_json(root / files.evaluation, made_by=evaluate, keys=OF_AN_EVALUATION))
+    return timings, evaluations
+
+
+def last_pass(timings: Sequence[Json], evaluations: Sequence[Json], wall: float) -> Pass:
+    """What was made in the `wall` seconds before the last run was finished: what is older, an earlier pass made.
+
+    Raises: UserError when nothing was, when two machines made it, or when the parts are more than the pass.
+    """
+    end = max(each["finished_at"] for each in (*timings, *evaluations))
+    trained = [each for each in timings if each["finished_at"] > end - wall]
+    evaluated = [each for each in evaluations if each["started_at"] >= end - wall]
+    # A training that an earlier pass began: its later epochs alone.
+    epochs = [epoch for each in trained for epoch in each["epochs"] if epoch["finished_at"] > end - wall]
+    machines = {(each["machine"]["cpu"], each["machine"]["cores"]) for each in trained}
+    if len(machines) != 1:
+        raise UserError(f"--wall: expected trainings on one machine in this time, received {len(machines)} machines")
+    [(_, cores)] = machines
+    parts = Parts(
+        training_steps=math.fsum(each["train_seconds"] for each in epochs),
+        validation=math.fsum(each["validation_seconds"] for each in epochs),
+        set_up=math.fsum(each["setup_seconds"] for each in trained),
+        evaluation=math.fsum(each["seconds"] for each in evaluated),
+    )
+    if sum(parts) > wall * cores:
+        least = clock(math.ceil(sum(parts) / cores))
+        raise UserError(f"--wall: expected at least the {least} that the parts take, received {clock(wall)}")
+    return Pass(parts, wall, cores, len(trained), len(evaluated))
+
+
+def table(done: Pass) -> str:
+    """The sum as a table of Markdown: seconds of a core, their share, and minutes on all cores."""
+    rows = {**done.parts._asdict(), "rest": done.rest, "all": done.wall * done.cores}
+    lines = [f"| Part | Seconds of a core | Share (%) | On {done.cores} cores |", "| --- | --- | --- | --- |"]
+    for name, seconds in rows.items():
+        share = 100 * seconds / rows["all"]
+        lines.append(f"| {name.replace('_', ' ')} | {seconds:,.0f} | {share:.1f} | {clock(seconds / done.cores)} |")
+    return "\n".join([*lines, "", f"{done.trained} runs trained, {done.evaluated} evaluated."])
+
+
+def _seconds(value: str) -> float:
+    parts = value.split(":")
+    if len(parts) > 3 or not all(part.isdecimal() for part in parts):
+        raise argparse.ArgumentTypeError(f"expected H:MM:SS, MM:SS or SS; received {value!r}")
+    return float(sum(int(part) * 60**place for place, part in enumerate(reversed(parts))))

@@ -1,0 +1,77 @@
+"""The sum of a pass's time, of runs whose seconds are made up."""
+
+import pytest
+from synthetic import EPOCH_SECONDS, STARTED, timings, write_params
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import write_json
+from digit_vae.base.paths import RunFiles
+from digit_vae.config.runs import runs
+from digit_vae.speed import pass_time
+
+TRAINED = 4 * EPOCH_SECONDS  # what synthetic.timings says of three epochs and what is around them
+
+
+def evaluated(started_at, seconds=20.0):
+    return {"started_at": started_at, "finished_at": started_at + seconds, "seconds": seconds}
+
+
+def two_runs():
+    return [timings("baseline-full-0"), timings("baseline-full-1")], [evaluated(STARTED + TRAINED)] * 2
+
+
+def test_the_parts_and_the_rest_are_the_pass():
+    done = pass_time.last_pass(*two_runs(), wall=200.0)
+    assert done.parts == pytest.approx((2 * 3 * (EPOCH_SECONDS - 2), 2 * 3 * 2.0, 2 * 1.5, 2 * 20.0))
+    assert (done.cores, done.trained, done.evaluated) == (2, 2, 2)
+    assert sum(done.parts) + done.rest == pytest.approx(2 * 200)
+    assert done.rest == pytest.approx(400 - 6 * EPOCH_SECONDS - 3 - 40)
+
+
+def test_what_an_earlier_pass_made_does_not_count():
+    """One run is a day older; another one was begun then, and has one epoch in the pass."""
+    trained, evaluations = two_runs()
+    yesterday = STARTED - 86400
+    begun = timings("dropout-fold0-0")
+    for epoch in begun["epochs"][:2]:
+        epoch["finished_at"] -= 86400
+    done = pass_time.last_pass(
+        [*trained, timings("dropout-fold1-0", started_at=yesterday), begun], [*evaluations, evaluated(yesterday)], 200.0
+    )
+    assert (done.trained, done.evaluated) == (3, 2)
+    assert done.parts.validation == pytest.approx((3 + 3 + 1) * 2.0)
+
+
+def test_a_pass_is_longer_than_its_parts():
+    with pytest.raises(
+        UserError, match=r"expected at least the 2:00 .* received 1:59"
+    ):  # on one core of a slow machine
+        pass_time.last_pass([timings("a-full-0")] * 2, [evaluated(STARTED + TRAINED, 27.0)] * 2, wall=119.0)
+
+
+def test_a_pass_is_of_one_machine():
+    trained, evaluations = two_runs()
+    trained[1] = trained[1] | {"machine": trained[1]["machine"] | {"cpu": "Another CPU"}}
+    with pytest.raises(UserError, match="received 2 machines"):
+        pass_time.last_pass(trained, evaluations, wall=200.0)
+
+
+def test_the_command_shows_the_sum_of_the_runs_files(project, capsys):
+    params = write_params(project)
+    for run in runs(params, "paper"):
+        files = RunFiles("paper", run.name)
+        write_json(files.timings, timings(run.name))
+        write_json(files.evaluation, evaluated(STARTED + TRAINED))
+    count = len(runs(params, "paper"))
+    pass_time.main(["--wall", "1:00:00"])
+    shown = capsys.readouterr().out
+    assert f"| training steps | {count * 3 * (EPOCH_SECONDS - 2):,.0f} |" in shown
+    assert f"| evaluation | {count * 20:,.0f} |" in shown
+    assert "| all | 7,200 | 100.0 | 1:00:00 |" in shown
+
+
+@pytest.mark.parametrize("value", ["", "1:2:3:4", "1.5", "-3", "an hour"])
+def test_a_time_is_in_hours_minutes_and_seconds(value, capsys):
+    with pytest.raises(SystemExit):
+        pass_time.main([f"--wall={value}"])
+    assert "expected H:MM:SS" in capsys.readouterr().err
