@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.integrate import dblquad
 from scipy.special import log_expit
-from scipy.stats import entropy, linregress, multivariate_normal, norm, sem
+from scipy.stats import entropy, multivariate_normal, norm
 from synthetic import SMALL_PARAMS
 
 from digit_vae.config.loading import load_params
@@ -167,20 +167,6 @@ def test_bounds_of_log_normal_weights():
     assert likelihood.importance_bound(log_weights[:1, :10], 5)[0] == pytest.approx(
         np.mean([np.log(np.exp(group).mean()) for group in log_weights[0, :10].reshape(2, 5)])
     )
-
-
-def test_the_mean_over_all_images_is_that_of_scipys_regression_at_their_mean():
-    generator = np.random.default_rng(0)
-    known, noise = generator.exponential(7, 24), generator.normal(size=24)
-    values = 0.4 * known + noise
-    fit = linregress(known, values)
-    estimate, variance = likelihood.mean_over_all(values, known, 7.0)
-    assert estimate == pytest.approx(fit.intercept + 7 * fit.slope)
-    off_centre = (7 - known.mean()) ** 2  # SciPy's errors of slope and intercept, of the same residuals
-    of_slope, at_the_mean = fit.stderr**2, fit.intercept_stderr**2 - fit.stderr**2 * known.mean() ** 2
-    assert variance == pytest.approx(at_the_mean + of_slope * off_centre)
-    assert variance < likelihood.mean_over_all(values)[1] / 2
-    assert likelihood.mean_over_all(values) == (pytest.approx(values.mean()), pytest.approx(sem(values) ** 2))
 
 
 @pytest.mark.parametrize("protocol", ["grey", "binarised"])

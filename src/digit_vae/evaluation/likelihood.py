@@ -68,9 +68,10 @@ def measure(vae: VAE, images: np.ndarray, grey: Encoded, params: EvaluateParams)
     elbo: E_q[log p(x|z)] over the draws of `encode`, less the KL in closed form. elbo_error: its standard error, which
         comes from the draws alone: the images are what they are.
     iw_bound: of K = 1 it is the ELBO. What it rises from one K to the next is measured with K draws of each of some
-        images, spread evenly, and added: of `bound_images` for K = 1000, and of more the fewer draws each needs, as
-        is best where all rises differ as much between images (by 1 / sqrt(K): multilevel Monte Carlo, Giles 2015).
-        iw_bound_error: its standard error, which comes from the choice of these images and from all draws.
+        images and added: of `bound_images` for K = 1000, and of more the fewer draws each needs, as is best where all
+        rises differ as much between images (by 1 / sqrt(K): multilevel Monte Carlo, Giles 2015). The images are spread
+        evenly: over all in the order of log_likelihood - elbo where that is known, or else as they come.
+        iw_bound_error: its standard error as if they were drawn at random; in that order it is less.
     log_likelihood: by quadrature, with a latent plane only. log_likelihood_error and ..._error_maximum: mean and
         maximum of `Integral.error` over the images. inference_gap: log_likelihood - elbo.
     """
@@ -211,18 +212,19 @@ def _bounds(
 ) -> dict[str, Any]:
     """The ELBO and the importance-weighted bounds above it, each with its standard error."""
     elbos = draws_of_elbo(encoded)
-    elbo, mean_gap = float(elbos.mean()), 0.0
+    elbo = float(elbos.mean())
     variance = float(elbos.var(axis=1, ddof=1).sum()) / elbos.shape[1] / len(images) ** 2
-    if integral:  # an image whose ELBO is far below its integral rises most
-        mean_gap = float((integral.log_likelihood - elbos.mean(axis=1)).mean())
+    # An image whose ELBO is far below its integral rises most: chosen in this order, the images stand for all.
+    in_order = np.argsort(integral.log_likelihood - elbos.mean(axis=1), kind="stable") if integral else None
     bounds = {BOUNDS[0]: (elbo, variance)}
     for fewer, k in pairwise(BOUNDS):
         subset = _spread(len(images), round(params.bound_images * (BOUNDS[-1] / k) ** 0.5))
+        subset = subset if in_order is None else in_order[subset]
         drawn = sample(vae, images[subset], encoded.of(subset), k, seed=(params.seed, k))  # not the ELBO's draws
         log_weights = drawn.log_likelihood + drawn.log_ratio
-        gaps = integral.log_likelihood[subset] - importance_bound(log_weights, 1) if integral else None
         rises = importance_bound(log_weights, k) - importance_bound(log_weights, fewer)
-        bounds[k] = tuple(np.add(bounds[fewer], mean_over_all(rises, gaps, mean_gap)).tolist())
+        bound, of_bound = bounds[fewer]
+        bounds[k] = (bound + float(rises.mean()), of_bound + float(rises.var(ddof=1)) / len(rises))
     return {
         "elbo": elbo,
         "elbo_error": math.sqrt(variance),
@@ -235,21 +237,6 @@ def _spread(images: int, count: int) -> np.ndarray:
     """`count` of the images, or all where there are fewer, as indices that are spread evenly."""
     count = min(count, images)
     return ((np.arange(count) + 0.5) * images / count).astype(int)
-
-
-def mean_over_all(values: np.ndarray, known: np.ndarray | None = None, mean_known: float = 0.0) -> tuple[float, float]:
-    """The mean over all images of `values`, which n of them have, and the variance of this estimate.
-
-    values: (n,). known: (n,) what goes with the values and has the mean `mean_known` over all images: then it is the
-    linear regression estimate (Cochran 1977, chapter 7); without, or with n < 3, the values' own mean.
-    """
-    count = len(values)
-    if known is None or count < 3:
-        return float(values.mean()), float(values.var(ddof=1)) / count
-    slope, level = np.polyfit(known, values, 1)
-    residuals = values - (level + slope * known)
-    leverage = 1 / count + (mean_known - known.mean()) ** 2 / ((known - known.mean()) ** 2).sum()
-    return float(level + slope * mean_known), float((residuals**2).sum()) / (count - 2) * leverage
 
 
 def _tiles(radius: float) -> np.ndarray:
