@@ -6,7 +6,7 @@ from digit_vae.base.errors import UserError
 from digit_vae.base.ports import HOST, listening
 
 
-@pytest.mark.parametrize("port", ["0", "65536", "80000", "-1", "x", "", "5000.0", "\u0665000"])
+@pytest.mark.parametrize("port", ["0", "65536", "80000", "-1", "x", "", "5000.0", "\u0665000", "9" * 5000])
 def test_an_impossible_port_is_refused(port):
     with pytest.raises(UserError, match="PORT: expected a number from 1 to 65535"):
         listening(port, example="make ui PORT=5001")

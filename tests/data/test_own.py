@@ -161,14 +161,32 @@ def break_name(folder):
         (folder / part / "cat").rename(folder / part / "c\nt")
 
 
-def bomb(folder):
-    """A file of a hundred bytes that says it is 60000 x 60000 pixels."""
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(bytes(1000))), (b"IEND", b""))
+def png(side, rows, interlace=0):
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, interlace)
+    chunks = ((b"IHDR", header), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
     parts = [
         struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)) for kind, data in chunks
     ]
-    (folder / "train/cat/0.png").write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def bomb(folder):
+    """A file of a hundred bytes that says it is 60000 x 60000 pixels."""
+    (folder / "train/cat/0.png").write_bytes(png(60_000, bytes(1000)))
+
+
+def link_part(folder):
+    (folder / "train").rename(folder / "elsewhere")
+    (folder / "train").symlink_to(folder / "elsewhere")
+
+
+def alike(first, second):
+    def add(folder):
+        for part in ("train", "test"):
+            for name in (first, second):
+                write_png(folder / part / name / "0.png", grey())
+
+    return add
 
 
 def truncated(folder):
@@ -202,6 +220,18 @@ def truncated(folder):
         ),
         (truncated, "cat/0.png cannot be read as a PNG file"),
         (bomb, "cat/0.png: expected 28x28 pixels; received far more"),
+        (
+            lambda mine: (mine / "test/2/0.png").write_bytes(png(28, bytes(5 * 29))),
+            "2/0.png .* expected 812 bytes of pixels; received 145",
+        ),
+        (
+            lambda mine: (mine / "test/2/0.png").write_bytes(png(28, bytes(10**6))),
+            "expected 812 bytes of pixels; received 813 or more",
+        ),
+        (
+            lambda mine: (mine / "test/2/0.png").write_bytes(png(28, bytes(812)) + bytes(2**20)),
+            "2/0.png: expected a PNG file of at most 1048576 bytes",
+        ),
         (lambda mine: (mine / "test/2/0.png").rename(mine / "test/2/0.jpg"), "nothing but PNG files; received .*0.jpg"),
         (lambda mine: (mine / "test/2/deep.png").mkdir(), "nothing but PNG files; received .*deep.png"),
         (lambda mine: write_png(mine / "train/stray.png", grey()), "either class folders or PNG files; received both"),
@@ -215,6 +245,9 @@ def truncated(folder):
         (many, "expected 2 to 62 classes; received 63"),
         (link, "9.png: expected the file or folder itself; received a symbolic link"),
         (link_folder, "dog: expected the file or folder itself; received a symbolic link"),
+        (link_part, "train: expected the file or folder itself; received a symbolic link"),
+        (alike("caf\u00e9", "cafe\u0301"), "a name of its own for each class; received two that look alike"),
+        (alike("cow", "cow "), "a name of its own for each class; received two that look alike"),
         (empty_class, "each class in the test images; received none of class 2"),
         (break_name, r"printable names of classes; received 'c\\nt'"),
     ],
@@ -264,6 +297,22 @@ def test_names_without_labels_half_of_the_labels_and_a_missing_folder_are_refuse
     (idx / TEST).unlink()
     refused(idx, "neither .*t10k-images-idx3-ubyte nor")
     refused(tmp_path / "nowhere", "received neither")
+    refused(tmp_path / ("x" * 5000), "fetch.folder: .* cannot be read: File name too long")
+
+
+def test_an_interlaced_picture_is_read_and_a_short_one_is_not(classes):
+    # The seven passes of Adam7, each a number of rows times their bytes: a filter's, and one for each pixel.
+    rows = 4 * 5 + 4 * 4 + 3 * 8 + 7 * 8 + 7 * 15 + 14 * 15 + 14 * 29
+    path = classes / "train/cat/0.png"
+    path.write_bytes(png(28, bytes(rows), interlace=1))
+    assert (read(classes).arrays.train_images.max(axis=(1, 2, 3)) == 0).sum() == 2  # with the first of class 2
+    path.write_bytes(png(28, bytes(rows - 1), interlace=1))
+    refused(classes, f"expected {rows} bytes of pixels; received {rows - 1}")
+
+
+def test_a_class_table_may_have_the_mark_that_other_editors_put_before_utf_8(idx):
+    (idx / "classes.txt").write_bytes("\ufeffa\nb\nc\nd\n".encode())
+    assert read(idx).classes == ("a", "b", "c", "d")
 
 
 def test_more_pictures_than_may_be_read_are_refused_before_they_are(classes):

@@ -193,6 +193,12 @@ def test_an_address_that_means_nothing_shows_what_is_usual(explorer, mark):
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize(("span", "shown"), [("1e-300", 0.02), ("999", 40)])
+def test_an_address_zooms_no_further_than_the_wheel(explorer, span, shown):
+    page = explorer(f"#view=5,5,{span}")
+    assert page.evaluate("[...explorer.planes[0].view.centre, explorer.planes[0].view.span]") == [5, 5, shown]
+
+
 def test_the_pointer_decodes_and_a_click_keeps_a_test_image(explorer):
     page = explorer("#background=plain")
     plane = page.locator(".latent")

@@ -13,7 +13,7 @@ def listening(port: str, *, example: str) -> socket.socket:
 
     example: a command with another port, for the message. Raises: UserError when `port` is no port, or is taken.
     """
-    if not (port.isascii() and port.isdecimal() and 1 <= int(port) <= 65535):
+    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and 1 <= int(port) <= 65535):
         raise UserError(f"PORT: expected a number from 1 to 65535; received {port!r}")
     connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

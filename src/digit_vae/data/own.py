@@ -6,9 +6,12 @@ files names the labels from 0 on, one a line. Whatever is unsound is refused in 
 """
 
 import hashlib
+import io
 import os
 import struct
+import unicodedata
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +30,11 @@ from digit_vae.data.sources import local_bytes
 MOST_CLASSES = 62  # ten digits, and the letters of both cases
 FEWEST = {"training": 20, "test": 10}  # images that the evaluation's densities and neighbours take
 CLASS_NAMES = "classes.txt"
+MOST_BYTES = 2**20  # of a PNG file: its pixels take a thousand, and what else it holds is not read
+PASSES = {  # the first column and row and the steps between them, of PNG's passes over the pixels, by "interlace"
+    0: ((0, 0, 1, 1),),
+    1: ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2)),
+}
 Listed = Mapping[str, Sequence[Path]]  # the PNG files of each class; of "" where there are no classes
 
 
@@ -40,16 +48,22 @@ class Own(NamedTuple):
 
 def read_own(folder: Path, limits: Limits) -> Own:
     """The images in `folder`. Raises: UserError that says what was expected where."""
-    if (folder / "train").is_dir() and (folder / "test").is_dir():
-        own = _of_pictures(folder, limits)
-    elif _has(folder, MNIST.train_images.name):
-        own = _of_idx(folder, limits)
-    else:
-        expected = f"the folders train and test, or {', '.join(file.name for file in MNIST)}"
-        raise UserError(f"fetch.folder: expected {expected} in {shown(folder)}; received neither")
+    try:
+        own = _own(folder, limits)
+    except OSError as error:  # of a path that is too long, or of a folder that may not be entered
+        raise UserError(f"fetch.folder: {shown(folder)} cannot be read: {error.strerror}") from error
     for problem in _problems(own):
         raise UserError(f"{shown(folder)}: {problem}")
     return own
+
+
+def _own(folder: Path, limits: Limits) -> Own:
+    if (folder / "train").is_dir() and (folder / "test").is_dir():
+        return _of_pictures(folder, limits)
+    if _has(folder, MNIST.train_images.name):
+        return _of_idx(folder, limits)
+    expected = f"the folders train and test, or {', '.join(file.name for file in MNIST)}"
+    raise UserError(f"fetch.folder: expected {expected} in {shown(folder)}; received neither")
 
 
 def own_description(own: Own, recorded: Description | None) -> tuple[Description, dict[str, bytes]]:
@@ -131,7 +145,7 @@ def _names(path: Path) -> tuple[str, ...]:
     if not path.is_file():
         return ()
     try:
-        names = tuple(line.strip() for line in path.read_text(encoding="utf-8").splitlines())
+        names = tuple(line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines())
     except (OSError, ValueError) as error:
         raise UserError(f"{shown(path)}: expected a text in UTF-8; received {error}") from error
     _check_names(names, path)
@@ -163,8 +177,8 @@ def _check_names(names: Sequence[str], path: Path) -> None:
     for name in names:
         if not name or not name.isprintable():
             raise UserError(f"{shown(path)}: expected printable names of classes; received {name!a}")
-    if len(set(names)) < len(names):
-        raise UserError(f"{shown(path)}: expected a name of its own for each class; received one twice")
+    if len({" ".join(unicodedata.normalize("NFC", name).split()) for name in names}) < len(names):
+        raise UserError(f"{shown(path)}: expected a name of its own for each class; received two that look alike")
 
 
 def _listed(folder: Path) -> Listed:
@@ -191,7 +205,7 @@ def _entries(folder: Path) -> list[Path]:
         entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     except OSError as error:
         raise UserError(f"{shown(folder)} cannot be read: {error.strerror}") from error
-    for path in entries:
+    for path in (folder, *entries):
         if path.is_symlink():
             raise UserError(f"{shown(path)}: expected the file or folder itself; received a symbolic link")
     return entries
@@ -212,19 +226,44 @@ def _read(listed: Listed, classes: Sequence[str], limits: Limits) -> tuple[np.nd
 def _pixels(path: Path) -> np.ndarray:
     """The picture as (28, 28) uint8. Its size is checked before its pixels are unpacked."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path, formats=("PNG",)) as picture:
-                if picture.size != (SIDE, SIDE) or picture.mode != "L":
-                    raise UserError(
-                        f"{shown(path)}: expected {SIDE}x{SIDE} pixels of 8-bit grey; "
-                        f"received {picture.width}x{picture.height} of mode {picture.mode}"
-                    )
-                return np.asarray(picture)
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+        if len(content) > MOST_BYTES:
+            raise UserError(f"{shown(path)}: expected a PNG file of at most {MOST_BYTES} bytes; received a larger one")
+        return _decoded(content, path)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise UserError(f"{shown(path)}: expected {SIDE}x{SIDE} pixels; received far more ({error})") from error
     except UnidentifiedImageError as error:
         raise UserError(f"{shown(path)}: expected a PNG file; received something else") from error
-    except (OSError, SyntaxError, ValueError) as error:
+    except (OSError, SyntaxError, ValueError, zlib.error) as error:
         reason = getattr(error, "strerror", None) or error
         raise UserError(f"{shown(path)} cannot be read as a PNG file: {reason}") from error
+
+
+def _decoded(content: bytes, path: Path) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", Image.DecompressionBombWarning)
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as picture:
+            if picture.size != (SIDE, SIDE) or picture.mode != "L":
+                raise UserError(
+                    f"{shown(path)}: expected {SIDE}x{SIDE} pixels of 8-bit grey; "
+                    f"received {picture.width}x{picture.height} of mode {picture.mode}"
+                )
+            _check_length(content, picture.info.get("interlace", 0))
+            return np.asarray(picture)
+
+
+def _check_length(content: bytes, interlace: int) -> None:
+    """Pillow fills rows that a PNG file lacks, so that they have to be counted. Raises: ValueError."""
+    sizes = [(len(range(x, SIDE, right)), len(range(y, SIDE, down))) for x, y, right, down in PASSES[interlace]]
+    expected = sum(height * (1 + width) for width, height in sizes)  # a row has its filter's byte before its pixels
+    place, compressed = 8, bytearray()
+    while place + 8 <= len(content):
+        length, kind = struct.unpack_from(">I4s", content, place)
+        if kind == b"IDAT":
+            compressed += content[place + 8 : place + 8 + length]
+        place += 12 + length
+    received = len(zlib.decompressobj().decompress(compressed, expected + 1))
+    if received != expected:
+        more = " or more" if received > expected else ""
+        raise ValueError(f"expected {expected} bytes of pixels; received {received}{more}")

@@ -1,5 +1,6 @@
 // The state of the page in the address after "#", so that a view can be shared. What is as usual is left out.
 import { PAD } from "./prepare.js";
+import { bounded } from "./view.js";
 
 export const BACKGROUNDS = ["digits", "regions", "density", "plain"];
 
@@ -38,7 +39,7 @@ export function read(text, runs, images) {
   state.points = parts.get("points") !== "0";
   state.hidden = [...new Set((parts.get("hidden") ?? "").match(/\d/g) ?? [])].map(Number);
   const view = point(parts.get("view"), 3);
-  if (view && view[2] > 0) [state.centre, state.span] = [view.slice(0, 2), view[2]];
+  if (view && view[2] > 0) [state.centre, state.span] = [view.slice(0, 2), bounded(view[2])];
   state.z = point(parts.get("z"), 2) ?? state.z;
   const image = Number(parts.get("image") ?? NaN);
   if (Number.isInteger(image) && image >= 0 && image < images) state.image = image;

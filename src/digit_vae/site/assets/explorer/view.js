@@ -1,6 +1,10 @@
 // What of the latent plane a square of pixels shows: the first dimension to the right, the second one upwards.
 
-export const LIMITS = [0.02, 40]; // the least and the largest part of the plane along a side
+const LIMITS = [0.02, 40]; // the least and the largest part of the plane along a side
+
+export function bounded(span) {
+  return Math.min(Math.max(span, LIMITS[0]), LIMITS[1]);
+}
 
 // centre: [x, y] and span are in the plane's units; side: of the square, in pixels.
 export class View {
@@ -24,7 +28,7 @@ export class View {
 
   // `times` larger, so that the point below a pixel stays there.
   zoomed(times, pixel) {
-    const span = Math.min(Math.max(this.span / times, LIMITS[0]), LIMITS[1]);
+    const span = bounded(this.span / times);
     const fixed = this.point(pixel);
     const centre = fixed.map((value, axis) => value + ((this.centre[axis] - value) * span) / this.span);
     return new View(centre, span, this.side);
