@@ -13,7 +13,7 @@ import uvicorn
 from digit_vae.base.errors import exit_status
 from digit_vae.base.ports import HOST
 from digit_vae.registry import serve
-from digit_vae.registry.serve import application
+from digit_vae.registry.serve import MOST_CONNECTIONS, application, configuration
 
 IMAGE = np.zeros((1, 28, 28))
 
@@ -24,7 +24,7 @@ def port(packaged):
     with pytest.MonkeyPatch.context() as patched, socket.create_server((HOST, 0)) as connection:
         patched.setenv("__MLFLOW_IS_IN_SERVING_ENVIRONMENT", "false")  # put back as it was: the app sets it
         patched.setenv("MLFLOW_SCORING_SERVER_REQUEST_TIMEOUT", "60")
-        server = uvicorn.Server(uvicorn.Config(application(packaged.model), log_level="critical"))
+        server = uvicorn.Server(configuration(application(packaged.model)))
         thread = threading.Thread(target=server.run, kwargs={"sockets": [connection]})
         thread.start()
         while not server.started:
@@ -34,10 +34,10 @@ def port(packaged):
         thread.join()
 
 
-def asked(port, method="POST", path="/invocations", body=None, kind="application/json"):
+def asked(port, method="POST", path="/invocations", body=None, kind="application/json", **headers):
     connection = http.client.HTTPConnection(HOST, port, timeout=60)
     try:
-        connection.request(method, path, body, {} if kind is None else {"Content-Type": kind})
+        connection.request(method, path, body, headers if kind is None else {"Content-Type": kind, **headers})
         answer = connection.getresponse()
         return answer.status, answer.read().decode()
     finally:
@@ -59,10 +59,28 @@ def test_an_answer_is_what_the_model_says(port, packaged, digits):
         np.testing.assert_allclose(predictions[name], value, rtol=1e-6)
 
 
-def test_the_other_addresses_are_mlflows(port):
+def test_two_addresses_answer_and_no_other(port):
     assert asked(port, "GET", "/ping", kind=None)[0] == 200
-    assert asked(port, "GET", "/nothing", kind=None)[0] == 404
+    for path in ("/nothing", "/docs", "/redoc", "/openapi.json", "/version", "/health", "/invocations/"):
+        assert asked(port, "GET", path, kind=None)[0] == 404, path
     assert asked(port, "GET", kind=None)[0] == 405
+
+
+@pytest.mark.parametrize(
+    ("host", "status"), [("localhost", 200), ("127.0.0.1:5002", 200), ("elsewhere.example", 400), ("", 400)]
+)
+def test_a_name_that_leads_here_from_elsewhere_is_refused(port, host, status):
+    assert asked(port, "GET", "/ping", kind=None, Host=host)[0] == status
+    assert asked(port, body=request(IMAGE, task="encode"), Host=host)[0] == status
+
+
+def test_too_many_connections_at_once_are_told_so(port):
+    waiting = [socket.create_connection((HOST, port)) for _ in range(MOST_CONNECTIONS)]
+    assert asked(port, body=request(IMAGE, task="encode"))[0] == 503
+    for connection in waiting:
+        connection.close()
+    answers = (asked(port, body=request(IMAGE, task="encode"))[0] for _ in range(100))
+    assert any(status == 200 for status in answers)
 
 
 DEEP = "[" * 100_000
@@ -85,6 +103,12 @@ BAD = {
     "list": ("[1, 2]", ("inputs", "[1, 2]")),
     "other keys": ('{"images": []}', ("inputs", "images")),
     "two keys": ('{"inputs": [], "instances": []}', ("inputs", "instances")),
+    "points": (request(np.zeros((1001, 1, 3)), task="decode"), ("1000", "1001")),
+    "far point": (request(np.full((1, 1, 3), 3e38), task="decode"), ("1000", "3e+38")),
+    "digits": (request(np.zeros((1, 1, 1)), task="generate", count=1001), ("1000", "1001")),
+    "huge count": (request(np.zeros((1, 1, 1)), task="generate", count=10**400), ("expected",)),
+    "samples": (request(np.zeros((41, 28, 28)), samples=1000), ("40000", "41000")),
+    "named inputs": ('{"inputs": {"a": [[[0]]]}}', ("inputs", '"a"')),
     "deep": (DEEP, ("within",)),
     "deep within": (f'{{"inputs": {DEEP}{"]" * len(DEEP)}}}', ("within",)),
     "100 MB": (b"[" + b"1," * 50_000_000 + b"1]", ("16,777,216", "100,000,003")),

@@ -91,7 +91,9 @@ def test_decode_and_generate_are_the_decoder(packaged):
         (lambda images: images, {"task": "draw"}, ("encode", "'draw'")),
         (lambda images: images, {"task": "decode"}, ("(N, 1, 3)", "(20, 28, 28)")),
         (lambda images: images, {"samples": 0}, ("samples", "1000", "0")),
-        (lambda images: images, {"task": "generate", "count": 10_001}, ("count", "10000", "10001")),
+        (lambda images: images, {"task": "generate", "count": 1001}, ("count", "1000", "1001")),
+        (lambda images: np.concatenate([images] * 3), {"samples": 1000}, ("40000", "60000")),
+        (lambda images: images[:1, :1, :3] - np.float32(3e38), {"task": "decode"}, ("-1000 to 1000", "3e+38")),
         (lambda images: images, {"seed": -1}, ("seed", "-1")),
     ],
 )

@@ -232,13 +232,19 @@ EDITS = {
         lambda: (
             change(HISTORY, "epochs", 0, "loss", value=1.0),
             change(HISTORY, "weights_sha256", value={}),
+            change(TIMINGS, "started_at", value=1),
             with_lock(),
         ),
         HISTORY,
-        "timings.json is that of the training before",
+        "weights are those of before",
     ),
     "a metric and the lock": (
         lambda: (change(METRICS, "test", "elbo", value=-1.0), with_lock()),
+        METRICS,
+        "evaluation.json is that of the evaluation before",
+    ),
+    "a metric, more beside it and the lock": (
+        lambda: (change(METRICS, "test", "elbo", value=-1.0), change(EVALUATION, "more", value=1), with_lock()),
         METRICS,
         "evaluation.json is that of the evaluation before",
     ),
@@ -259,8 +265,9 @@ def test_a_number_that_no_run_has_made_fails_with_its_name(tell, what, committed
 
 
 def test_more_that_is_said_of_an_epoch_is_no_other_loss(tell):
-    for path, keys in ((HISTORY, ("epochs", 0, "health")), (HISTORY, ("epochs", 0, "new")), (TIMINGS, ("started_at",))):
-        change(path, *keys, value={"dead_units": {"dense": 3, "hidden": 2}})
+    for name in ("health", "new"):
+        change(HISTORY, "epochs", 0, name, value={"dead_units": {"dense": 3, "hidden": 2}})
+    change(TIMINGS, "started_at", value=1)
     with_lock()
     assert tell(dvc=False)[0] == 0
 

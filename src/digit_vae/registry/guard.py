@@ -1,6 +1,7 @@
-"""What stands before MLflow's scoring app: a limit on the size of a request, and mistakes told in one sentence.
+"""What stands before MLflow's scoring app: limits on a request, and mistakes told in one sentence.
 
-By itself the app takes a body of any size, and answers a mistake with a stack trace and all that it was sent.
+By itself the app takes a body of any size, answers a mistake with a stack trace and all that it was sent, and has
+pages of its own about its interface.
 """
 
 import json
@@ -10,8 +11,9 @@ from http import HTTPStatus
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LARGEST_BODY = 16 * 2**20  # bytes: 3,000 images and more
-SCORING = "/invocations"
+LARGEST_BODY = 16 * 2**20  # bytes: 1,000 images, with 20 characters for each pixel
+MOST_INPUTS = 1000  # images or points of a request: the answer has some 16 MB
+SCORING, PING = "/invocations", "/ping"
 JSON = "application/json"
 EXPECTED = (
     'expected a JSON object such as {"inputs": [28 rows of 28 numbers for each image], "params": {"task": "encode"}}'
@@ -31,16 +33,19 @@ class Guard:
         self._largest_body = largest_body
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] != SCORING:
+        if scope["type"] != "http" or scope["path"] == PING:
             await self._app(scope, receive, send)
             return
+        for message in await self._answer(scope, receive):
+            await send(message)
+
+    async def _answer(self, scope: Scope, receive: Receive) -> list[Message]:
+        if scope["path"] != SCORING:
+            return _refusal(f"expected {PING} or {SCORING}; received {_short(scope['path'])}", HTTPStatus.NOT_FOUND)
         body, size = await self._read(receive)
         if scope["method"] == "POST" and (complaint := self._complaint(scope, body, size)):
-            answer = _refusal(complaint)
-        else:
-            answer = await self._ask(scope, body)
-        for message in answer:
-            await send(message)
+            return _refusal(complaint)
+        return await self._ask(scope, body)
 
     async def _read(self, receive: Receive) -> tuple[bytes, int]:
         """The body and its size. What is beyond the limit is read and dropped, so that the client hears the answer."""
@@ -79,10 +84,7 @@ class Guard:
 
 
 def misformed(body: bytes, params: Sequence[str]) -> str | None:
-    """What is wrong with the outermost parts of a body, in words; None where nothing is.
-
-    MLflow would take a parameter that it does not know for none at all.
-    """
+    """What is wrong with the outermost parts of a body, in words; None where nothing is."""
     try:
         content = json.loads(body)
     except RecursionError:
@@ -91,7 +93,19 @@ def misformed(body: bytes, params: Sequence[str]) -> str | None:
         return f"{EXPECTED}; received no JSON ({error})"
     if not isinstance(content, dict) or content.keys() - {PARAMS} not in INPUTS:
         return f"{EXPECTED}; received {_short(', '.join(content) if isinstance(content, dict) else str(content))}"
-    given = content.get(PARAMS) or {}
+    [inputs] = [value for key, value in content.items() if key != PARAMS]
+    if not isinstance(inputs, list):
+        return f"{EXPECTED}; received inputs {_short(json.dumps(inputs))}"
+    if len(inputs) > MOST_INPUTS:
+        return f"expected at most {MOST_INPUTS} inputs in a request; received {len(inputs)}"
+    return misnamed(content.get(PARAMS) or {}, params)
+
+
+def misnamed(given: object, params: Sequence[str]) -> str | None:
+    """What is wrong with the parameters of a request, in words; None where nothing is.
+
+    MLflow would take a parameter that it does not know for none at all.
+    """
     if not isinstance(given, dict):
         return f"{EXPECTED}; received params {_short(json.dumps(given))}"
     if unknown := [name for name in given if name not in params]:
@@ -112,11 +126,11 @@ def sentence(answer: bytes) -> str:
     return reason if reason.startswith("expected ") else f"{EXPECTED}; received what MLflow refuses: {reason}"
 
 
-def _refusal(complaint: str) -> list[Message]:
-    content = json.dumps({"error_code": HTTPStatus.BAD_REQUEST.name, "message": complaint}).encode()
+def _refusal(complaint: str, status: HTTPStatus = HTTPStatus.BAD_REQUEST) -> list[Message]:
+    content = json.dumps({"error_code": status.name, "message": complaint}).encode()
     headers = [(b"content-type", JSON.encode()), (b"content-length", str(len(content)).encode())]
     return [
-        {"type": "http.response.start", "status": HTTPStatus.BAD_REQUEST.value, "headers": headers},
+        {"type": "http.response.start", "status": status.value, "headers": headers},
         {"type": "http.response.body", "body": content},
     ]
 

@@ -16,16 +16,19 @@ from collections.abc import Sequence
 import uvicorn
 from mlflow import pyfunc, set_registry_uri, set_tracking_uri
 from mlflow.pyfunc import PyFuncModel, scoring_server
+from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.orphans import die_with_parent
-from digit_vae.base.ports import listening
+from digit_vae.base.ports import HOST, listening
 from digit_vae.registry.guard import Guard
 from digit_vae.registry.versions import ADDRESS, CHAMPION, champion
 from digit_vae.tracking.store import DATABASE, Store, project_root
 
 PORT = "5002"
+HOSTS = (HOST, "localhost")  # a page elsewhere whose name leads to this machine asks for another one
+MOST_CONNECTIONS = 32  # at once: each may hold some 100 MB
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -60,11 +63,16 @@ def load_champion() -> tuple[str, PyFuncModel]:
 def application(model: PyFuncModel) -> ASGIApp:
     """MLflow's own scoring app over the model, with the guard before it."""
     signature = model.metadata.signature
-    return Guard(scoring_server.init(model), [param.name for param in signature.params])
+    guarded = Guard(scoring_server.init(model), [param.name for param in signature.params])
+    return TrustedHostMiddleware(guarded, allowed_hosts=HOSTS)
+
+
+def configuration(app: ASGIApp) -> uvicorn.Config:
+    return uvicorn.Config(app, log_level="warning", limit_concurrency=MOST_CONNECTIONS)
 
 
 def serve(connection: socket.socket, app: ASGIApp, name: str) -> None:
     """Runs the app until SIGINT or SIGTERM."""
     host, port = connection.getsockname()
     print(f"{name} is at http://{host}:{port}/invocations (Ctrl-C ends it)", flush=True)
-    uvicorn.Server(uvicorn.Config(app, log_level="warning")).run(sockets=[connection])
+    uvicorn.Server(configuration(app)).run(sockets=[connection])

@@ -8,7 +8,7 @@ a float32 array with three axes, and the parameters
               decode       z (N, 1, d)          ->  reconstruction (N, 28, 28)
               generate     anything             ->  z (count, d) from the prior N(0, I), reconstruction (count, 28, 28)
     scale     "0-1" or "0-255": the pixels of images, those that go in and those that come out
-    samples   how many draws of z the ELBO is a mean over
+    samples   how many draws of z the ELBO is a mean over; times the images, at most 40,000
     seed      of the draws
     count     of digits to generate
 
@@ -31,9 +31,11 @@ from mlflow.pyfunc.model import PythonModel, PythonModelContext
 TASKS = ("encode", "reconstruct", "decode", "generate")
 SCALES = {"0-1": 1, "0-255": 255}
 DEFAULTS: dict[str, str | int] = {"task": "reconstruct", "scale": "0-1", "samples": 4, "seed": 0, "count": 10}
-LARGEST = {"samples": 1000, "seed": 2**31 - 1, "count": 10_000}
+LARGEST = {"samples": 1000, "seed": 2**31 - 1, "count": 1000}
 SIDE = 28
 BATCH = 500  # images at once
+FARTHEST = 1000  # a coordinate of z, whose prior is N(0, 1): float32 overflows on the way from much farther ones
+MOST_DRAWS = 40_000  # of a call: 10,000 images with 4 draws each, half a minute on a slow core
 
 Floats = npt.NDArray[np.float32]
 
@@ -51,7 +53,9 @@ class DigitModel(PythonModel):
         model_input: np.ndarray,
         params: Mapping[str, Any] | None = None,
     ) -> dict[str, Floats]:
-        """See the module. Raises: MlflowException (of a bad request) for input of the wrong shape, dtype or range."""
+        """See the module. Raises: MlflowException (of a bad request) for input of the wrong shape, dtype or range, or
+        that asks for too much work.
+        """
         asked = DEFAULTS | dict(params or {})
         task, white = _one_of(TASKS, "task", asked["task"]), SCALES[_one_of(SCALES, "scale", asked["scale"])]
         for name, largest in LARGEST.items():
@@ -61,9 +65,13 @@ class DigitModel(PythonModel):
             return {"z": z, "reconstruction": self._decoded(z) * np.float32(white)}
         if task == "decode":
             _expect_numbers(model_input, (1, self._latent_dim))
+            if (farthest := float(np.abs(model_input).max())) > FARTHEST:
+                raise _bad(f"expected coordinates of z from -{FARTHEST} to {FARTHEST}; received {farthest:g} off 0")
             return {"reconstruction": self._decoded(model_input[:, 0]) * np.float32(white)}
         _expect_numbers(model_input, (SIDE, SIDE))
         _expect_range(model_input, asked["scale"])
+        if task == "reconstruct" and (draws := len(model_input) * asked["samples"]) > MOST_DRAWS:
+            raise _bad(f"expected images times samples to be at most {MOST_DRAWS}; received {draws}")
         return self._of_images(np.asarray(model_input / white, np.float32), asked)
 
     def _of_images(self, images: Floats, asked: Mapping[str, Any]) -> dict[str, Floats]:

@@ -10,10 +10,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from digit_vae.base.files import sha256
 from digit_vae.base.paths import RunFiles
 from digit_vae.config.runs import Run
 from digit_vae.verification.before import Change
 from digit_vae.verification.evidence import Outputs, md5
+from digit_vae.verification.tolerance import is_number
 
 
 class Unfounded(NamedTuple):
@@ -28,8 +30,9 @@ Changes = Mapping[str, Change]
 
 def unfounded(runs: Sequence[Run], changes: Changes, before: Outputs, now: Outputs) -> list[Unfounded]:
     """The files whose numbers no run has made. before, now: the MD5 of what the locks name, by path."""
-    of_runs = [each for run in runs for each in (*_training(run, changes), *_evaluation(run, changes))]
-    return sorted({each.path: each for each in (*of_runs, *_other_than_locked(changes, before, now))}.values())
+    of_runs = [each for run in runs for each in (*_training(run, changes, before, now), *_evaluation(run, changes))]
+    of_locks = (*_other_than_locked(changes, before, now), *_no_longer_locked(changes, before, now))
+    return sorted({each.path: each for each in (*of_runs, *of_locks)}.values())
 
 
 def _other_than_locked(changes: Changes, before: Outputs, now: Outputs) -> Iterator[Unfounded]:
@@ -37,29 +40,66 @@ def _other_than_locked(changes: Changes, before: Outputs, now: Outputs) -> Itera
         if not path.startswith("reports/") or (Path(path).exists() and md5(Path(path)) == locked):
             continue
         lock = "its lock still has the hash of before" if before.get(path) == locked else "its lock has another hash"
-        inside = [name for name in changes if name.startswith(f"{path}/")]
-        for name in inside or [path]:
+        for name in _inside(path, changes) or [path]:
             yield Unfounded(name, lock)
 
 
-def _training(run: Run, changes: Changes) -> Iterator[Unfounded]:
+def _no_longer_locked(changes: Changes, before: Outputs, now: Outputs) -> Iterator[Unfounded]:
+    """Whoever takes a stage out of a lock takes its hashes out, too: what such a stage made stays or goes."""
+    for path in before.keys() - now.keys():
+        if path.startswith("reports/"):
+            for name in _inside(path, changes):
+                if changes[name].now is not None:
+                    yield Unfounded(name, "its lock no longer has its hash")
+
+
+def _inside(path: str, changes: Changes) -> list[str]:
+    """The changed files that an output, a file or a folder, is or has."""
+    return [name for name in changes if name == path or name.startswith(f"{path}/")]
+
+
+def _training(run: Run, changes: Changes, before: Outputs, now: Outputs) -> Iterator[Unfounded]:
     its = RunFiles(run.graph, run.name)
     path = str(its.history)
     both = _both(changes.get(path))
     if both is None:
         return
-    before, now = both
-    if _other_losses(before, now) and before.get("weights_sha256") == now.get("weights_sha256"):
+    weights = [str(each) for each in (its.encoder, its.decoder)]
+    locked = any(each in before and before[each] == now.get(each) for each in weights)
+    if _other_losses(*both) and (locked or both[0].get("weights_sha256") == both[1].get("weights_sha256")):
         yield Unfounded(path, "its losses are others, its weights are those of before")
-    elif str(its.timings) not in changes:
+    elif other := _other_weights(its, both[1]):
+        yield Unfounded(path, f"it is another, {other} has not the weights it tells of")
+    elif not _begun_anew(changes.get(str(its.timings))):
         yield Unfounded(path, f"it is another, {its.timings.name} is that of the training before")
+
+
+def _other_weights(its: RunFiles, history: Mapping[str, Any]) -> Path | None:
+    """The committed weights, if there are any, that have another hash than the history says."""
+    told = history.get("weights_sha256")
+    digests = told if isinstance(told, dict) else {}
+    committed = {part: its.published / f"{part}.weights.h5" for part in ("encoder", "decoder")}
+    return next(
+        (path for part, path in committed.items() if path.is_file() and sha256(path) != digests.get(part)), None
+    )
 
 
 def _evaluation(run: Run, changes: Changes) -> Iterator[Unfounded]:
     its = RunFiles(run.graph, run.name)
     path = str(its.metrics)
-    if _both(changes.get(path)) is not None and str(its.evaluation) not in changes:
+    if _both(changes.get(path)) is not None and not _begun_anew(changes.get(str(its.evaluation))):
         yield Unfounded(path, f"its numbers are others, {its.evaluation.name} is that of the evaluation before")
+
+
+def _begun_anew(change: Change | None) -> bool:
+    """Whether a file that tells when its run began tells of another run than before, or is new."""
+    if change is not None and change.before is None:
+        return True
+    both = _both(change)
+    if both is None:
+        return False
+    before, now = (each.get("started_at") for each in both)
+    return is_number(now) and now != before
 
 
 def _both(change: Change | None) -> tuple[dict[str, Any], dict[str, Any]] | None:
