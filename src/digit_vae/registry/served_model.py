@@ -66,7 +66,7 @@ class DigitModel(PythonModel):
         if task == "decode":
             _expect_numbers(model_input, (1, self._latent_dim))
             if (farthest := float(np.abs(model_input).max())) > FARTHEST:
-                raise _bad(f"expected coordinates of z from -{FARTHEST} to {FARTHEST}; received one {farthest:g} away from 0")
+                raise _bad(f"expected coordinates of z from -{FARTHEST} to {FARTHEST}; received {farthest:g} off 0")
             return {"reconstruction": self._decoded(model_input[:, 0]) * np.float32(white)}
         _expect_numbers(model_input, (SIDE, SIDE))
         _expect_range(model_input, asked["scale"])
