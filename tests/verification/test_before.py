@@ -40,7 +40,8 @@ def test_changes_in_a_subfolder_are_told_from_there(repository):
     assert list(changes_since(head())) == [("new.json", None, b"3"), ("number.json", b"1", b"2")]
 
 
-def test_a_file_that_a_commit_lacks_is_none_and_a_pattern_is_no_path(repository):
+@pytest.mark.usefixtures("repository")
+def test_a_file_that_a_commit_lacks_is_none_and_a_pattern_is_no_path():
     assert content(head(), "absent.json") is None
     assert content(head(), "*.json") is None
     assert content(head(), "number.json") == b"1"
@@ -54,6 +55,7 @@ def test_a_file_that_git_cannot_read_is_no_missing_file(repository):
         list(changes_since(head()))
 
 
-def test_a_comparison_that_fails_is_not_one_without_changes(repository):  # noqa: ARG001 - the working folder
+@pytest.mark.usefixtures("repository")
+def test_a_comparison_that_fails_is_not_one_without_changes():
     with pytest.raises(UserError, match="git diff"):
         list(changes_since("0" * 40))

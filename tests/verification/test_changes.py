@@ -298,6 +298,24 @@ def test_runs_of_the_small_graph_that_are_recorded_otherwise_are_named(tell):
     assert "- baseline-full-0: history.json" in section(text, "The graph at its small size").splitlines()
 
 
+@pytest.mark.parametrize("damage", ["[]", '{"runs": []}', '{"runs": {"a": 1}}', "{", "\xff", "[" * 100_000])
+def test_a_damaged_record_of_the_small_graph_is_one_sentence(tell, damage):
+    Path("reports/smoke.json").write_bytes(damage.encode("latin-1"))
+    status, _, error = tell(dvc=False)
+    assert status == 1
+    assert re.search(r"^error: reports/smoke\.json.* damaged [^\n]*\n$", error)
+
+
+def test_a_figure_whose_name_is_no_text_is_shown(tell, tmp_path):
+    shutil.copy(b"given.png", b"reports/\xff.png")
+    commit()
+    page = tmp_path / "changes.html"
+    status, text, error = tell("--page", str(page), "--images", "https://example.org", dvc=False)
+    assert (status, error) == (0, "")
+    assert "/reports/%FF.png)" in section(text, "Figures")
+    assert r"reports/\udcff.png" in page.read_text(encoding="utf-8")
+
+
 def test_long_tables_are_cut_to_what_changed_most(tell, monkeypatch, tmp_path):
     monkeypatch.setattr(changes, "SHOWN", 1)
     for number, off in ((0, 1.0), (1, 5.0)):

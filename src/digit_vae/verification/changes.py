@@ -11,13 +11,16 @@ The exit status is 0 only when no number changed without its run: see digit_vae.
 import argparse
 import base64
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from pydantic import BaseModel, ValidationError
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_text
@@ -27,7 +30,7 @@ from digit_vae.config.runs import runs
 from digit_vae.report.summary import README, SUMMARY, is_current
 from digit_vae.verification.before import Change, branched_off, changes_since, content, head
 from digit_vae.verification.certificate import append_text
-from digit_vae.verification.evidence import LOCKS, lock_outputs, read_locks
+from digit_vae.verification.evidence import LOCKS, MAKE_RECORD, lock_outputs, read_locks
 from digit_vae.verification.tolerance import is_number, kind_of
 from digit_vae.verification.unfounded import Unfounded, unfounded
 
@@ -35,6 +38,16 @@ TEMPLATES = Path(__file__).parent / "templates"
 SHOWN = 100  # rows of a table in the Markdown: GitHub shows a summary of at most a megabyte
 PICTURES = (".png", ".svg")
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
+
+
+class _Hashes(BaseModel):
+    md5: dict[str, str]
+
+
+class _Recorded(BaseModel):
+    """Of reports/smoke.json what is shown: the hashes of each run's files."""
+
+    runs: dict[str, _Hashes]
 
 
 class Row(NamedTuple):
@@ -134,7 +147,10 @@ def dvc_diff(kind: str, commit: str) -> list[Row]:
 
 
 def other_records(smoke: Change | None) -> dict[str, list[str]]:
-    """By run of the small graph the files that are recorded as others than before; of all others nothing."""
+    """By run of the small graph the files that are recorded as others than before; of all others nothing.
+
+    Raises: UserError when one of the two records is damaged.
+    """
     if smoke is None:
         return {}
     before, now = (_recorded(each) for each in (smoke.before, smoke.now))
@@ -145,8 +161,13 @@ def other_records(smoke: Change | None) -> dict[str, list[str]]:
     }
 
 
-def _recorded(smoke: bytes | None) -> dict[str, dict[str, Any]]:
-    return {name: run["md5"] for name, run in json.loads(smoke)["runs"].items()} if smoke else {}
+def _recorded(smoke: bytes | None) -> dict[str, dict[str, str]]:
+    if not smoke:
+        return {}
+    try:
+        return {name: run.md5 for name, run in _Recorded.model_validate_json(smoke).runs.items()}
+    except ValidationError as error:
+        raise UserError(f"{SMOKE}, now or before, is damaged ({error.errors()[0]['msg']}): {MAKE_RECORD}") from error
 
 
 def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
@@ -162,8 +183,13 @@ def rendered(template: str, changed: Changed, **more: object) -> str:
         lstrip_blocks=True,
         autoescape=template.endswith(".html.j2"),
     )
-    environment.filters |= {"number": _number, "picture": _picture, "cell": _cell}
-    return environment.get_template(template).render(changed._asdict() | more, shown=SHOWN)
+    environment.filters |= {"number": _number, "picture": _picture, "cell": _cell, "address": _address}
+    text = environment.get_template(template).render(changed._asdict() | more, shown=SHOWN)
+    return text.encode(errors="backslashreplace").decode()  # a file's name may be any bytes
+
+
+def _address(path: str) -> str:
+    return quote(os.fsencode(path))
 
 
 def _number(value: object) -> str:
