@@ -30,6 +30,14 @@ Outputs = dict[str, str]  # the MD5 of each output of a stage, by its path
 LOCKS = {graph: GRAPH_FILES[graph].with_suffix(".lock") for graph in GRAPHS}
 
 
+class Stage(NamedTuple):
+    """What a lock says of a stage: its command and params, and the MD5 of what it read and of what it wrote."""
+
+    settings: dict[str, Any]
+    deps: Outputs
+    outputs: Outputs
+
+
 class Evidence(NamedTuple):
     """The evidence of one run.
 
@@ -78,15 +86,25 @@ def read_locks(params: Params) -> dict[str, Outputs]:
 
 def read_lock(lock: Path) -> dict[str, Outputs]:
     """The outputs of every stage in a dvc.lock. Raises: UserError when it is damaged."""
+    return {name: stage.outputs for name, stage in read_stages(lock).items()}
+
+
+def read_stages(lock: Path) -> dict[str, Stage]:
+    """The stages in a dvc.lock. Raises: UserError when it is damaged."""
     with _refusing_damage(lock, f"`git checkout {lock}` brings the committed one back"):
-        return lock_outputs(lock.read_text(encoding="utf-8"), lock)
+        return lock_stages(lock.read_text(encoding="utf-8"), lock)
 
 
-def lock_outputs(text: str, lock: Path) -> dict[str, Outputs]:
-    """The outputs of every stage in the text of `lock`. Raises: UserError when it is damaged."""
+def lock_stages(text: str, lock: Path) -> dict[str, Stage]:
+    """The stages in the text of `lock`. Raises: UserError when it is damaged."""
     with _refusing_damage(lock, f"`git checkout {lock}` brings the committed one back"):
         stages = yaml.safe_load(text)["stages"].items()
-        return {str(name): {str(out["path"]): out["md5"] for out in stage.get("outs", ())} for name, stage in stages}
+        return {str(name): _stage(content) for name, content in stages}
+
+
+def _stage(content: Mapping[str, Any]) -> Stage:
+    deps, outs = ({str(each["path"]): each["md5"] for each in content.get(kind, ())} for kind in ("deps", "outs"))
+    return Stage({key: content.get(key) for key in ("cmd", "params")}, deps, outs)
 
 
 def is_published(run: Run) -> bool:
