@@ -1,5 +1,8 @@
 """The gate: what it computes, against SciPy, and what it lets pass."""
 
+import json
+import math
+
 import numpy as np
 import pytest
 from example_project import change, example_results
@@ -7,6 +10,7 @@ from scipy.stats import t
 
 from digit_vae.analysis.results import read_results
 from digit_vae.analysis.statistics import Difference
+from digit_vae.base.paths import RunFiles
 from digit_vae.config.loading import load_params
 from digit_vae.config.schema import PromoteParams
 from digit_vae.registry.gate import Gain, complaints, gains
@@ -53,6 +57,19 @@ def test_the_gain_is_that_of_the_validation_images(project):
     assert gains(read_results(load_params(), "beyond"), "baseline")["dropout"].difference.mean == pytest.approx(1.5)
 
 
+@pytest.mark.parametrize("elbos", [(math.nan, -150.0, -151.0), (-150.0, -150.0, -150.0)])
+def test_folds_that_no_test_can_judge_do_not_pass(project, elbos):
+    example_results(project)
+    for fold, elbo in enumerate(elbos):
+        for variant, value in (("dropout", elbo), ("baseline", -155.0)):
+            path = RunFiles("paper", f"{variant}-fold{fold}-0").metrics
+            metrics = json.loads(path.read_text(encoding="utf-8"))
+            metrics["validation"]["elbo"] = value
+            path.write_text(json.dumps(metrics), encoding="utf-8")
+    results = read_results(load_params(), "beyond")
+    assert passes(gain=gains(results, "baseline")["dropout"]) != []
+
+
 def passes(rule=RULE, *, unlocked=(), collapsed=0, gain=CLEAR, over="a (version 1)"):
     return complaints(rule, unlocked=list(unlocked), collapsed=collapsed, gain=gain, over=over)
 
@@ -71,6 +88,9 @@ def test_what_is_sound_and_better_passes():
         ({"gain": None}, ("a (version 1)", "folds")),
         ({"gain": CLEAR._replace(p=0.05)}, ("+3.00", "[+2.00, +4.00]", "0.05", "5 folds", "3 variants")),
         ({"gain": CLEAR._replace(difference=Difference(-3.0, -4.0, -2.0))}, ("-3.00",)),
+        ({"gain": CLEAR._replace(p=math.nan)}, ("finite", "p nan")),
+        ({"gain": CLEAR._replace(difference=Difference(math.inf, 2.0, 4.0))}, ("finite", "+inf")),
+        ({"gain": CLEAR._replace(difference=Difference(3.0, 3.0, 3.0), p=0.0)}, ("varies", "[+3.00, +3.00]")),
     ],
 )
 def test_what_does_not_pass_is_told_by_how_much(given, words):

@@ -136,6 +136,17 @@ def test_a_collapsed_dimension_does_not_pass(registry):
         crowned(registry, BASELINE)
 
 
+@pytest.mark.parametrize("key", ["run", "variant", "encoder_sha256"])
+def test_a_champion_without_its_tags_is_refused(registry, key):
+    for name in (BASELINE, IMPROVED):
+        registry.train(name)
+        registry.register(name)
+    crowned(registry, BASELINE)
+    registry.store.client.delete_model_version_tag(NAME, champion(registry.store).version, key)
+    with pytest.raises(UserError, match=f"tag {key}"):
+        crowned(registry, IMPROVED)
+
+
 def test_what_is_not_registered_is_not_promoted(registry, capsys):
     assert exit_status(lambda: promoting.main([BASELINE])) == 1
     assert f"digit-vae register {BASELINE}" in capsys.readouterr().err

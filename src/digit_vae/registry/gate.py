@@ -1,11 +1,12 @@
 """What a version must show before it becomes the champion: params.yaml, section promote."""
 
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from digit_vae.analysis.results import Results
-from digit_vae.analysis.statistics import Difference, corrected_t_test, holm
+from digit_vae.analysis.statistics import Difference, corrected_t_test, holm, no_spread
 from digit_vae.base.files import sha256
 from digit_vae.base.paths import RunFiles
 from digit_vae.config.runs import Run
@@ -83,10 +84,18 @@ def complaints(
     if gain is None:
         expected = f"expected another variant than the champion's, {over}, with {FEWEST_FOLDS} folds that both have"
         return [*found, f"{expected}; received the same one, or one without such folds"]
+    if not is_tested(gain):
+        return [*found, f"expected finite ELBOs, whose difference varies over the folds; received {told(gain)}"]
     if gain.difference.mean <= 0 or gain.p >= rule.level:
         expected = f"expected an ELBO above that of the champion {over} with p below {rule.level:g}"
         found.append(f"{expected}; received {told(gain)}")
     return found
+
+
+def is_tested(gain: Gain) -> bool:
+    """Whether the test says anything: of NaN it gives NaN, and p 0 of equal differences, as copied files have."""
+    mean, low, high = gain.difference
+    return all(map(math.isfinite, (*gain.difference, gain.p))) and not no_spread(mean, high - low)
 
 
 def told(gain: Gain) -> str:

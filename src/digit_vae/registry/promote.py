@@ -18,7 +18,7 @@ from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run
 from digit_vae.config.schema import Params
 from digit_vae.registry.gate import Gain, complaints, gains, told, unlocked
-from digit_vae.registry.versions import CHAMPION, champion, crown, set_tags, version_of
+from digit_vae.registry.versions import CHAMPION, champion, crown, set_tags, tag, version_of
 from digit_vae.tracking.store import Store, project_root
 
 
@@ -38,8 +38,8 @@ def promote(store: Store, params: Params, run: Run) -> str:
     if current is not None and int(current.version) == int(version.version):
         return f"{run.name} (version {version.version}) is the {CHAMPION} already"
     rival = None if current is None or has_same_weights(version, current) else current
-    over = f"{rival.tags['run']} (version {rival.version})" if rival else None
-    gain = gain_over(params, run.variant, rival.tags["variant"]) if rival else None
+    over = f"{tag(rival, 'run')} (version {rival.version})" if rival else None
+    gain = gain_over(params, run.variant, tag(rival, "variant")) if rival else None
     found = complaints(
         params.promote, unlocked=list(unlocked(run, version.tags)), collapsed=collapsed(run), gain=gain, over=over
     )
@@ -55,7 +55,7 @@ def promote(store: Store, params: Params, run: Run) -> str:
 
 def has_same_weights(version: ModelVersion, other: ModelVersion) -> bool:
     """Whether they differ in their code and evidence alone: neither is better than the other."""
-    return all(version.tags.get(key) == other.tags.get(key) for key in ("encoder_sha256", "decoder_sha256"))
+    return all(tag(version, key) == tag(other, key) for key in ("encoder_sha256", "decoder_sha256"))
 
 
 def gain_over(params: Params, variant: str, other: str) -> Gain | None:

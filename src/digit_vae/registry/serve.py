@@ -23,7 +23,7 @@ from digit_vae.base.errors import UserError
 from digit_vae.base.orphans import die_with_parent
 from digit_vae.base.ports import HOST, listening
 from digit_vae.registry.guard import Guard
-from digit_vae.registry.versions import ADDRESS, CHAMPION, champion
+from digit_vae.registry.versions import ADDRESS, CHAMPION, champion, tag
 from digit_vae.tracking.store import DATABASE, Store, project_root
 
 PORT = "5002"
@@ -57,7 +57,7 @@ def load_champion() -> tuple[str, PyFuncModel]:
     with store.failures():
         set_tracking_uri(store.uri)
         set_registry_uri(store.uri)
-        return f"{version.tags['run']} (version {version.version}, {CHAMPION})", pyfunc.load_model(ADDRESS)
+        return f"{tag(version, 'run')} (version {version.version}, {CHAMPION})", pyfunc.load_model(ADDRESS)
 
 
 def application(model: PyFuncModel) -> ASGIApp:

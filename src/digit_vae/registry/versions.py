@@ -42,6 +42,14 @@ def version_of(store: Store, run: str) -> ModelVersion:
     raise UserError(f"expected a registered run ({known}); received {run}: `digit-vae register {run}` registers it")
 
 
+def tag(version: ModelVersion, key: str) -> str:
+    """What `digit-vae register` wrote. Raises: UserError where it is missing."""
+    if key in version.tags:
+        return str(version.tags[key])
+    again = "register its run again, or take the alias from it in `make ui`"
+    raise UserError(f"expected version {version.version} of {NAME} to have the tag {key}; received none: {again}")
+
+
 def champion(store: Store) -> ModelVersion | None:
     """The version with the alias; None where there is none."""
     with store.failures():
