@@ -5,8 +5,8 @@ import hashlib
 import pytest
 
 from digit_vae.base.files import json_bytes
-from digit_vae.verification.derived import forged_smoke, other_outputs, smoke_runs
-from digit_vae.verification.evidence import Stage
+from digit_vae.verification.derived import forged_smoke, other_outputs
+from digit_vae.verification.evidence import Stage, smoke_runs
 
 DEP, OUT = "reports/runs.json", "reports/beyond/power.json"
 

@@ -30,8 +30,8 @@ from digit_vae.config.runs import runs
 from digit_vae.report.summary import README, SUMMARY, is_current
 from digit_vae.verification.before import Change, branched_off, changes_since, content, head
 from digit_vae.verification.certificate import append_text
-from digit_vae.verification.derived import REQUIREMENTS, forged_smoke, other_outputs, smoke_runs
-from digit_vae.verification.evidence import LOCKS, lock_stages, read_locks, read_stages
+from digit_vae.verification.derived import REQUIREMENTS, forged_smoke, other_outputs
+from digit_vae.verification.evidence import LOCKS, lock_stages, read_locks, read_stages, smoke_runs
 from digit_vae.verification.tolerance import is_number, kind_of
 from digit_vae.verification.unfounded import Unfounded, unfounded
 

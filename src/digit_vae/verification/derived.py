@@ -4,37 +4,11 @@ import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from pydantic import BaseModel, JsonValue, ValidationError
-
-from digit_vae.base.errors import UserError
 from digit_vae.base.files import json_bytes
-from digit_vae.base.paths import SMOKE
-from digit_vae.verification.evidence import MAKE_RECORD, Stage, md5
+from digit_vae.verification.evidence import SmokeRun, Stage, md5
 
 DERIVED = ("compare", "draw", "power", "report")  # the stages that measure nothing: same inputs, same bytes
 REQUIREMENTS = "requirements.lock"  # another Matplotlib draws other bytes
-
-
-class SmokeRun(BaseModel):
-    """Of a run in reports/smoke.json what is shown or checked."""
-
-    md5: dict[str, str]
-    metrics: JsonValue = None
-    epochs: JsonValue = None
-
-
-class _Smoke(BaseModel):
-    runs: dict[str, SmokeRun]
-
-
-def smoke_runs(smoke: bytes | None) -> dict[str, SmokeRun]:
-    """The runs in a reports/smoke.json; none where there is no such file. Raises: UserError when it is damaged."""
-    if smoke is None:
-        return {}
-    try:
-        return _Smoke.model_validate_json(smoke).runs
-    except ValidationError as error:
-        raise UserError(f"{SMOKE}, now or before, is damaged ({error.errors()[0]['msg']}): {MAKE_RECORD}") from error
 
 
 def forged_smoke(before: Mapping[str, SmokeRun], now: Mapping[str, SmokeRun]) -> Iterator[str]:

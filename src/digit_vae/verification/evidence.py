@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from pydantic import TypeAdapter
+from pydantic import BaseModel, JsonValue, TypeAdapter
 
 from digit_vae.analysis.results import addressed
 from digit_vae.base.errors import UserError
@@ -62,6 +62,18 @@ class Record(NamedTuple):
 
     arrays: Outputs
     runs: dict[str, Evidence]
+
+
+class SmokeRun(BaseModel):
+    """Of a run in a reports/smoke.json, of now or of before, what is shown of its changes and checked."""
+
+    md5: Outputs
+    metrics: JsonValue = None
+    epochs: JsonValue = None
+
+
+class _Smoke(BaseModel):
+    runs: dict[str, SmokeRun]
 
 
 def read_locks(params: Params) -> dict[str, Outputs]:
@@ -155,6 +167,12 @@ def read_record() -> Record:
         if any(each.md5.keys() != {*TRAINED, *EVALUATED} for each in record.runs.values()):
             raise ValueError("a run's files are others than a run has")
         return record
+
+
+def smoke_runs(smoke: bytes | None) -> dict[str, SmokeRun]:
+    """The runs in the bytes of a reports/smoke.json; none without bytes. Raises: UserError when it is damaged."""
+    with _refusing_damage(SMOKE, MAKE_RECORD):
+        return {} if smoke is None else _Smoke.model_validate_json(smoke).runs
 
 
 def record_json(record: Record) -> dict[str, Any]:
