@@ -82,6 +82,16 @@ def read_lock(lock: Path) -> dict[str, Outputs]:
         return lock_outputs(lock.read_text(encoding="utf-8"), lock)
 
 
+def read_lock_inputs(lock: Path, stage: str) -> Outputs:
+    """The MD5 of each file and folder that a stage in a dvc.lock read; empty where the lock lacks the stage.
+
+    Raises: UserError when the lock is damaged.
+    """
+    with _refusing_damage(lock, f"`git checkout {lock}` brings the committed one back"):
+        stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
+        return {str(read["path"]): str(read["md5"]) for read in stages.get(stage, {}).get("deps", ())}
+
+
 def lock_outputs(text: str, lock: Path) -> dict[str, Outputs]:
     """The outputs of every stage in the text of `lock`. Raises: UserError when it is damaged."""
     with _refusing_damage(lock, f"`git checkout {lock}` brings the committed one back"):
