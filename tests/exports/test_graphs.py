@@ -4,6 +4,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import h5py
 import keras
 import numpy as np
 import onnx
@@ -105,6 +106,47 @@ def test_weights_of_another_model_are_one_sentence(made):
     with pytest.raises(UserError, match="encoder"):
         onnx_files(run._replace(encoder=run.decoder))
     run.encoder.write_bytes(b"no HDF5")
+    with pytest.raises(UserError, match="damaged"):
+        onnx_files(run)
+
+
+@pytest.mark.parametrize(
+    ("layer", "number", "values", "reason"),
+    [
+        ("conv_1", "0", np.ones((5, 5, 1, 32)), r"conv_1: .*\(3, 3, 1, 32\), .*received \[\(5, 5, 1, 32"),
+        ("conv_2", "0", np.ones((3, 3, 7, 64)), "layer conv_2"),
+        ("hidden", "1", np.ones(3), "layer hidden"),
+        ("z_log_var", "0", np.ones((16, 3)), "layer z_log_var"),
+        ("z_mean", "0", np.ones((16, 1025)), r"expected shapes \[\(16, 1024\)"),
+        ("z_mean", "1", np.ones(()), "layer z_mean"),
+        ("z_mean", "2", np.ones(2), "layer z_mean"),
+        ("z_mean", "1", None, "layer z_mean"),
+        ("hidden", "1", np.full(16, np.nan), "finite numbers in layer hidden"),
+        ("hidden", "1", np.full(16, b"x"), "damaged"),
+    ],
+)
+def test_damaged_weights_are_one_sentence(made, layer, number, values, reason):
+    run, _ = made()
+    with h5py.File(run.encoder, "a") as file:
+        [variables] = [each["vars"] for each in file["layers"].values() if each["vars"].attrs["name"] == layer]
+        if number in variables:
+            del variables[number]
+        if values is not None:
+            variables[number] = values
+    with pytest.raises(UserError, match=reason) as error:
+        onnx_files(run)
+    assert "\n" not in str(error.value)
+
+
+def test_the_shape_of_an_array_is_checked_before_it_is_unpacked(made):
+    run, _ = made()
+    with h5py.File(run.decoder, "a") as file:
+        del file["layers/dense/vars/0"]
+        file["layers/dense/vars"].create_dataset("0", (10**6, 10**6), chunks=(1000, 1000), dtype=np.float32)
+    with pytest.raises(UserError, match="layer dense"):
+        onnx_files(run)
+    with h5py.File(run.decoder, "w") as file:
+        file["layers"] = np.ones(3)
     with pytest.raises(UserError, match="damaged"):
         onnx_files(run)
 

@@ -1,5 +1,6 @@
 """What a branch changes, told of a real git repository whose small graph a real DVC has run."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -162,6 +163,12 @@ def tell(branch, run_stage, capsys, monkeypatch):  # noqa: ARG001 - it is the wo
     return run
 
 
+@pytest.fixture(autouse=True)
+def current(monkeypatch):
+    """The summaries, which this small project lacks, are as they ought to be."""
+    monkeypatch.setattr(changes, "is_current", lambda _: True)
+
+
 def section(text, title):
     return text.partition(f"## {title}\n")[2].partition("\n## ")[0].strip()
 
@@ -288,7 +295,9 @@ def test_a_new_run_and_one_that_is_gone_are_no_numbers_that_changed(tell):
 
 def test_runs_of_the_small_graph_that_are_recorded_otherwise_are_named(tell):
     record = Path("reports/smoke.json")
-    runs = {"baseline-full-0": {"md5": {"history.json": "a", "metrics.json": "b"}}, "other": {"md5": {}}}
+    digest = hashlib.md5(b"{}\n", usedforsecurity=False).hexdigest()
+    made = {"md5": {"history.json": "a", "metrics.json": digest}, "metrics": {}}
+    runs = {"baseline-full-0": made, "other": {"md5": {}}}
     record.write_text(json.dumps({"runs": runs}), encoding="utf-8")
     commit()
     git("branch", "-f", "main")
@@ -327,6 +336,31 @@ def test_long_tables_are_cut_to_what_changed_most(tell, monkeypatch, tmp_path):
     assert "baseline-full-0" not in shown
     assert "1 of 2" in shown
     assert "baseline-full-0" in (tmp_path / "all.html").read_text(encoding="utf-8")
+
+
+def with_locked(path):
+    content = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))
+    for stage in content["stages"].values():
+        for out in stage["outs"]:
+            if out["path"] == path:
+                out["md5"] = md5(Path(path))
+    Path("dvc.lock").write_text(yaml.safe_dump(content), encoding="utf-8")
+
+
+def test_a_figure_that_changed_with_its_lock_alone_is_named(tell):
+    Path(FIGURE).write_bytes(b"another")
+    with_locked("reports/paper/figures")
+    status, text, _ = tell(dvc=False)
+    assert status == 1
+    assert re.search(r"^- `reports/paper/figures`: .*inputs of before", text, re.MULTILINE)
+
+
+def test_a_result_without_its_summary_is_named(tell, monkeypatch):
+    Path("reports/more.json").write_text("{}", encoding="utf-8")
+    monkeypatch.setattr(changes, "is_current", lambda _: False)
+    status, text, _ = tell(dvc=False)
+    assert status == 1
+    assert re.search(r"^- `reports/README\.md`: ", text, re.MULTILINE)
 
 
 def test_results_in_a_readme_that_are_not_those_of_the_files_are_named(tell, monkeypatch):

@@ -9,7 +9,7 @@ Keras has the channels last and ONNX first. An image has one channel, so a resha
 between them the dense layers' weights are put into ONNX's order instead of the activations.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,6 +21,7 @@ from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_help
 from digit_vae import __version__
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import damaged
+from digit_vae.model.units import UNITS
 from digit_vae.serving.trained import TrainedRun
 
 OPSET = 17
@@ -28,7 +29,11 @@ IR_VERSION = 8  # the format of opset 17, read by ONNX Runtime from 1.10 on
 EPSILON = 1e-3  # of Keras' BatchNormalization
 IMAGE = (28, 28, 1)
 SMALL = (64, 7, 7)  # the smallest feature maps, channels first
+MOST_DIMENSIONS = 1024  # latent ones that a run may have
+LATENT = {"encoder": ("z_mean", -1), "decoder": ("dense", 0)}  # the layer and the axis of its kernel that has them
+NORMALISED = {"encoder": ("conv_1_norm", "conv_2_norm"), "decoder": ("conv_transpose_1_norm", "conv_transpose_2_norm")}
 
+Shape = tuple[int, ...]
 Floats = npt.NDArray[np.float32]
 Layers = Mapping[str, Sequence[Floats]]  # the variables of each layer, in Keras' order
 # TensorFlow's padding "same" of a 3x3 kernel: at stride 2 a row and a column at the end, at stride 1 all round.
@@ -51,17 +56,56 @@ class Graph(NamedTuple):
         return to
 
 
-def read_layers(weights: Path, *, made_by: str) -> dict[str, list[Floats]]:
-    """The variables of each layer of a `.weights.h5` file, by the layer's name.
+def read_layers(weights: Path, part: str, *, made_by: str) -> dict[str, list[Floats]]:
+    """The variables of each layer of a `.weights.h5` file, by the layer's name. part: encoder or decoder.
 
-    Raises: UserError naming `made_by`, the stage that makes the file, when it cannot be read.
+    Raises: UserError naming `made_by`, the stage that makes the file, when it cannot be read; UserError when it holds
+    other layers than the part has, or numbers that are not finite. Shapes are checked before anything is read.
     """
     try:
         with h5py.File(weights) as file:
             stored = [layer["vars"] for layer in file["layers"].values()]
-            return {each.attrs["name"]: [np.array(each[key], np.float32) for key in sorted(each)] for each in stored}
-    except (OSError, KeyError, RuntimeError, ValueError, TypeError) as error:
+            found = {each.attrs["name"]: [each[key] for key in sorted(each)] for each in stored if len(each)}
+            received = {name: [each.shape for each in variables] for name, variables in found.items()}
+            for problem in _problems(part, received):
+                raise UserError(f"{weights}: expected the layers of the {part}; received others ({problem})")
+            layers = {name: [np.array(each, np.float32) for each in variables] for name, variables in found.items()}
+    except (AttributeError, KeyError, OSError, RuntimeError, TypeError, ValueError) as error:
         raise damaged(weights, made_by, " ".join(str(error).split())) from error
+    for name, variables in layers.items():
+        if not all(np.isfinite(each).all() for each in variables):
+            raise UserError(f"{weights}: expected finite numbers in layer {name}; received others")
+    return layers
+
+
+def _problems(part: str, received: Mapping[str, Sequence[Shape]]) -> Iterator[str]:
+    """What is wrong with the shapes of the variables of a part's layers."""
+    layer, axis = LATENT[part]
+    kernel = (*received.get(layer, ()), ())[0]
+    shapes = _shapes(part, min(max(kernel[axis], 1), MOST_DIMENSIONS) if kernel else 1)
+    if not received.keys().isdisjoint(NORMALISED[part]):
+        shapes |= {name: [(UNITS[name.removesuffix("_norm")],)] * 4 for name in NORMALISED[part]}
+    for name in sorted(shapes.keys() | received.keys()):
+        wanted, there = (list(each.get(name, ())) for each in (shapes, received))
+        if wanted != there:
+            yield f"variables of layer {name}: expected shapes {wanted}; received {there}"
+
+
+def _shapes(part: str, latent: int) -> dict[str, list[Shape]]:
+    """The shapes of kernel and bias of each layer: of model/vae.py, of so many latent dimensions."""
+    first, second, hidden, dense, wide, narrow = UNITS.values()
+    kernels: dict[str, Shape] = {
+        "conv_1": (3, 3, 1, first),
+        "conv_2": (3, 3, first, second),
+        "hidden": (7 * 7 * second, hidden),
+        "z_mean": (hidden, latent),
+        "z_log_var": (hidden, latent),
+    }
+    if part == "decoder":
+        transposed = {"conv_transpose_1": (3, 3, wide, SMALL[0]), "conv_transpose_2": (3, 3, narrow, wide)}
+        kernels = {"dense": (latent, dense), **transposed, "logits": (3, 3, 1, narrow)}
+    outputs = {name: shape[-2 if "transpose" in name or name == "logits" else -1] for name, shape in kernels.items()}
+    return {name: [shape, (outputs[name],)] for name, shape in kernels.items()}
 
 
 def encoder_graph(layers: Layers) -> ModelProto:
@@ -109,10 +153,7 @@ def onnx_files(run: TrainedRun) -> dict[str, bytes]:
     contents = {}
     for part, build in BUILDERS.items():
         path = Path(getattr(run, part))
-        try:
-            model = build(read_layers(path, made_by=run.made_by))
-        except (KeyError, ValueError) as error:
-            raise UserError(f"{path}: expected the layers of the {part}; received others ({error})") from error
+        model = build(read_layers(path, part, made_by=run.made_by))
         helper.set_model_props(model, {"run": run.name})
         contents[f"{part}.onnx"] = model.SerializeToString(deterministic=True)
     return contents

@@ -12,7 +12,7 @@ from digit_vae.base.paths import RunFiles
 from digit_vae.config.runs import GRAPHS, Run
 from digit_vae.config.schema import FULL, PromoteParams
 from digit_vae.serving.trained import PARTS
-from digit_vae.verification.evidence import LOCKS, md5, read_lock, read_lock_inputs
+from digit_vae.verification.evidence import LOCKS, md5, read_lock, read_stages
 
 FEWEST_FOLDS = 2  # have a spread
 
@@ -72,7 +72,8 @@ def unlocked(run: Run, recorded: Mapping[str, str]) -> Iterator[str]:
 def unlocked_folds() -> Iterator[str]:
     """What is wrong with the results of the runs: they have to be those that stage `compare` read."""
     lock = LOCKS["beyond"]
-    read = read_lock_inputs(lock, "compare") if lock.is_file() else {}
+    stages = read_stages(lock) if lock.is_file() else {}
+    read = stages["compare"].deps if "compare" in stages else {}
     for folder in (RunFiles(graph, "any").reports.parent for graph in GRAPHS):
         if md5(folder) != read.get(str(folder)):
             yield f"{folder} is not what stage compare of {lock} read: `make repro` brings it up to date"

@@ -80,8 +80,7 @@ def read_weights(run: Run) -> dict[str, Layers]:
     """The committed weights of a run by part and layer. Raises: UserError when they are missing or damaged."""
     folder = RunFiles(run.graph, run.name).published
     files = {part: existing(folder / f"{part}.weights.h5", made_by=STAGE) for part in LAYERS}
-    read = {part: read_layers(path, made_by=STAGE) for part, path in files.items()}
-    return {part: {name: values for name, values in layers.items() if values} for part, layers in read.items()}
+    return {part: read_layers(path, part, made_by=STAGE) for part, path in files.items()}
 
 
 def can_be_shown(layers: Mapping[str, Layers]) -> bool:

@@ -14,13 +14,13 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import starmap
 from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from pydantic import BaseModel, ValidationError
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_text
@@ -30,7 +30,8 @@ from digit_vae.config.runs import runs
 from digit_vae.report.summary import README, SUMMARY, is_current
 from digit_vae.verification.before import Change, branched_off, changes_since, content, head
 from digit_vae.verification.certificate import append_text
-from digit_vae.verification.evidence import LOCKS, MAKE_RECORD, lock_outputs, read_locks
+from digit_vae.verification.derived import REQUIREMENTS, forged_smoke, other_outputs
+from digit_vae.verification.evidence import LOCKS, lock_stages, read_locks, read_stages, smoke_runs
 from digit_vae.verification.tolerance import is_number, kind_of
 from digit_vae.verification.unfounded import Unfounded, unfounded
 
@@ -38,16 +39,6 @@ TEMPLATES = Path(__file__).parent / "templates"
 SHOWN = 100  # rows of a table in the Markdown: GitHub shows a summary of at most a megabyte
 PICTURES = (".png", ".svg")
 TYPES = {".png": "image/png", ".svg": "image/svg+xml"}
-
-
-class _Hashes(BaseModel):
-    md5: dict[str, str]
-
-
-class _Recorded(BaseModel):
-    """Of reports/smoke.json what is shown: the hashes of each run's files."""
-
-    runs: dict[str, _Hashes]
 
 
 class Row(NamedTuple):
@@ -110,23 +101,34 @@ def changed_since(reference: str) -> Changed:
     changes = {change.path: change for change in changes_since(commit)}
     params = load_params()
     before: dict[str, str] = {}
+    derived: list[Unfounded] = []
     for lock in LOCKS.values():
-        stages = lock_outputs((content(commit, str(lock)) or b"stages: {}").decode(), lock)
-        before |= {path: digest for outputs in stages.values() for path, digest in outputs.items()}
+        stages = lock_stages((content(commit, str(lock)) or b"stages: {}").decode(errors="replace"), lock)
+        before |= {path: digest for stage in stages.values() for path, digest in stage.outputs.items()}
+        if lock.is_file() and REQUIREMENTS not in changes:
+            derived += starmap(Unfounded, other_outputs(stages, read_stages(lock)))
     now = {path: digest for outputs in read_locks(params).values() for path, digest in outputs.items()}
-    found = unfounded(runs(params), changes, before, now)
-    told = [path for path in map(str, (README, SUMMARY)) if path in changes]
-    stale = told if told and not is_current(Path()) else []
+    found = {each.path: each for each in (*derived, *_forged(changes), *unfounded(runs(params), changes, before, now))}
     return Changed(
         base=reference,
         commit=commit,
         head=head(),
-        unfounded=[*found, *(Unfounded(path, "its numbers are not those of reports/") for path in stale)],
+        unfounded=sorted(found.values()),
         params=sorted(dvc_diff("params", commit), key=lambda row: row[:2]),
         metrics=sorted(dvc_diff("metrics", commit), key=lambda row: -row.size),
         figures=[each for each in changes.values() if Path(each.path).suffix in PICTURES],
         record=other_records(changes.get(str(SMOKE))),
     )
+
+
+def _forged(changes: Mapping[str, Change]) -> Iterator[Unfounded]:
+    """What no lock has: the summaries, and the record of the small graph."""
+    smoke = changes.get(str(SMOKE))
+    if smoke and (forged := list(forged_smoke(smoke_runs(smoke.before), smoke_runs(smoke.now)))):
+        yield Unfounded(str(SMOKE), f"of {forged[0]} it has numbers that are not those of the hashes beside them")
+    told = [path for path in map(str, (README, SUMMARY)) if path in changes]
+    if (told or any(path.startswith("reports/") for path in changes)) and not is_current(Path()):
+        yield from (Unfounded(path, "its numbers are not those of reports/") for path in told or [str(SUMMARY)])
 
 
 def dvc_diff(kind: str, commit: str) -> list[Row]:
@@ -153,21 +155,12 @@ def other_records(smoke: Change | None) -> dict[str, list[str]]:
     """
     if smoke is None:
         return {}
-    before, now = (_recorded(each) for each in (smoke.before, smoke.now))
+    before, now = ({name: run.md5 for name, run in smoke_runs(each).items()} for each in (smoke.before, smoke.now))
     return {
         name: files
         for name in sorted(before.keys() | now.keys())
         if (files := _differing(before.get(name, {}), now.get(name, {})))
     }
-
-
-def _recorded(smoke: bytes | None) -> dict[str, dict[str, str]]:
-    if not smoke:
-        return {}
-    try:
-        return {name: run.md5 for name, run in _Recorded.model_validate_json(smoke).runs.items()}
-    except ValidationError as error:
-        raise UserError(f"{SMOKE}, now or before, is damaged ({error.errors()[0]['msg']}): {MAKE_RECORD}") from error
 
 
 def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:

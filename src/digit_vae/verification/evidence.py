@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from pydantic import TypeAdapter
+from pydantic import BaseModel, JsonValue, TypeAdapter
 
 from digit_vae.analysis.results import addressed
 from digit_vae.base.errors import UserError
@@ -28,6 +28,14 @@ MAKE_RECORD = "`make verify QUICK=1 RECORD=1` writes it anew"
 
 Outputs = dict[str, str]  # the MD5 of each output of a stage, by its path
 LOCKS = {graph: GRAPH_FILES[graph].with_suffix(".lock") for graph in GRAPHS}
+
+
+class Stage(NamedTuple):
+    """What a lock says of a stage: its command and params, and the MD5 of what it read and of what it wrote."""
+
+    settings: dict[str, Any]
+    deps: Outputs
+    outputs: Outputs
 
 
 class Evidence(NamedTuple):
@@ -56,6 +64,18 @@ class Record(NamedTuple):
     runs: dict[str, Evidence]
 
 
+class SmokeRun(BaseModel):
+    """Of a run in a reports/smoke.json, of now or of before, what is shown of its changes and checked."""
+
+    md5: Outputs
+    metrics: JsonValue = None
+    epochs: JsonValue = None
+
+
+class _Smoke(BaseModel):
+    runs: dict[str, SmokeRun]
+
+
 def read_locks(params: Params) -> dict[str, Outputs]:
     """The outputs of every stage that a lock of the two graphs has and params.yaml still declares.
 
@@ -78,25 +98,25 @@ def read_locks(params: Params) -> dict[str, Outputs]:
 
 def read_lock(lock: Path) -> dict[str, Outputs]:
     """The outputs of every stage in a dvc.lock. Raises: UserError when it is damaged."""
+    return {name: stage.outputs for name, stage in read_stages(lock).items()}
+
+
+def read_stages(lock: Path) -> dict[str, Stage]:
+    """The stages in a dvc.lock. Raises: UserError when it is damaged."""
     with _refusing_damage(lock, f"`git checkout {lock}` brings the committed one back"):
-        return lock_outputs(lock.read_text(encoding="utf-8"), lock)
+        return lock_stages(lock.read_text(encoding="utf-8"), lock)
 
 
-def read_lock_inputs(lock: Path, stage: str) -> Outputs:
-    """The MD5 of each file and folder that a stage in a dvc.lock read; empty where the lock lacks the stage.
-
-    Raises: UserError when the lock is damaged.
-    """
-    with _refusing_damage(lock, f"`git checkout {lock}` brings the committed one back"):
-        stages = yaml.safe_load(lock.read_text(encoding="utf-8"))["stages"]
-        return {str(read["path"]): str(read["md5"]) for read in stages.get(stage, {}).get("deps", ())}
-
-
-def lock_outputs(text: str, lock: Path) -> dict[str, Outputs]:
-    """The outputs of every stage in the text of `lock`. Raises: UserError when it is damaged."""
+def lock_stages(text: str, lock: Path) -> dict[str, Stage]:
+    """The stages in the text of `lock`. Raises: UserError when it is damaged."""
     with _refusing_damage(lock, f"`git checkout {lock}` brings the committed one back"):
         stages = yaml.safe_load(text)["stages"].items()
-        return {str(name): {str(out["path"]): out["md5"] for out in stage.get("outs", ())} for name, stage in stages}
+        return {str(name): _stage(content) for name, content in stages}
+
+
+def _stage(content: Mapping[str, Any]) -> Stage:
+    deps, outs = ({str(each["path"]): each["md5"] for each in content.get(kind, ())} for kind in ("deps", "outs"))
+    return Stage({key: content.get(key) for key in ("cmd", "params")}, deps, outs)
 
 
 def is_published(run: Run) -> bool:
@@ -147,6 +167,12 @@ def read_record() -> Record:
         if any(each.md5.keys() != {*TRAINED, *EVALUATED} for each in record.runs.values()):
             raise ValueError("a run's files are others than a run has")
         return record
+
+
+def smoke_runs(smoke: bytes | None) -> dict[str, SmokeRun]:
+    """The runs in the bytes of a reports/smoke.json; none without bytes. Raises: UserError when it is damaged."""
+    with _refusing_damage(SMOKE, MAKE_RECORD):
+        return {} if smoke is None else _Smoke.model_validate_json(smoke).runs
 
 
 def record_json(record: Record) -> dict[str, Any]:
