@@ -12,7 +12,7 @@ from example_project import change, write_project
 from synthetic import timings
 
 from digit_vae.base.files import sha256, write_bytes, write_text
-from digit_vae.base.paths import RunFiles
+from digit_vae.base.paths import REPORTS, RunFiles
 from digit_vae.config.runs import find_run, run_params
 from digit_vae.config.schema import RunParams
 from digit_vae.model.device import select_device
@@ -71,16 +71,26 @@ class Project:
         digests = {part: sha256(getattr(files, part)) for part in ("encoder", "decoder")}
         change(name, "history", weights_sha256=digests, variant=run.variant, split=run.split, seed=run.seed)
         change(name, "timings", **timings(name, self.params.train.epochs))
-        outs = [{"path": str(path), "md5": md5(path)} for path in (files.encoder, files.decoder)]
-        self.locked[run.graph][run.stages[0]] = {"outs": outs}
-        write_text(LOCKS[run.graph], yaml.safe_dump({"stages": self.locked[run.graph]}))
+        self.lock(run)
         return run
+
+    def lock(self, run):
+        """Lets the locks say what the files of a run are, and all that stage `compare` reads."""
+        files = RunFiles(run.graph, run.name)
+        self.locked[run.graph][run.stages[0]] = {"outs": hashed(files.encoder, files.decoder, files.history)}
+        self.locked["beyond"]["compare"] = {"deps": hashed(*(REPORTS / graph / "runs" for graph in LOCKS))}
+        for graph, stages in self.locked.items():
+            write_text(LOCKS[graph], yaml.safe_dump({"stages": stages}))
 
     def register(self, name):
         run = find_run(self.params, name)
         record = read_run(run)
         sync(self.store, [record], with_comparisons([record], {}))
         return register(self.store, self.params, run)
+
+
+def hashed(*paths):
+    return [{"path": str(path), "md5": md5(path)} for path in paths]
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Runs become versions with their evidence, and a version becomes the champion."""
 
 import json
+from pathlib import Path
 
 import mlflow
 import numpy as np
@@ -14,7 +15,7 @@ from digit_vae.config.runs import find_run
 from digit_vae.registry import promote as promoting
 from digit_vae.registry import serve
 from digit_vae.registry.promote import promote
-from digit_vae.registry.versions import NAME, champion, version_of, versions
+from digit_vae.registry.versions import CHAMPION, NAME, champion, version_of, versions
 from digit_vae.tracking.audit import PRESENT, audit
 from digit_vae.tracking.reading import read_run
 from digit_vae.tracking.record import with_comparisons
@@ -32,6 +33,7 @@ def better_on_folds(registry, variant, gain):
         for name, elbo in ((f"baseline-fold{fold}-0", -155.0), (f"{variant}-fold{fold}-0", -155.0 + gain + more)):
             metrics = json.loads(RunFiles(*graph_of(registry, name)).metrics.read_text(encoding="utf-8"))
             change(name, "metrics", validation=metrics["validation"] | {"elbo": elbo})
+    registry.lock(find_run(registry.params, BASELINE))
 
 
 def graph_of(registry, name):
@@ -132,7 +134,36 @@ def test_a_collapsed_dimension_does_not_pass(registry):
     history = json.loads(RunFiles("paper", BASELINE).history.read_text(encoding="utf-8"))
     history["epochs"][-1]["health"]["collapsed_dimensions"] = 1
     change(BASELINE, "history", epochs=history["epochs"])
+    with pytest.raises(UserError, match=r"history\.json is not that of dvc\.lock"):
+        crowned(registry, BASELINE)
+    registry.lock(find_run(registry.params, BASELINE))
     with pytest.raises(UserError, match="collapsed"):
+        crowned(registry, BASELINE)
+
+
+def test_results_that_no_lock_vouches_for_do_not_pass(registry):
+    for name in (BASELINE, IMPROVED):
+        registry.train(name)
+        registry.register(name)
+    crowned(registry, BASELINE)
+    better_on_folds(registry, "improved", 8.0)
+    change("improved-fold1-0", "metrics", forged=True)
+    with pytest.raises(UserError, match="reports/beyond/runs is not what stage compare"):
+        crowned(registry, IMPROVED)
+
+
+@pytest.mark.parametrize("file", ["encoder.onnx", "decoder.onnx", "served_model.py"])
+def test_a_stored_model_that_was_changed_is_neither_promoted_nor_served(registry, file):
+    registry.train(BASELINE)
+    registry.register(BASELINE)
+    crowned(registry, BASELINE)
+    [stored] = registry.store.client.search_logged_models([registry.store.experiment_id])
+    [path] = Path(stored.artifact_location).rglob(file)
+    path.write_bytes(path.read_bytes() + b"\n")
+    with pytest.raises(UserError, match="SHA-256"):
+        serve.load_champion()
+    registry.store.client.delete_registered_model_alias(NAME, CHAMPION)
+    with pytest.raises(UserError, match="SHA-256"):
         crowned(registry, BASELINE)
 
 

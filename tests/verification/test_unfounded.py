@@ -31,7 +31,7 @@ def tell(tmp_path, monkeypatch):
     """Which files are unfounded, of changes from what was to what is there."""
     monkeypatch.chdir(tmp_path)
 
-    def run(before, now, *, locked_before=None, locked=None):
+    def run(before, now, *, locked_before=None, locked=None, weights=None):
         changes = {}
         for path in now:
             Path(path).parent.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def tell(tmp_path, monkeypatch):
             changes[path] = Change(path, old, Path(path).read_bytes())
         # A forger brings the locks up to date.
         digests = {path: hashlib.md5(Path(path).read_bytes(), usedforsecurity=False).hexdigest() for path in now}
-        now_locked = digests | WEIGHTS if locked is None else locked
+        now_locked = digests | (weights or WEIGHTS) if locked is None else locked
         found = unfounded([RUN], changes, locked_before or WEIGHTS, now_locked)
         return {each.path: each.why for each in found}
 
@@ -60,6 +60,25 @@ def test_a_file_in_a_folder_that_left_its_lock_is_named(tell):
     assert found.keys() == {table}
 
 
+def test_a_page_that_left_its_lock_is_named_and_one_that_people_write_is_not(tell):
+    made, written = "reports/paper/paper.md", "reports/benchmarks/README.md"
+    pages = {made: 1, written: 1}
+    assert tell(pages, {made: 2, written: 2}, locked_before={made: "a"}, locked={}).keys() == {made}
+
+
+def test_a_result_that_no_lock_ever_named_is_held_to_one(tell):
+    power = "reports/beyond/power.json"
+    assert tell({power: 1}, {power: 2}, locked={}).keys() == {power}
+    assert tell({power: 1}, {power: 2}) == {}
+
+
+def test_a_benchmark_with_other_numbers_began_at_another_time(tell):
+    path = "reports/benchmarks/side_by_side/a.json"
+    before = {path: {"summary": {"seconds": 2}, "started_at": 1}}
+    assert tell(before, {path: {"summary": {"seconds": 1}, "started_at": 1}}, locked={}).keys() == {path}
+    assert tell(before, {path: {"summary": {"seconds": 1}, "started_at": 2}}, locked={}) == {}
+
+
 @pytest.mark.parametrize("again", [{"started_at": 1}, {"started_at": 1, "more": 2}, {}, {"started_at": "later"}])
 def test_numbers_beside_a_file_of_the_same_evaluation_are_named(tell, again):
     before = {METRICS: {"test": {"elbo": -150}}, EVALUATION: {"started_at": 1}}
@@ -75,7 +94,7 @@ def test_numbers_beside_a_file_of_the_same_evaluation_are_named(tell, again):
 def test_losses_need_another_training_and_other_weights_in_the_lock(tell, begun, locked, reason):
     before = {HISTORY: history(150, b"old"), TIMINGS: {"started_at": 1}}
     now = {HISTORY: history(145, b"made up"), TIMINGS: {"started_at": begun, "more": 1}}
-    found = tell(before, now, locked=locked)
+    found = tell(before, now, weights=locked)
     assert (HISTORY in found) == (reason is not None)
     assert reason is None or reason in found[HISTORY]
 
@@ -85,6 +104,6 @@ def test_losses_that_tell_of_other_weights_than_are_committed_are_named(tell):
     PUBLISHED.write_bytes(b"old")
     before = {HISTORY: history(150, b"old"), TIMINGS: {"started_at": 1}}
     now = {HISTORY: history(145, b"made up"), TIMINGS: {"started_at": 2}}
-    assert str(PUBLISHED) in tell(before, now, locked=OTHER_WEIGHTS)[HISTORY]
+    assert str(PUBLISHED) in tell(before, now, weights=OTHER_WEIGHTS)[HISTORY]
     PUBLISHED.write_bytes(b"made up")
-    assert HISTORY not in tell(before, now, locked=OTHER_WEIGHTS)
+    assert HISTORY not in tell(before, now, weights=OTHER_WEIGHTS)

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from digit_vae.base.files import read_json, sha256
@@ -38,6 +39,15 @@ def model_sha256(trained: TrainedRun) -> str:
     digest = hashlib.sha256(CODE.read_bytes())
     for content in onnx_files(trained).values():
         digest.update(content)
+    return digest.hexdigest()
+
+
+def stored_sha256(folder: Path) -> str:
+    """The same of a model's folder. Raises: OSError when a file is missing."""
+    parts = (folder / "artifacts" / f"{part}.onnx" for part in PARTS)
+    digest = hashlib.sha256((folder / CODE.name).read_bytes())
+    for path in parts:
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 

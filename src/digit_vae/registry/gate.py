@@ -9,10 +9,10 @@ from digit_vae.analysis.results import Results
 from digit_vae.analysis.statistics import Difference, corrected_t_test, holm, no_spread
 from digit_vae.base.files import sha256
 from digit_vae.base.paths import RunFiles
-from digit_vae.config.runs import Run
+from digit_vae.config.runs import GRAPHS, Run
 from digit_vae.config.schema import FULL, PromoteParams
 from digit_vae.serving.trained import PARTS
-from digit_vae.verification.evidence import LOCKS, md5, read_lock
+from digit_vae.verification.evidence import LOCKS, md5, read_lock, read_stages
 
 FEWEST_FOLDS = 2  # have a spread
 
@@ -51,7 +51,7 @@ def gains(results: Results, over: str) -> dict[str, Gain]:
 
 
 def unlocked(run: Run, recorded: Mapping[str, str]) -> Iterator[str]:
-    """What is wrong with the weights of a version: `recorded` are its tags, its files those of the locks."""
+    """What is wrong with the weights and the history of a version's run: `recorded` are its tags."""
     files = RunFiles(run.graph, run.name)
     lock = LOCKS[run.graph]
     digests = read_lock(lock).get(run.stages[0], {}) if lock.is_file() else {}
@@ -65,6 +65,18 @@ def unlocked(run: Run, recorded: Mapping[str, str]) -> Iterator[str]:
             yield f"{here[0] if here else trained} is not that of {lock}, MD5 {expected}"
         elif sha256(Path(here[0])) != recorded.get(f"{part}_sha256"):
             yield f"the version was made of another {here[0]}: register the run again"
+    if not files.history.is_file() or md5(files.history) != digests.get(str(files.history)):
+        yield f"{files.history} is not that of {lock}"
+
+
+def unlocked_folds() -> Iterator[str]:
+    """What is wrong with the results of the runs: they have to be those that stage `compare` read."""
+    lock = LOCKS["beyond"]
+    stages = read_stages(lock) if lock.is_file() else {}
+    read = stages["compare"].deps if "compare" in stages else {}
+    for folder in (RunFiles(graph, "any").reports.parent for graph in GRAPHS):
+        if md5(folder) != read.get(str(folder)):
+            yield f"{folder} is not what stage compare of {lock} read: `make repro` brings it up to date"
 
 
 def complaints(

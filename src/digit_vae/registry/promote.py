@@ -1,6 +1,6 @@
 """`digit-vae promote`: makes a registered run the champion, which `make serve` uses, if it passes the gate.
 
-The gate's rule is in params.yaml, section promote: the run's weights are those of the locks, no latent dimension has
+The gate's rule is in params.yaml, section promote: the run's files are those of the locks, no latent dimension has
 collapsed and, over folds, its variant's ELBO is detectably above that of the champion's variant. The first champion has
 none to be better than.
 """
@@ -17,8 +17,8 @@ from digit_vae.base.paths import RunFiles
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run
 from digit_vae.config.schema import Params
-from digit_vae.registry.gate import Gain, complaints, gains, told, unlocked
-from digit_vae.registry.versions import CHAMPION, champion, crown, set_tags, tag, version_of
+from digit_vae.registry.gate import Gain, complaints, gains, told, unlocked, unlocked_folds
+from digit_vae.registry.versions import CHAMPION, champion, crown, set_tags, stored_model, tag, version_of
 from digit_vae.tracking.store import Store, project_root
 
 
@@ -40,11 +40,12 @@ def promote(store: Store, params: Params, run: Run) -> str:
     rival = None if current is None or has_same_weights(version, current) else current
     over = f"{tag(rival, 'run')} (version {rival.version})" if rival else None
     gain = gain_over(params, run.variant, tag(rival, "variant")) if rival else None
-    found = complaints(
-        params.promote, unlocked=list(unlocked(run, version.tags)), collapsed=collapsed(run), gain=gain, over=over
-    )
+    unlike = [*unlocked(run, version.tags), *(unlocked_folds() if gain else ())]
+    found = complaints(params.promote, unlocked=unlike, collapsed=collapsed(run), gain=gain, over=over)
     if found:
         raise UserError(f"{run.name} (version {version.version}) does not pass the gate: {'; '.join(found)}")
+    with stored_model(store, version):  # raises where it is not what was registered
+        pass
     shown = (
         f"ELBO {told(gain)} above {over}" if gain else "it has the champion's weights" if current else "the first one"
     )

@@ -23,7 +23,7 @@ from digit_vae.base.errors import UserError
 from digit_vae.base.orphans import die_with_parent
 from digit_vae.base.ports import HOST, listening
 from digit_vae.registry.guard import Guard
-from digit_vae.registry.versions import ADDRESS, CHAMPION, champion, tag
+from digit_vae.registry.versions import CHAMPION, champion, stored_model, tag
 from digit_vae.tracking.store import DATABASE, Store, project_root
 
 PORT = "5002"
@@ -54,10 +54,11 @@ def load_champion() -> tuple[str, PyFuncModel]:
     version = champion(store)
     if version is None:
         raise nothing
-    with store.failures():
+    name = f"{tag(version, 'run')} (version {version.version}, {CHAMPION})"
+    with stored_model(store, version) as folder, store.failures():
         set_tracking_uri(store.uri)
         set_registry_uri(store.uri)
-        return f"{tag(version, 'run')} (version {version.version}, {CHAMPION})", pyfunc.load_model(ADDRESS)
+        return name, pyfunc.load_model(str(folder))
 
 
 def application(model: PyFuncModel) -> ASGIApp:

@@ -4,22 +4,24 @@ The registry is in the same store as the runs. A mirror of files it is not: whoe
 """
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
+import mlflow.artifacts
 import mlflow.pyfunc
 from mlflow.entities import LoggedModelOutput, Run
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.models import Model
 
 from digit_vae.base.errors import UserError
+from digit_vae.registry.evidence import stored_sha256
 from digit_vae.registry.package import parts
 from digit_vae.serving.trained import TrainedRun
 from digit_vae.tracking.store import NOTE, Store
 
 NAME = "digit-vae"
 CHAMPION = "champion"
-ADDRESS = f"models:/{NAME}@{CHAMPION}"
 DESCRIPTION = f"""\
 Encoder and decoder of a variational autoencoder for handwritten digits. `{CHAMPION}` is what `make serve` uses:
 `digit-vae promote` gives the alias to a version that passes the gate of params.yaml, section promote."""
@@ -72,6 +74,26 @@ def add_version(store: Store, run: Run, trained: TrainedRun, tags: Mapping[str, 
             client.create_registered_model(NAME, {NOTE: DESCRIPTION}, DESCRIPTION)
         source = f"models:/{logged.model_id}"
         return client.create_model_version(NAME, source, run_id, dict(tags), description=note, model_id=logged.model_id)
+
+
+@contextmanager
+def stored_model(store: Store, version: ModelVersion) -> Iterator[Path]:
+    """A copy of a version's model, for the block.
+
+    Raises: UserError when its ONNX files and code are not those that were registered.
+    """
+    registered = tag(version, "model_sha256")
+    with tempfile.TemporaryDirectory() as copy:
+        with store.failures():
+            source = store.client.get_model_version_download_uri(NAME, str(version.version))
+            download = mlflow.artifacts.download_artifacts
+            folder = Path(download(artifact_uri=source, dst_path=copy, tracking_uri=store.uri))
+            found = stored_sha256(folder)
+        if found != registered:
+            where = f"the model that MLflow stores for version {version.version} of {NAME}"
+            remedy = "delete the version in `make ui` and register its run again"
+            raise UserError(f"{where}: expected the SHA-256 {registered}; received {found}: {remedy}")
+        yield folder
 
 
 def set_tags(store: Store, version: ModelVersion, tags: Mapping[str, str]) -> None:

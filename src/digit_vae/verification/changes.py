@@ -128,7 +128,10 @@ def _forged(changes: Mapping[str, Change]) -> Iterator[Unfounded]:
         yield Unfounded(str(SMOKE), f"of {forged[0]} it has numbers that are not those of the hashes beside them")
     told = [path for path in map(str, (README, SUMMARY)) if path in changes]
     if (told or any(path.startswith("reports/") for path in changes)) and not is_current(Path()):
-        yield from (Unfounded(path, "its numbers are not those of reports/") for path in told or [str(SUMMARY)])
+        yield from (
+            Unfounded(path, f"{README} and {SUMMARY} are not both as `make summary` writes them")
+            for path in told or [str(SUMMARY)]
+        )
 
 
 def dvc_diff(kind: str, commit: str) -> list[Row]:

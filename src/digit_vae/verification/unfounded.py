@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from digit_vae.base.files import sha256
-from digit_vae.base.paths import RunFiles
+from digit_vae.base.paths import BENCHMARKS, CERTIFICATE, PROCESSORS, REPORTS, SMOKE, RunFiles
 from digit_vae.config.runs import Run
 from digit_vae.verification.before import Change
 from digit_vae.verification.evidence import Outputs, md5
 from digit_vae.verification.tolerance import is_number
+
+RECORDS = (BENCHMARKS, CERTIFICATE, PROCESSORS, SMOKE)  # what no stage makes
 
 
 class Unfounded(NamedTuple):
@@ -32,7 +34,8 @@ def unfounded(runs: Sequence[Run], changes: Changes, before: Outputs, now: Outpu
     """The files whose numbers no run has made. before, now: the MD5 of what the locks name, by path."""
     of_runs = [each for run in runs for each in (*_training(run, changes, before, now), *_evaluation(run, changes))]
     of_locks = (*_other_than_locked(changes, before, now), *_no_longer_locked(changes, before, now))
-    return sorted({each.path: each for each in (*of_runs, *of_locks)}.values())
+    found = (*of_runs, *of_locks, *_measured(changes))
+    return sorted({each.path: each for each in found}.values())
 
 
 def _other_than_locked(changes: Changes, before: Outputs, now: Outputs) -> Iterator[Unfounded]:
@@ -45,12 +48,26 @@ def _other_than_locked(changes: Changes, before: Outputs, now: Outputs) -> Itera
 
 
 def _no_longer_locked(changes: Changes, before: Outputs, now: Outputs) -> Iterator[Unfounded]:
-    """Whoever takes a stage out of a lock takes its hashes out, too: what such a stage made stays or goes."""
-    for path in before.keys() - now.keys():
-        if path.startswith("reports/"):
-            for name in _inside(path, changes):
-                if changes[name].now is not None:
-                    yield Unfounded(name, "its lock no longer has its hash")
+    """Whoever takes a stage out of a lock takes its hashes out, too; what it made is held to a hash all the same."""
+    left = [path for path in before.keys() - now.keys() if path.startswith("reports/")]
+    gone = {name for path in left for name in _inside(path, changes)}
+    for name, change in changes.items():
+        path = Path(name)
+        asked = name in gone or (change.before is not None and _is_made(path))
+        if asked and change.now is not None and not any(str(each) in now for each in (path, *path.parents)):
+            yield Unfounded(name, "no lock has its hash")
+
+
+def _is_made(path: Path) -> bool:
+    """Whether a stage makes that file: all below reports/ is, but for pages and what is measured outside the graphs."""
+    return path.is_relative_to(REPORTS) and path.suffix != ".md" and not any(map(path.is_relative_to, RECORDS))
+
+
+def _measured(changes: Changes) -> Iterator[Unfounded]:
+    """Benchmarks, which are in no lock."""
+    for path, change in changes.items():
+        if Path(path).is_relative_to(BENCHMARKS) and _both(change) is not None and not _begun_anew(change):
+            yield Unfounded(path, "its numbers are others, it began when the one before did")
 
 
 def _inside(path: str, changes: Changes) -> list[str]:
