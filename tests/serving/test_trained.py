@@ -80,6 +80,6 @@ def test_a_history_that_says_nothing_of_these_files_is_refused(files):
 
 @pytest.mark.usefixtures("files")
 @pytest.mark.parametrize("name", ["nothing-full-0", "../paper/runs/baseline-full-0", "."])
-def test_an_unknown_name_is_refused_with_those_that_there_are(name):
-    with pytest.raises(UserError, match="baseline-full-0, baseline-full-1"):
+def test_an_unknown_name_is_refused_with_what_a_name_is_like(name):
+    with pytest.raises(UserError, match=r"no run .* such as baseline-full-0"):
         find_trained(name)
