@@ -123,9 +123,17 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
-    """An uncompressed .npz; its zip entries have no time, so that the same arrays give the same bytes."""
+    """An uncompressed .npz, as `np.savez` writes it, but for what the bytes there depend on.
+
+    Entries have no time. Nor do they have the fields of a zip file beyond 4 GB, which `np.savez` asks for: patch
+    releases of Python (3.11.2 and 3.11.7) write these differently, and the same arrays would have other bytes.
+    """
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, **arrays)
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            entry = io.BytesIO()
+            np.lib.format.write_array(entry, np.asanyarray(array), allow_pickle=False)
+            archive.writestr(zipfile.ZipInfo(f"{name}.npy"), entry.getvalue())
     return buffer.getvalue()
 
 
