@@ -1,8 +1,9 @@
 import dataclasses
 
+import measured
 import numpy as np
 import pytest
-from scipy.stats import linregress
+from scipy.stats import linregress, ttest_rel
 
 from digit_vae.report import chapter_seeds
 from digit_vae.report.pages import rendered
@@ -92,3 +93,56 @@ def test_how_often_a_dimension_stays_collapsed_is_told_of_seeds_and_of_all_runs(
     assert found.ends["dropout-fold0-0"] == results.runs["dropout-fold0-0"].loss
     text = rendered("seeds", chapter_seeds.page(results))
     assert "of all 8 runs" in text
+
+
+def on_gpu(seeded, losses, collapsed=(), **changes):
+    """A benchmark on a GPU of the task that the seeds have, whose repetitions end at these losses by seed."""
+    of = seeded.runs["baseline-full-0"].history
+    benchmark = measured.benchmark(seeds=len(losses), epochs=len(of["epochs"]), machine=measured.GPU, **changes)
+    benchmark["data"] = of["data"]
+    for run, (seed, loss) in zip(benchmark["runs"], losses.items(), strict=True):
+        run["seed"] = seed
+        health = {"collapsed_dimensions": int(seed in collapsed)}
+        run["epochs"][-1] |= {"val_loss": loss, "kl_loss": 3.9 if seed in collapsed else 6.0, "health": health}
+    return benchmark
+
+
+def test_seeds_are_paired_with_the_same_seeds_on_a_gpu(seeded):
+    """Differences -1, 1, 3 and 18: SciPy's paired t-test is the truth."""
+    runs = chapter_seeds.baseline_seeds(seeded)
+    found = chapter_seeds.on_both_devices(runs, [on_gpu(seeded, {0: 154.0, 1: 155.0, 2: 160.0, 3: 177.0}, [3])])
+    truth = ttest_rel([154.0, 155.0, 160.0, 177.0], [155.0, 154.0, 157.0, 159.0])
+    assert found.tested.p == pytest.approx(truth.pvalue)
+    assert found.tested.difference.mean == pytest.approx(21 / 4)
+    assert found.tested.difference.low == pytest.approx(truth.confidence_interval().low)
+    assert found.awake.difference.mean == pytest.approx(1)
+    assert [pair.cpu.run.seed for pair in found.collapsed] == [3]
+    assert chapter_seeds.devices(found.pairs).rows[3][2:6] == (
+        159.0,
+        177.0,
+        18.0,
+        pytest.approx(runs[3].epochs[-1]["kl_loss"]),
+    )
+
+
+def test_other_tasks_and_other_precisions_make_no_pair(seeded):
+    runs, losses = chapter_seeds.baseline_seeds(seeded), {0: 154.0, 1: 155.0}
+    other_data = on_gpu(seeded, losses) | {"data": {"train_images": "c" * 64, "validation": "b" * 64}}
+    other_epochs = on_gpu(seeded, losses)
+    other_epochs["params"] = other_epochs["params"] | {"epochs": 1000}
+    others = [other_data, other_epochs, on_gpu(seeded, losses, precision="mixed_bfloat16"), on_gpu(seeded, {77: 154.0})]
+    found = chapter_seeds.on_both_devices(runs, others)
+    assert (found.pairs, found.tested, found.awake) == ([], None, None)
+
+
+def test_the_page_tells_a_run_that_lost_a_dimension_on_the_gpu_alone(seeded, monkeypatch):
+    benchmark = on_gpu(seeded, {0: 154.0, 1: 155.0, 2: 172.82}, [2])
+    monkeypatch.setattr(chapter_seeds, "read_benchmarks", lambda _: {"some-gpu": benchmark})
+    page = chapter_seeds.page(seeded)
+    text = rendered("seeds", page)
+    assert "172.82" in text
+    assert len(page.tables["devices"].rows) == 3
+    monkeypatch.setattr(chapter_seeds, "read_benchmarks", lambda _: {})
+    without = chapter_seeds.page(seeded)
+    assert "devices" not in without.tables
+    assert "172.82" not in rendered("seeds", without)

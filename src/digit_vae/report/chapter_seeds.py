@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from digit_vae.analysis.power import Share, share
-from digit_vae.analysis.results import FEWEST_SEEDS, Results, RunResult
-from digit_vae.analysis.statistics import Placed, chance_of_more, placed, spread, trend
+from digit_vae.analysis.results import FEWEST_SEEDS, Json, Results, RunResult
+from digit_vae.analysis.statistics import Placed, Tested, chance_of_more, corrected_t_test, placed, spread, trend
 from digit_vae.base.paths import BENCHMARKS
 from digit_vae.config.schema import BASELINE
 from digit_vae.model.units import UNITS
@@ -16,7 +16,7 @@ from digit_vae.report.origins import origins
 from digit_vae.report.pages import Page
 from digit_vae.report.paper import TABLE_1
 from digit_vae.report.tables import Table
-from digit_vae.speed.records import read_benchmarks, value_range
+from digit_vae.speed.records import machine_name, read_benchmarks, value_range
 
 STUDY = "seeds"
 RECIPE = "recipe"  # the study whose runs the figure shows beside
@@ -53,6 +53,48 @@ class TrainingKl:
 
 
 @dataclass(frozen=True)
+class Pair:
+    """A seed of the baseline on a CPU, and on a GPU: a repetition of a benchmark there, called by `machine`."""
+
+    cpu: RunResult
+    gpu: Json
+    machine: str
+
+    @property
+    def losses(self) -> tuple[float, float]:
+        """On the test images after the last epoch, of both."""
+        return self.cpu.loss, float(self.gpu["epochs"][-1]["val_loss"])
+
+    @property
+    def kls(self) -> tuple[float, float]:
+        """In the last training loss, of both."""
+        return float(self.cpu.epochs[-1]["kl_loss"]), float(self.gpu["epochs"][-1]["kl_loss"])
+
+    @property
+    def collapsed(self) -> tuple[int, int]:
+        """Latent dimensions, of both."""
+        return self.cpu.collapsed, int(self.gpu["epochs"][-1]["health"]["collapsed_dimensions"])
+
+
+@dataclass(frozen=True)
+class Device:
+    """The same seeds on a CPU and on a GPU.
+
+    tested: the loss on the GPU less that on the CPU, by the paired t-test, from two pairs on; awake: the same of the
+    pairs without a collapsed dimension.
+    """
+
+    pairs: list[Pair]
+    tested: Tested | None
+    awake: Tested | None
+
+    @property
+    def collapsed(self) -> list[Pair]:
+        """Those that lost a dimension on the GPU, and not on the CPU."""
+        return [pair for pair in self.pairs if pair.collapsed[1] > pair.collapsed[0]]
+
+
+@dataclass(frozen=True)
 class Collapses:
     """How often a latent dimension of the baseline stays collapsed, and what such runs end at.
 
@@ -73,7 +115,8 @@ def page(results: Results) -> Page:
     if len(runs) < FEWEST_SEEDS:
         return Page({"runs": [], "fewest": FEWEST_SEEDS, "left_out": results.left_out.get(STUDY)})
     losses = [each.loss for each in runs]
-    found = points(runs)
+    found, benchmarks = points(runs), read_benchmarks(BENCHMARKS)
+    device = on_both_devices(runs, benchmarks.values())
     values = {
         "runs": runs,
         "losses": losses,
@@ -84,11 +127,15 @@ def page(results: Results) -> Page:
         "collapses": collapses(results, runs),
         "trend": trend([point.dead_units for point in found], [point.loss for point in found]),
         "units": UNITS["hidden"],
-        "bfloat16": loss_ends(read_benchmarks(BENCHMARKS), "mixed_bfloat16"),
+        "bfloat16": loss_ends(benchmarks, "mixed_bfloat16"),
+        "device": device,
         "origins": origins(runs),
         "left_out": None,
     }
-    return Page(values, {"seeds": seeds(runs), "dead_units": dead_units(found)}, {"seeds": _figure(results, runs)})
+    tables = {"seeds": seeds(runs), "dead_units": dead_units(found)}
+    if device.pairs:
+        tables["devices"] = devices(device.pairs)
+    return Page(values, tables, {"seeds": _figure(results, runs)})
 
 
 def baseline_seeds(results: Results) -> list[RunResult]:
@@ -137,6 +184,52 @@ def collapses(results: Results, seeds: Sequence[RunResult]) -> Collapses:
 
 def _collapsed(runs: Sequence[RunResult]) -> Share:
     return share(sum(each.collapsed > 0 for each in runs), len(runs))
+
+
+def on_both_devices(runs: Iterable[RunResult], benchmarks: Iterable[Json]) -> Device:
+    """Pairs of these runs with repetitions of float32 benchmarks on a GPU: equal seed, data and number of epochs."""
+    seeds = {each.run.seed: each for each in runs if each.history["params"]["device"] == "cpu"}
+    pairs = [
+        Pair(seeds[repetition["seed"]], repetition, machine_name(benchmark["machine"]))
+        for benchmark in benchmarks
+        if (benchmark["machine"]["device"], benchmark["machine"]["precision"]) == ("gpu", "float32")
+        for repetition in benchmark["runs"]
+        if repetition["seed"] in seeds and _same_task(benchmark, seeds[repetition["seed"]])
+    ]
+    awake = [pair for pair in pairs if not any(pair.collapsed)]
+    return Device(pairs, _paired(pairs), _paired(awake))
+
+
+def _same_task(benchmark: Json, run: RunResult) -> bool:
+    return (benchmark["data"], benchmark["params"]["epochs"]) == (run.history["data"], len(run.epochs))
+
+
+def _paired(pairs: Sequence[Pair]) -> Tested | None:
+    """Runs of different seeds share no images that are left out: the correction of the t-test is none."""
+    differences = [gpu - cpu for cpu, gpu in (pair.losses for pair in pairs)]
+    return corrected_t_test(differences, test_to_train=0) if len(differences) > 1 else None
+
+
+def devices(pairs: Iterable[Pair]) -> Table:
+    """A row a pair: loss on the test images, KL in the training loss and collapsed dimensions, on both devices."""
+    header = (
+        "Seed",
+        "GPU",
+        "Loss, CPU",
+        "Loss, GPU",
+        "GPU - CPU",
+        "KL, CPU",
+        "KL, GPU",
+        "Collapsed, CPU",
+        "Collapsed, GPU",
+    )
+    return Table(
+        header,
+        tuple(
+            (each.cpu.run.seed, each.machine, *each.losses, each.losses[1] - each.losses[0], *each.kls, *each.collapsed)
+            for each in sorted(pairs, key=lambda pair: (pair.machine, pair.cpu.run.seed))
+        ),
+    )
 
 
 def points(runs: Iterable[RunResult]) -> list[Point]:
