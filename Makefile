@@ -48,7 +48,7 @@ verify: $(INSTALLED) ## train runs anew in a temporary copy and compare them wit
 	@$(DIGIT_VAE) verify $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) $(if $(RECORD),--record) $(if $(SUMMARY),--summary $(SUMMARY))
 
 test: $(INSTALLED) ## the tests, on every core up to four
-	@$(RUN) pytest -n logical --maxprocesses 4 --dist loadfile
+	@$(RUN) pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED) ## the tests that take minutes: kills at every moment and at random (KILL_GRAPHS=1 KILLS=3: fewer), eight writers
 	@$(RUN) pytest -m slow
