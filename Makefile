@@ -20,7 +20,7 @@ unexport PYTHONPATH PYTHONHOME
 # Arrays of many megabytes in huge pages take 4 % off a training step; no bit depends on it.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
-.PHONY: help setup repro beyond bench smoke changes verify test test-slow check track verify-tracking ui serve site summary tidy schema lock
+.PHONY: help setup repro beyond search bench smoke changes verify test test-slow check track verify-tracking ui serve site summary tidy schema lock
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
@@ -32,6 +32,10 @@ repro: $(INSTALLED) ## the paper's graph, on every core (JOBS=2: two runs at onc
 
 beyond: $(INSTALLED) ## the runs that go beyond the paper on top, and their report (JOBS, ADDRESS and ANEW as above)
 	@$(DIGIT_VAE) beyond $(MACHINES)
+
+search: $(INSTALLED) ## seek a better recipe, on every core; goes on where it was stopped (TRIALS=6: so many more; JOBS, ADDRESS and ANEW as above)
+	@$(RUN) dvc repro --quiet preprocess
+	@$(DIGIT_VAE) search $(MACHINES) $(if $(TRIALS),--trials $(TRIALS))
 
 bench: $(INSTALLED) ## measure this machine's speed into reports/benchmarks/: an hour, with nothing beside it (GPU=1: CPU and GPU, with XLA and without)
 	@$(RUN) dvc repro --quiet preprocess

@@ -97,6 +97,7 @@ class RunFiles:
         return REPORTS / self.graph / "weights" / self.run
 
 
+SEARCH = REPORTS / "beyond/search.json"  # the trials of the search of a better recipe: `digit-vae search`
 POWER = REPORTS / "beyond/power.json"  # what repetitions of the folds can tell
 
 

@@ -27,6 +27,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "repro": Command("digit_vae.cli.repro", "the paper's graph, with the runs side by side"),
     "beyond": Command("digit_vae.cli.repro", "the runs that go beyond the paper on top", adds=("--beyond",)),
+    "search": Command("digit_vae.cli.search", "seek a better recipe: trials that one fold's validation images judge"),
     "smoke": Command("digit_vae.verification.smoke", "the graph on a small part of the data, in a temporary copy"),
     "verify": Command("digit_vae.verification.verify", "train runs anew and compare them with what is published"),
     "changes": Command("digit_vae.verification.changes", "what a branch changes: params, metrics, figures"),

@@ -119,6 +119,7 @@ def _name(where: str, path: Iterable[int | str]) -> str:
 def _at(schema: JsonSchema, path: Iterable[int | str]) -> JsonSchema:
     """The part of `schema` that describes what lies at `path`."""
     for key in path:
+        schema = schema.get("anyOf", [schema])[0]  # of what may be null as well, the other
         if isinstance(key, int):
             schema = schema["items"]
         elif "properties" in schema:

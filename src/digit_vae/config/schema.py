@@ -43,6 +43,7 @@ def _whole_above_one(value: float) -> float:
 Text = Annotated[str, Field(pattern=r"\S", description="a printable text")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", description="a name of the characters a-z, 0-9 and _")]
 Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9][0-9]?))$", description="full, or fold0, fold1, ...")]
+Fold = Annotated[str, Field(pattern=r"^fold(0|[1-9][0-9]?)$", description="fold0, fold1, ...")]
 HttpsFolder = Annotated[str, Field(pattern=r"^https://[!-?A-~]+/$", description="an https:// address that ends in /")]
 NpmPackage = Annotated[
     str,
@@ -147,6 +148,53 @@ class StudyParams:
     against: Name | None = None
     beyond: bool = False
     partial: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class NumberRange:
+    """The numbers from low to high. log: whether it is their logarithms that are spread evenly."""
+
+    low: Annotated[float, Field(ge=-1e6, le=1e6)]
+    high: Annotated[float, Field(ge=-1e6, le=1e6)]
+    log: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class WholeRange:
+    """The whole numbers from low to high."""
+
+    low: Whole
+    high: Whole
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SpaceParams:
+    """What a search may vary of the train section (null: it stays): what keeps layers, optimizer and epochs."""
+
+    learning_rate: NumberRange | None = None
+    warmup_steps: WholeRange | None = None
+    final_learning_rate: NumberRange | None = None
+    hidden_bias: NumberRange | None = None
+    initializer: AtLeastOne[Initializer] | None = None
+    kl_warmup_steps: WholeRange | None = None
+    adam_beta_2: AtLeastOne[Annotated[float, Field(gt=0, lt=1)]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class SearchParams:
+    """How a recipe is searched: single runs on one fold with one seed, in rounds, judged by its validation images.
+
+    a_round: trials that are proposed at once. startup_rounds: so many are drawn at random; later ones follow from those
+    before. first: variants that are tried ahead of all others.
+    """
+
+    fold: Fold
+    seed: Whole
+    trials: Annotated[int, Field(ge=1, le=1000)]
+    a_round: Annotated[int, Field(ge=1, le=1000)]
+    startup_rounds: Annotated[int, Field(ge=1, le=1000)]
+    first: ListOf[Name] = ()
+    space: SpaceParams
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -275,6 +323,7 @@ class Params:
     train: TrainParams
     variants: ByName[Mapping[str, object]]
     studies: ByName[StudyParams]
+    search: SearchParams
     health: HealthParams
     classifier: ClassifierParams
     evaluate: EvaluateParams

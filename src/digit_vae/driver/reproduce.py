@@ -89,5 +89,7 @@ def alone() -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise UserError("another `make repro` works in this folder: wait for its end, or stop it") from error
+            raise UserError(
+                "another `make repro` works in this folder, or a `make search`: wait for its end, or stop it"
+            ) from error
         yield

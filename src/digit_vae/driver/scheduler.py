@@ -22,7 +22,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_bytes_if_any, remove, write_bytes
 from digit_vae.base.paths import CLASSIFIER_WEIGHTS, RunFiles
-from digit_vae.base.progress import epoch_line, show
+from digit_vae.base.progress import epoch_line, say, show
 from digit_vae.base.provenance import git_commit
 from digit_vae.config.runs import Run, run_params
 from digit_vae.config.schema import FULL, Params
@@ -60,6 +60,18 @@ class Events:
         return taken
 
 
+def events_here() -> Any:  # noqa: ANN401 - Ray's handle of an actor
+    """A new `Events`, not on a machine that may be lost."""
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
+    actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)(Events)
+    return actor.remote()
+
+
+def capacity(slots: int | None) -> int:
+    """How many runs at once: `slots`, or else one a core of the cluster as it is now."""
+    return slots or max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
 def train_task(
     params: Params,
     run: Run,
@@ -79,6 +91,18 @@ def train_task(
     saved = ray.get(events.checkpoint.remote(run.name)) or saved  # a worker before this one may have died
     images = Images(arrays.train_images, held_out, arrays.test_images)
     return train_run(params, run, images, data=data, report=report, saved=saved, commit=commit)
+
+
+class Training:
+    """`train_task` for Ray. Made once: Ray counts the calls of a worker by what `remote` returned."""
+
+    def __init__(self) -> None:
+        self._task = on_an_equal_machine(train_task)
+        self._on_cpu = ray.remote(max_calls=RUNS_A_WORKER)(self._task)
+
+    def on(self, gpus: float) -> Any:  # noqa: ANN401 - Ray's remote function
+        """For a run with such a share of a GPU. A process binds itself to one device: a GPU run gets a fresh one."""
+        return ray.remote(num_gpus=gpus, max_calls=1)(self._task) if gpus else self._on_cpu
 
 
 def evaluate_task(
@@ -115,6 +139,16 @@ class Progress:
         self.evaluation_seconds.append(seconds)
         self._show(f"{run:<20} evaluated  {seconds:.1f} s")
 
+    def ended(self, run: str, line: str) -> None:
+        """Shows a run that is finished without an evaluation; the time left as soon as an epoch has told how long one
+        takes.
+        """
+        self.left.pop(run)
+        if self.epoch_seconds:
+            self._show(line)
+        else:
+            say(line)
+
     def _show(self, line: str) -> None:
         """Shows the share of work that is done, and the time left. The first evaluation tells how long one takes."""
         spent = sum(self.epoch_seconds) + sum(self.evaluation_seconds)
@@ -142,13 +176,8 @@ class Scheduler:
         self._started: dict[str, float] = {}
         left = {job.run.name: self._epochs(job.run) if job.trains else 0 for job in jobs}
         self._progress = Progress(len(jobs), self._capacity, left)
-        here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=True)
-        # Not on a machine that may be lost.
-        actor = ray.remote(num_cpus=0, max_restarts=-1, max_task_retries=-1, scheduling_strategy=here)(Events)
-        self._events = actor.remote()
-        # Made once: Ray counts the calls by what `remote` returned.
-        self._train_task = on_an_equal_machine(train_task)
-        self._train = ray.remote(max_calls=RUNS_A_WORKER)(self._train_task)
+        self._events = events_here()
+        self._train = Training()
         self._evaluate = ray.remote(on_an_equal_machine(evaluate_task))
         self._arrays = ray.put(Arrays(*map(np.asarray, read_arrays())))
 
@@ -169,7 +198,7 @@ class Scheduler:
         return run_params(self._params, run).epochs
 
     def _capacity(self) -> int:
-        return self._slots or max(1, int(ray.cluster_resources().get("CPU", 1)))
+        return capacity(self._slots)
 
     def _start(self, job: Job) -> None:
         try:
@@ -189,9 +218,7 @@ class Scheduler:
         run, files = job.run, RunFiles(job.run.graph, job.run.name)
         needed: list[object] = [self._params, run, self._arrays, np.asarray(read_held_out(run)[0]), self._commit]
         if job.trains:
-            gpus = gpus_of(self._params, run)
-            # A process binds itself to one device: a GPU run gets a fresh one.
-            task = ray.remote(num_gpus=gpus, max_calls=1)(self._train_task) if gpus else self._train
+            task = self._train.on(gpus_of(self._params, run))
             needed += [data_hashes(run), read_bytes_if_any(files.checkpoint), self._events]
         else:
             task = self._evaluate

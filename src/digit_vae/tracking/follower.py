@@ -5,6 +5,7 @@
     {"event": "start", "run": NAME, "history": as in history.json so far, "timings": as in timings.json so far}
     {"event": "epoch", "run": NAME, "history": one record of its epochs, "timing": one record of its epochs}
     {"event": "end", "run": NAME}      # its files are complete
+    {"event": "trial", "run": NAME}    # a trial of a search, which is recorded
 
 The end of the input without an "end" means that the trainer died. A follower never fails when MLflow does: it gives one
 warning a run, and `digit-vae track` brings in later what could not be logged.
@@ -21,7 +22,7 @@ from digit_vae.base.command import run as run_command
 from digit_vae.base.errors import UserError
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run
-from digit_vae.tracking.reading import read_run
+from digit_vae.tracking.reading import read_run, read_trial
 from digit_vae.tracking.record import of_run
 from digit_vae.tracking.store import Store, project_root
 from digit_vae.tracking.sync import Live
@@ -60,6 +61,9 @@ class Follower:
     def _log(self, live: Live, run: str, event: Mapping[str, Any]) -> None:
         if event["event"] == "epoch":
             live.epoch(run, event["history"], event["timing"])
+            return
+        if event["event"] == "trial":
+            live.end(run, read_trial(run))
             return
         if run not in self._runs:  # params.yaml may change later on
             self._runs[run] = find_run(load_params(), run)

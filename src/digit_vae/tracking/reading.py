@@ -13,8 +13,9 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json, read_npy, read_npz, sha256, sha256_of
-from digit_vae.base.paths import BENCHMARKS, CLASSIFIER_METRICS, PROCESSED, RunFiles
+from digit_vae.base.paths import BENCHMARKS, CLASSIFIER_METRICS, PROCESSED, SEARCH, RunFiles
 from digit_vae.base.paths import comparisons as comparisons_folder
 from digit_vae.base.paths import figures as figures_folder
 from digit_vae.base.paths import tables as tables_folder
@@ -22,9 +23,11 @@ from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import Params
 from digit_vae.data.datasets import described
 from digit_vae.report import figures
+from digit_vae.search.record import best, read_search, trial_run
 from digit_vae.speed.records import read_benchmarks, repetitions
 from digit_vae.tracking.record import (
     SAMPLES,
+    SEARCH_GROUP,
     WEIGHTS,
     Comparison,
     Content,
@@ -33,6 +36,7 @@ from digit_vae.tracking.record import (
     numbers,
     of_repetition,
     of_run,
+    of_trial,
     with_comparisons,
 )  # fmt: skip
 
@@ -47,12 +51,13 @@ class Project(NamedTuple):
 
     runs: list[Record]
     benchmarks: list[Record]
+    trials: list[Record]
     groups: list[Record]
     missing: list[str]
 
     @property
     def records(self) -> list[Record]:
-        return self.runs + self.benchmarks
+        return self.runs + self.benchmarks + self.trials
 
 
 def read_project(params: Params) -> Project:
@@ -61,10 +66,11 @@ def read_project(params: Params) -> Project:
     there = [run for run in declared if _is_trained(run)]
     trained = [read_run(run) for run in there]
     measured, summaries = _benchmarks()
-    groups = with_comparisons(trained + measured, _comparisons(params) | summaries)
+    searched, least = _searched()
+    groups = with_comparisons(trained + measured + searched, _comparisons(params) | summaries | least)
     groups = [_with_question(params, group) for group in groups] + list(_reports(params, trained))
     missing = [run.name for run in declared if run.graph == "paper" and run not in there]
-    return Project(trained, measured, groups, missing)
+    return Project(trained, measured, searched, groups, missing)
 
 
 def read_run(run: Run, experiment: str | None = None) -> Record:
@@ -144,8 +150,29 @@ def _benchmarks() -> tuple[list[Record], dict[str, Comparison]]:
     return records, {f"benchmark/{name}": Comparison(each["summary"], files[name]) for name, each in recorded.items()}
 
 
+def read_trial(name: str) -> Record:
+    """What the search's record says of the trial called `name`. Raises: UserError when it has none."""
+    for record in _searched()[0]:
+        if record.name == name:
+            return record
+    raise UserError(f"{SEARCH}: expected a trial called {name}; received {len(read_search().trials)} others")
+
+
+def _searched() -> tuple[list[Record], dict[str, Comparison]]:
+    """The trials of the search and, by group, the best of them."""
+    search = read_search()
+    place = [search.inputs[key] for key in ("search.fold", "search.seed")] if search.trials else []
+    records = [of_trial(search, trial, trial_run(trial.number, *place)) for trial in search.trials]
+    if (chosen := best(search.trials)) is None or chosen.result is None:
+        return records, {}
+    content = {"search": {"trials": len(records), "best": chosen.number, "loss": chosen.result.loss}}
+    return records, {SEARCH_GROUP: Comparison(content, {SEARCH.name: SEARCH})}
+
+
 def _with_question(params: Params, group: Record) -> Record:
     study = params.studies.get(group.tags["study"])
+    if group.name == SEARCH_GROUP:
+        return group
     if study is None:
         return replace(group, note="A benchmark of one machine, recorded by `make bench`.\n")
     command = "make beyond" if study.beyond else "make repro"

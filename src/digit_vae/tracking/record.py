@@ -16,11 +16,13 @@ from digit_vae.base.files import sha256_of
 from digit_vae.base.paths import GRAPH_FILES, PARAMS
 from digit_vae.config.runs import Run
 from digit_vae.config.schema import FULL
+from digit_vae.search.record import Search, Trial
 from digit_vae.speed.records import machine_name
 
 Content = Mapping[str, Any]  # of a JSON file
 Figures = Callable[[str], Mapping[str, bytes]]
 
+SEARCH_GROUP = "search"  # the parent of a search's trials
 WEIGHTS = ("encoder.weights.h5", "decoder.weights.h5")
 SAMPLES = "samples.npz"
 NOT_IN_GIT = frozenset((*WEIGHTS, SAMPLES))  # artifacts that may be there where the files are not at hand
@@ -98,6 +100,57 @@ def of_repetition(group: str, number: int, history: Content, timings: Content, m
     tags = shared | {"split": history["split"], "seed": str(number)}
     record = _attempt(history["run"], history, timings, tags, parent, "One repetition of `make bench`.\n")
     return replace(record, metrics=numbers({"speed": measured}))
+
+
+def of_trial(search: Search, trial: Trial, run: Run) -> Record:
+    """One trial of a search, which is its parent. run: the trial as a run, which no study declares."""
+    inputs, made = search.inputs, trial.made
+    shared = {"study": run.study, "graph": run.graph} | made_by("digit-vae search")
+    params = {**inputs["train"], **trial.options, "seed": run.seed}
+    datasets = tuple(_datasets({"split": run.split, "data": inputs["data"]}))
+    own = {"variant": run.variant, "split": run.split, "seed": str(run.seed), "round": str(trial.round)}
+    said = ", ".join(f"`{option}` {value}" for option, value in trial.options.items())
+    note = f"Trial {trial.number} of the search, in round {trial.round}: {said}.\n"
+    return Record(
+        name=run.name,
+        identity={"run": run.name, "inputs_sha256": sha256_of(inputs), "started_at": str(made.started_at)},
+        tags=shared | own | _machine_tags({"machine": made.machine, "git_commit": made.commit}),
+        params=_texts(params),
+        started=milliseconds(made.started_at),
+        finished=milliseconds(made.finished_at),
+        note=f"{note}\nIt has no result: {trial.failed}.\n" if trial.failed else note,
+        datasets=datasets,
+        points=tuple(_trial_points(trial)),
+        metrics={"search/loss": trial.result.loss} if trial.result else {},
+        parent=_search_group(search, shared, datasets),
+    )
+
+
+def _trial_points(trial: Trial) -> Iterator[Point]:
+    """Losses and seconds of each epoch; of the health what is recorded, that of the last."""
+    if (result := trial.result) is None:
+        return
+    health = {"dead_units": result.dead_units, "collapsed_dimensions": result.collapsed_dimensions}
+    last = len(result.epochs["loss"])
+    for epoch in range(1, last + 1):
+        losses = {name: values[epoch - 1] for name, values in result.epochs.items()}
+        clocks = {name: values[epoch - 1] for name, values in trial.made.epochs.items()}
+        yield from epoch_points(losses | {"epoch": epoch, "health": health if epoch == last else {}}, clocks)
+
+
+def _search_group(search: Search, tags: Mapping[str, str], datasets: tuple[Dataset, ...]) -> Record:
+    settings = {key: value for key, value in search.inputs.items() if key.startswith("search.")}
+    started = milliseconds(min(trial.made.started_at for trial in search.trials))
+    return Record(
+        name=SEARCH_GROUP,
+        identity={"group": SEARCH_GROUP, "params_sha256": sha256_of(search.inputs)},
+        tags=tags,
+        params=_texts(settings),
+        started=started,
+        finished=started,
+        note="The search of a better recipe. The command that makes it again:\n\n    digit-vae search --anew\n",
+        datasets=datasets,
+    )
 
 
 def with_comparisons(records: Sequence[Record], comparisons: Mapping[str, Comparison]) -> list[Record]:

@@ -1,0 +1,76 @@
+"""`digit-vae search`: seeks a better recipe for the paper's layers, by single runs that one fold's images judge."""
+
+import argparse
+import signal
+from collections.abc import Sequence
+from dataclasses import asdict
+
+import yaml
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.orphans import die_with_parent
+from digit_vae.base.paths import SEARCH
+from digit_vae.cli.repro import is_to_outlive_its_parent
+from digit_vae.config.loading import load_params
+from digit_vae.config.schema import Params
+from digit_vae.search.record import Search, Trial, best, loss_of
+
+VARIANT = "searched"  # what the chosen recipe is called as a variant
+EXAMPLES = f"""\
+examples:
+  digit-vae search               # all trials of params.yaml's section search that {SEARCH} lacks
+  digit-vae search --trials 6    # six more, for a limited time
+  digit-vae search --trials 0    # none: checks what is recorded, and shows the best
+  digit-vae search --anew        # without the trials that are recorded"""
+
+
+def parser() -> argparse.ArgumentParser:
+    made = argparse.ArgumentParser(
+        "digit-vae search", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawTextHelpFormatter
+    )
+    made.add_argument("--trials", type=int, metavar="N", help="at most so many more (default: all)")
+    made.add_argument("--jobs", type=int, help="how many at once (default: one a core)")
+    made.add_argument("--address", help="a Ray cluster: auto, or such as 10.0.0.1:6379 (default: one for this call)")
+    made.add_argument("--anew", action="store_true", help="begin without the trials that are recorded")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    if not is_to_outlive_its_parent():
+        die_with_parent()
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: CI stops things so
+    given = parser().parse_args(arguments)
+    for name, least in (("jobs", 1), ("trials", 0)):
+        if (value := getattr(given, name)) is not None and value < least:
+            raise UserError(f"--{name}: expected at least {least}; received {value}")
+    params = load_params()
+    from digit_vae.driver.search import search  # it imports Ray and Optuna, which take seconds
+
+    address = None
+    if given.address:
+        from digit_vae.driver.cluster import found_address
+
+        address = found_address(given.address)
+    found = search(params, jobs=given.jobs, address=address, more=given.trials, anew=given.anew)
+    print(said(params, found))
+
+
+def said(params: Params, found: Search) -> str:
+    """How far the search is, its best trial and, once it is complete, that trial as a variant of params.yaml."""
+    failed = sum(trial.result is None for trial in found.trials)
+    lines = [f"{len(found.trials)} of {params.search.trials} trials are in {SEARCH}, {failed} of them without a result"]
+    if (chosen := best(found.trials)) is None:
+        return lines[0]
+    loss = f"{loss_of(chosen):.2f} nats on the validation images of {params.search.fold}"
+    lines.append(f"the best is trial {chosen.number}: {loss}")
+    if len(found.trials) >= params.search.trials:
+        lines += ["as a variant of params.yaml:", "", variant(params, chosen)]
+    return "\n".join(lines)
+
+
+def variant(params: Params, chosen: Trial) -> str:
+    """The lines of section variants: what the trial has in place of the values of section train."""
+    train = asdict(params.train)
+    options = {option: value for option, value in chosen.options.items() if value != train[option]}
+    text: str = yaml.safe_dump({VARIANT: options}, sort_keys=False)
+    return "".join(f"  {line}" for line in text.splitlines(keepends=True)).rstrip()

@@ -1,0 +1,166 @@
+"""The record of a search: reports/beyond/search.json, a line for each trial.
+
+In each trial what repeats bit for bit, `options` and `result`, stands apart from what the machine decides, `made`.
+Without trials no search has begun.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import read_bytes_if_any, write_text
+from digit_vae.base.paths import SEARCH
+from digit_vae.config.runs import Run
+
+LOSSES = ("loss", "val_loss", "val_reconstruction_loss", "val_kl_loss")  # of each epoch of a history.json that are kept
+CLOCKS = ("train_seconds", "validation_seconds", "finished_at")  # of each epoch of a timings.json
+NEEDED = ("search.fold", "search.seed", "train", "data")  # inputs that tell what a trial is
+ANEW = "`digit-vae search --anew` begins anew"
+
+Whole = Annotated[int, Field(ge=0)]
+
+
+class _Checked(BaseModel):
+    model_config = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False, frozen=True)
+
+
+class Result(_Checked):
+    """What a training ended with. epochs: by the loss's name, in nats per image, one an epoch. dead_units: by layer."""
+
+    epochs: dict[str, Annotated[list[float], Field(min_length=1)]]
+    collapsed_dimensions: Whole
+    dead_units: dict[str, Whole]
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if set(self.epochs) != set(LOSSES) or len(set(map(len, self.epochs.values()))) != 1:
+            raise ValueError(f"expected {', '.join(LOSSES)} of each epoch")
+        return self
+
+    @property
+    def loss(self) -> float:
+        """The negative ELBO of the validation images after the last epoch, in nats per image: what a search lowers."""
+        return round(self.epochs["val_reconstruction_loss"][-1] + self.kl, 4)
+
+    @property
+    def kl(self) -> float:
+        return self.epochs["val_kl_loss"][-1]
+
+
+class Made(_Checked):
+    """When, where and with which commit. epochs: by name of the clock, one an epoch; without any, it did not end.
+
+    started_at, finished_at: seconds since 1970. machine: of its fingerprint what names it.
+    """
+
+    started_at: float
+    finished_at: float
+    machine: dict[str, str | int | None]
+    commit: str | None
+    epochs: dict[str, list[float]]
+
+    @property
+    def seconds(self) -> float:
+        return self.finished_at - self.started_at
+
+
+class Trial(_Checked):
+    """One training of a search. failed: why it gave no result, such as a loss that stopped being a number."""
+
+    number: Whole
+    round: Whole
+    options: dict[str, int | float | str]
+    result: Result | None
+    failed: str | None
+    made: Made
+
+    @model_validator(mode="after")
+    def _ended(self) -> Self:
+        if (self.result is None) == (self.failed is None):
+            raise ValueError("expected a result, or why there is none")
+        return self
+
+
+class Search(_Checked):
+    """inputs: what decides the trials, as `digit_vae.search.inputs` tells it; trials: in the order of their numbers."""
+
+    inputs: dict[str, Any]
+    trials: list[Trial]
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        numbers = [trial.number for trial in self.trials]
+        if numbers != sorted(set(numbers)):
+            raise ValueError("expected each trial once, in the order of their numbers")
+        if self.trials and not self.inputs.keys() >= set(NEEDED):
+            raise ValueError(f"expected inputs with {', '.join(NEEDED)}")
+        return self
+
+    def with_trial(self, trial: Trial) -> "Search":
+        return Search(inputs=self.inputs, trials=sorted([*self.trials, trial], key=lambda each: each.number))
+
+
+NOTHING = Search(inputs={}, trials=[])
+
+
+def read_search(path: Path = SEARCH) -> Search:
+    """The record; without trials where there is no file. Raises: UserError when it is damaged."""
+    content = read_bytes_if_any(path)
+    if content is None:
+        return NOTHING
+    try:
+        return Search.model_validate_json(content)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"]))
+        said = f"{place}: {first['msg']}" if place else first["msg"]
+        raise UserError(f"{path} is damaged ({said}): `git checkout {path}` brings the committed one back") from error
+
+
+def write_search(search: Search, path: Path = SEARCH) -> None:
+    """Writes the record whole or not at all. Raises: UserError."""
+    trials = ",\n".join(json.dumps(each.model_dump(), sort_keys=True, allow_nan=False) for each in search.trials)
+    inputs = json.dumps(search.inputs, sort_keys=True, allow_nan=False)
+    write_text(path, f'{{"inputs": {inputs},\n"trials": [{chr(10) * bool(trials)}{trials}\n]}}\n')
+
+
+def trial_run(number: int, fold: str, seed: int) -> Run:
+    """A trial as a run, which no study declares: its name is that of its checkpoint, and in MLflow."""
+    return Run(f"search_{number:02}", fold, seed, "search", "beyond")
+
+
+def best(trials: Sequence[Trial]) -> Trial | None:
+    """The trial with the least loss, of equal ones the first; None where none has a result."""
+    ended = [trial for trial in trials if trial.result]
+    return min(ended, key=lambda trial: (loss_of(trial), trial.number)) if ended else None
+
+
+def loss_of(trial: Trial) -> float:
+    """The loss of a trial; infinite without a result."""
+    return trial.result.loss if trial.result else float("inf")
+
+
+def result_of(history: Mapping[str, Any]) -> Result:
+    """What is kept of a history.json."""
+    epochs, health = history["epochs"], history["epochs"][-1]["health"]
+    return Result(
+        epochs={name: [epoch[name] for epoch in epochs] for name in LOSSES},
+        collapsed_dimensions=health["collapsed_dimensions"],
+        dead_units=health["dead_units"],
+    )
+
+
+def made_of(timings: Mapping[str, Any], finished_at: float) -> Made:
+    """What is kept of a timings.json, or of what there is of it at the start. Seconds are rounded to hundredths."""
+    machine, epochs = timings["machine"], timings["epochs"]
+    return Made(
+        started_at=round(timings["started_at"], 2),
+        finished_at=round(finished_at, 2),
+        machine={key: machine[key] for key in ("cpu", "cores", "gpu", "device", "precision")},
+        commit=timings["git_commit"],
+        epochs={name: [round(epoch[name], 2) for epoch in epochs] for name in CLOCKS},
+    )
