@@ -58,7 +58,7 @@ DECIDING = {
     "compare": {"analysis"},
     "power": {"analysis"},
     "draw": {"report"},
-    "report": {"analysis", "report", "model.units", "speed.records", "training.health"},
+    "report": {"analysis", "report", "model.units", "search.record", "speed.records", "training.health"},
     "publish": {"model", "serving.typical"},
 }
 NUMERIC = {"model", "training", "evaluation"}

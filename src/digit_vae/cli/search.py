@@ -71,6 +71,6 @@ def said(params: Params, found: Search) -> str:
 def variant(params: Params, chosen: Trial) -> str:
     """The lines of section variants: what the trial has in place of the values of section train."""
     train = asdict(params.train)
-    options = {option: value for option, value in chosen.options.items() if value != train[option]}
-    text: str = yaml.safe_dump({VARIANT: options}, sort_keys=False)
+    changed = {option: value for option, value in (train | chosen.options).items() if value != train[option]}
+    text: str = yaml.safe_dump({VARIANT: changed}, sort_keys=False)
     return "".join(f"  {line}" for line in text.splitlines(keepends=True)).rstrip()

@@ -177,7 +177,7 @@ class SpaceParams:
     hidden_bias: NumberRange | None = None
     initializer: AtLeastOne[Initializer] | None = None
     kl_warmup_steps: WholeRange | None = None
-    adam_beta_2: AtLeastOne[Annotated[float, Field(gt=0, lt=1)]] | None = None
+    adam_beta_2: NumberRange | None = None
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from digit_vae.analysis.results import FEWEST_SEEDS, Results, RunResult, at
 from digit_vae.analysis.statistics import LEVEL, Difference, Spread, Tested, corrected_t_test, placed, spread, welch
 from digit_vae.model.units import UNITS
-from digit_vae.report import chapter_folds, figures
+from digit_vae.report import chapter_folds, chapter_search, figures
 from digit_vae.report.chapter_full import FullSection, beside_seeds, full_section
 from digit_vae.report.pages import Page
 from digit_vae.report.tables import Probability, Table, difference_of
@@ -61,7 +61,14 @@ def page(results: Results, compared: Mapping[str, Compared]) -> Page:
     reported = results.studies("beyond")
     tables: dict[str, Table] = {}
     drawn: dict[str, figures.Figure] = {}
-    values: dict[str, object] = dict.fromkeys(("cures", "recipe", "folds", "without", "agreement"))
+    values: dict[str, object] = dict.fromkeys(("search", "cures", "recipe", "folds", "without", "agreement"))
+    chosen_on = CHOSEN_ON if _is_chosen(results) else None
+    if (search := chapter_search.section(results.params)) is not None:
+        values["search"], of_search, pictures = search
+        tables |= of_search
+        drawn |= pictures
+        if search[0].variant == _name(results):
+            chosen_on = search[0].fold
     if CURES in reported and (section := full_section(results, CURES)) is not None:
         values["cures"] = section
         tables[CURES] = beside_seeds(results, CURES)
@@ -71,14 +78,14 @@ def page(results: Results, compared: Mapping[str, Compared]) -> Page:
         tables["improved"] = improved(results)
     if folds := compared.get(FOLDS):
         values |= {"folds": folds}
-        values["without"] = without(folds, CHOSEN_ON) if _is_chosen(results) else None
+        values["without"] = without(folds, chosen_on) if chosen_on else None
         tables |= chapter_folds.tables([folds])
         drawn |= chapter_folds.pictures([folds])
     if folds and STUDY in reported and min(map(len, _both(results))) >= FEWEST_SEEDS:
         tables["improved_measures"] = measures(results, folds)
         values["agreement"] = agreement(measured(results, folds))
     fixed = {"target": TARGET, "units": UNITS["hidden"], "left_out": results.left_out, "fewest": FEWEST_SEEDS}
-    return Page(values | fixed | {"chosen_on": CHOSEN_ON}, tables, drawn)
+    return Page(values | fixed | {"chosen_on": chosen_on}, tables, drawn)
 
 
 def recipe(results: Results) -> Recipe:

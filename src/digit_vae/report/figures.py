@@ -372,6 +372,50 @@ def recipes(
 
 
 @styled
+def search(
+    numbers: Sequence[int],
+    losses: Sequence[float],
+    least: Sequence[float],
+    options: Mapping[str, Sequence[float]],
+    choices: Mapping[str, Sequence[str]],
+    logarithmic: Sequence[str],
+    drawn: int,
+) -> Figure:
+    """The losses (N,) of trials by their numbers (N,), with the least so far (N,), and by each option's values (N,).
+
+    choices: of an option whose values are places in a list, what stands there. drawn: how many of the first trials were
+    drawn at random. Losses far above the others are out of sight.
+    """
+    rows = -(-(len(options) + 1) // 4)
+    figure = Figure(figsize=(WIDTH, 0.3 + 1.9 * rows), layout="constrained")
+    first, *others = figure.subplots(rows, 4, sharey=True, squeeze=False).flat
+    first.axvspan(-0.5, drawn - 0.5, color=GREY, alpha=0.18, lw=0)
+    first.step(numbers, least, where="post", color=ORANGE, lw=1.2)
+    first.plot(numbers, losses, "o", color=BLUE, ms=3.5, mew=0, alpha=0.6)
+    first.set_title("trial")
+    for axes, (option, values) in zip(others, options.items(), strict=False):
+        axes.plot(values, losses, "o", color=BLUE, ms=3.5, mew=0, alpha=0.6)
+        axes.set_title(option)
+        if option in logarithmic:
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_formatter("")
+        if names := choices.get(option):
+            axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor")
+            axes.set_xlim(-0.5, len(names) - 0.5)
+    for axes in (first, *others[: len(options)]):
+        axes.grid(axis="y")
+    for axes in others[len(options) :]:
+        axes.set_axis_off()
+    low, high = min(losses), float(np.quantile(losses, 0.9))
+    margin = max(0.1 * (high - low), 0.1)
+    first.set_ylim(low - margin, high + margin)
+    figure.supylabel("validation loss, nats per image", size=STYLE["axes.labelsize"])
+    return figure
+
+
+@styled
 def health(
     runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], published: Mapping[str, Sequence[float]]
 ) -> Figure:

@@ -63,6 +63,12 @@ class Made(_Checked):
     commit: str | None
     epochs: dict[str, list[float]]
 
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if set(self.epochs) != set(CLOCKS):
+            raise ValueError(f"expected {', '.join(CLOCKS)} of each epoch")
+        return self
+
     @property
     def seconds(self) -> float:
         return self.finished_at - self.started_at

@@ -34,7 +34,7 @@ def track() -> None:
     project = read_project(load_params())
     synced = sync(Store(project_root()), project.records, project.groups)
     of = f"{len(project.runs)} runs and {len(project.benchmarks)} of benchmarks"
-    of += f" and {len(project.trials)} of the search" if project.trials else ""
+    of = f"{of}, {len(project.trials)} trials of the search" if project.trials else of
     parts = [f"MLflow has {of}, {len(synced.brought)} of them brought in just now"]
     if synced.killed:
         parts.append(f"closed as killed: {', '.join(synced.killed)}")

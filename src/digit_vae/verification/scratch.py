@@ -21,7 +21,7 @@ import yaml
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_text
-from digit_vae.base.paths import BENCHMARKS, DATASET, GRAPH_FILES, PARAMS, RAW
+from digit_vae.base.paths import BENCHMARKS, DATASET, GRAPH_FILES, PARAMS, RAW, SEARCH
 from digit_vae.config.runs import runs
 from digit_vae.config.schema import FULL, Params
 from digit_vae.data.datasets import described
@@ -58,7 +58,7 @@ def scratch_copy(prefix: str, params: Params) -> Iterator[Path]:
 
 def copy_project(folder: Path, params: Params) -> None:
     """Copies the sources; raw data are taken from where they are."""
-    sources = (*SOURCES, GRAPH_FILES["beyond"]) if runs(params, "beyond") else SOURCES
+    sources = (*SOURCES, GRAPH_FILES["beyond"], SEARCH) if runs(params, "beyond") else SOURCES
     for path in sources:
         (folder / path).parent.mkdir(parents=True, exist_ok=True)
         if path.is_dir():

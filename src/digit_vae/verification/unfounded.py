@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from digit_vae.base.files import sha256
-from digit_vae.base.paths import BENCHMARKS, CERTIFICATE, PROCESSORS, REPORTS, SMOKE, RunFiles
+from digit_vae.base.paths import BENCHMARKS, CERTIFICATE, PROCESSORS, REPORTS, SEARCH, SMOKE, RunFiles
 from digit_vae.config.runs import Run
 from digit_vae.verification.before import Change
 from digit_vae.verification.evidence import Outputs, md5
 from digit_vae.verification.tolerance import is_number
 
-RECORDS = (BENCHMARKS, CERTIFICATE, PROCESSORS, SMOKE)  # what no stage makes
+RECORDS = (BENCHMARKS, CERTIFICATE, PROCESSORS, SEARCH, SMOKE)  # what no stage makes
 
 
 class Unfounded(NamedTuple):
