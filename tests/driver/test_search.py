@@ -1,0 +1,200 @@
+"""The search: resumed, limited and refused with trainings that a formula stands for, and once for real on Ray."""
+
+import json
+import shutil
+from contextlib import suppress
+from dataclasses import replace
+
+import pytest
+from mirrored import all_runs, client_of
+from searched import searched, trial, write_searched
+from small_graph import ROOT, drive, lines_until, start
+from synthetic import write_params, write_small_project
+
+from digit_vae.base.errors import UserError
+from digit_vae.base.paths import SEARCH
+from digit_vae.driver import search as driver
+from digit_vae.driver.search import DIVERGED, carried_on, opened, trial_params
+from digit_vae.search.inputs import inputs_of
+from digit_vae.search.proposals import plan_of
+from digit_vae.search.record import Search, read_search, trial_run, write_search
+from digit_vae.tracking.store import PARENT
+
+COMMAND = ("digit_vae", "search", "--jobs", "2")
+
+
+class KilledError(Exception):
+    """As if the process had been killed."""
+
+
+@pytest.fixture
+def params(small_params):
+    return replace(small_params, search=replace(small_params.search, trials=11))
+
+
+@pytest.fixture
+def carry_on(params):
+    """Goes on with a record, the trials of a round ending in some order. ends: after so many trials it is killed."""
+    plan = plan_of(params)
+
+    def go_on(found, *, order=list, ends=None, more=None):
+        kept = [found]
+
+        def train(wanted):
+            for number in order(wanted):
+                if ends is not None and len(kept) > ends:
+                    raise KilledError
+                yield trial(params, number, wanted[number])
+
+        with suppress(KilledError):
+            carried_on(plan, found, train, lambda made, _: kept.append(made), more)
+        return kept[-1]
+
+    return go_on
+
+
+@pytest.fixture
+def nothing(params):
+    return Search(inputs=inputs_of(params, {"train_images": "a" * 64, "validation": "b" * 64}), trials=[])
+
+
+@pytest.mark.parametrize("ends", range(11))
+def test_a_search_that_was_killed_ends_as_an_undisturbed_one(params, carry_on, nothing, ends):
+    killed = carry_on(nothing, ends=ends, order=reversed)
+    assert len(killed.trials) == ends
+    assert carry_on(killed) == searched(params)
+
+
+def test_in_which_order_trials_end_is_the_same_to_the_next_round(params, carry_on, nothing):
+    assert carry_on(nothing, order=reversed) == carry_on(nothing) == searched(params)
+
+
+def test_a_limited_search_makes_so_many_more(carry_on, nothing, params):
+    some = carry_on(nothing, more=4)
+    assert [each.number for each in some.trials] == [0, 1, 2, 3]
+    assert carry_on(some, more=0) == some
+    assert carry_on(carry_on(some, more=2), more=100) == searched(params)
+
+
+def test_a_trial_has_its_options_and_no_limit_of_health(params):
+    run = trial_run(7, "fold1", 3)
+    changed = trial_params(params, run, {"hidden_bias": 1.25})
+    assert (run.name, run.split_name) == ("search_07-fold1-3", "fold1-3")
+    assert changed.variants["search_07"] == {"hidden_bias": 1.25}
+    assert changed.variants.items() > params.variants.items()
+    assert (changed.health.fail_dead_share, changed.health.fail_collapsed) == (None, None)
+    assert changed.health.warn_dead_share == params.health.warn_dead_share
+
+
+def test_a_loss_that_is_no_number_is_told_by_the_words_that_the_search_looks_for():
+    from digit_vae.training.loop import _assert_finite
+
+    with pytest.raises(UserError, match=f"^{DIVERGED}"):
+        _assert_finite({"loss": float("nan")}, 1)
+
+
+def test_trials_are_given_no_test_images(processed):
+    arrays = driver._training_images()
+    assert len(arrays.train_images) == 300
+    assert not any(map(len, arrays[1:]))
+    assert processed
+
+
+def recorded(project, params):
+    """The record of the whole search with the data that are there."""
+    data = driver.data_hashes(trial_run(0, "fold0", 0))
+    found = searched(params, data)
+    write_search(found, project / SEARCH)
+    return found
+
+
+def test_what_is_recorded_is_gone_on_with_or_left_for_a_search_anew(processed, params):
+    assert opened(params, anew=False).trials == []
+    found = recorded(processed, params)
+    assert opened(params, anew=False) == found
+    assert opened(params, anew=True) == Search(inputs=found.inputs, trials=[])
+
+
+def test_a_record_of_other_inputs_or_edited_is_refused(processed, params):
+    write_searched(processed, params)
+    with pytest.raises(UserError, match="data changed since its 11 trials"):
+        opened(params, anew=False)
+    found = recorded(processed, params)
+    with pytest.raises(UserError, match=r"search\.a_round changed since"):
+        opened(replace(params, search=replace(params.search, a_round=4)), anew=False)
+    edited = found.trials[4].model_copy(update={"options": found.trials[4].options | {"hidden_bias": 0.5}})
+    write_search(Search(inputs=found.inputs, trials=[*found.trials[:4], edited, *found.trials[5:]]))
+    with pytest.raises(UserError, match="expected trial 4 to have what round 1 proposes"):
+        opened(params, anew=False)
+
+
+def test_a_complete_search_starts_no_cluster(processed, params, monkeypatch, capsys):
+    found = recorded(processed, params)
+    monkeypatch.setattr(driver, "cluster", lambda *_: pytest.fail("a cluster is started"))
+    assert driver.search(params) == found
+    more = replace(params, search=replace(params.search, trials=20))
+    assert driver.search(more, more=0) == found
+    assert "11 of 20 trials are recorded" in capsys.readouterr().out
+
+
+def test_while_one_searches_another_is_refused(processed, params):
+    with driver.alone(), pytest.raises(UserError, match="`make search`"):
+        driver.search(params)
+    assert processed
+
+
+SMALL = {"trials": 5, "a_round": 3, "startup_rounds": 1, "first": ["wild"]}
+SPACE = {"learning_rate": {"low": 0.001, "high": 10.0, "log": True}, "hidden_bias": {"low": 0.0, "high": 2.0}}
+VARIANTS = {name: {} for name in ("baseline", "l1_l2", "dropout", "improved", "warmup", "beta_0_5", "beta_2")}
+
+
+def write_project(folder, digits):
+    """The code and few images; of the first trial it is known that it diverges."""
+    shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    wild = {"wild": {"learning_rate": 10.0, "hidden_bias": 2.0}}
+    return write_small_project(folder, digits, variants=VARIANTS | wild, search=SMALL | {"space": SPACE})
+
+
+def repeated(folder):
+    """What of each trial repeats bit for bit."""
+    return [(each.number, each.options, each.result, each.failed) for each in read_search(folder / SEARCH).trials]
+
+
+@pytest.mark.integration
+@pytest.mark.slow
+def test_a_search_on_ray_killed_and_resumed_is_the_undisturbed_one(tmp_path, digits):
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        write_project(folder, digits)
+    status, out, _ = drive(whole, *COMMAND)
+    assert status == 0
+    assert "5 of 5 trials are in reports/beyond/search.json" in out
+    assert "\n  searched:\n    learning_rate: " in out
+    with start(killed, COMMAND) as process:
+        for _ in lines_until(process, lambda line: line.startswith("2/5 runs") and " epoch 1/2" in line):
+            pass
+        process.kill()
+    assert 2 <= len(read_search(killed / SEARCH).trials) < 5
+    assert drive(killed, *COMMAND)[0] == 0
+    assert repeated(killed) == repeated(whole)
+    assert not list((killed / "checkpoints").iterdir())
+
+    first, *others = read_search(whole / SEARCH).trials
+    assert first.failed.startswith(DIVERGED)
+    assert all(each.result and len(each.result.epochs["val_loss"]) == 2 for each in others)
+    assert {path.name for path in (whole / "reports").rglob("*") if path.is_file()} == {"search.json"}
+    assert not (whole / "models").exists()
+
+    logged = all_runs(client_of(killed))
+    [parent] = [run for run in logged if run.info.run_name == "search"]
+    trials = [run for run in logged if run.data.tags.get(PARENT) == parent.info.run_id]
+    assert {run.info.run_name for run in trials} == {f"search_{number:02}-fold0-0" for number in range(5)}
+    assert sum("train/val_loss" in run.data.metrics for run in trials) == 4
+
+    write_params(killed, search=SMALL | {"space": SPACE, "seed": 0, "startup_rounds": 2})
+    before = (killed / SEARCH).read_bytes()
+    status, _, error = drive(killed, *COMMAND)
+    assert (status, error.count("\n")) == (1, 1)
+    assert "search.first, search.startup_rounds changed since its 5 trials" in error
+    assert (killed / SEARCH).read_bytes() == before
+    assert json.loads(before)["trials"]
