@@ -166,8 +166,8 @@ def test_a_search_on_ray_killed_and_resumed_is_the_undisturbed_one(tmp_path, dig
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         write_project(folder, digits)
-    status, out, _ = drive(whole, *COMMAND)
-    assert status == 0
+    status, out, error = drive(whole, *COMMAND)
+    assert (status, error) == (0, "")
     assert "5 of 5 trials are in reports/beyond/search.json" in out
     assert "\n  searched:\n    learning_rate: " in out
     with start(killed, COMMAND) as process:
