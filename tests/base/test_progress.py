@@ -4,6 +4,7 @@ import sys
 
 import pytest
 
+from digit_vae.base import progress
 from digit_vae.base.errors import UserError, exit_status
 from digit_vae.base.progress import clock, epoch_line, say, show, show_event
 
@@ -92,3 +93,21 @@ def test_a_training_shows_its_epochs_and_notes(capsys):
     assert (first, third) == ("a-full-0: goes on", "a-full-0: is ill")
     assert "epoch 1/4" in second
     assert second.endswith("left 1:15")
+
+
+def test_elapsed_takes_it_that_the_rest_goes_on_as_before(capsys, monkeypatch):
+    now = iter((100.0, 130.0))
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
+    progress.Elapsed().show(0.25, "a quarter")
+    assert capsys.readouterr().out == "a quarter  left 1:30\n"
+
+
+def test_without_a_line_a_bar_moves_on_a_terminal_and_a_log_gets_nothing(capsys, monkeypatch):
+    show(None, done=0.5, left_seconds=5)
+    assert capsys.readouterr().out == ""
+    use_terminal(monkeypatch)
+    show(None, done=0.5, left_seconds=5)
+    show(None, done=1, left_seconds=0)
+    first, second = capsys.readouterr().out.split("\r\033[K")[1:]
+    assert first.endswith(" 50%  left 0:05")
+    assert second == ""

@@ -233,6 +233,14 @@ def test_what_was_deleted_comes_back(bring_in, audited, client, make_record, mlf
     assert content(client, *runs_named(client, RUN)) == before
 
 
+def test_the_share_that_is_done_rises_to_all(store, make_record):
+    shares = []
+    records = [make_record(), make_record("baseline-fold1-0")]
+    sync(store, records, [], shares.append)
+    assert shares == [0.25, 0.5, 0.75, 1.0]
+    sync(store, [], [], shares.append)
+
+
 def test_another_store_made_from_the_same_files_is_equal(bring_in, client, make_record, mlflow_project, mlflow_tables):
     record = make_record(metrics=TEST_METRICS)
     bring_in(record)

@@ -78,8 +78,7 @@ def test_figures_that_were_deleted_are_lacking_until_track_draws_them_again(mlfl
     assert verify() == 0
     assert "lacks artifact figures" in capsys.readouterr().out
     assert track() == track() == 0
-    summaries = capsys.readouterr().out.splitlines()
-    assert [re.search(r", (\d) of them brought", line)[1] for line in summaries] == ["1", "0"]
+    assert re.findall(r", (\d) of them brought", capsys.readouterr().out) == ["1", "0"]
     assert stored(mlflow_project)[1] == before
 
 

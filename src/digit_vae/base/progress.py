@@ -1,6 +1,7 @@
-"""Shows progress: a line for each finished epoch and, on a terminal, a bar with the time left below the lines."""
+"""Shows progress: a line for each finished step and, on a terminal, a bar with the time left below the lines."""
 
 import sys
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -27,14 +28,32 @@ def clock(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{seconds:02}" if hours else f"{minutes}:{seconds:02}"
 
 
-def show(line: str, *, done: float, left_seconds: float) -> None:
-    """Prints `line` with the time left: on a terminal beside a bar of the share `done`, in a log behind the line."""
+class Elapsed:
+    """The time left, taking it that the rest of some work takes as long as what is done of it."""
+
+    def __init__(self) -> None:
+        self._started = time.monotonic()
+
+    def show(self, done: float, line: str | None = None) -> None:
+        """Shows a share done, above 0 and at most 1, with `line` as `show` does."""
+        show(line, done=done, left_seconds=(time.monotonic() - self._started) * (1 / done - 1))
+
+
+def show(line: str | None, *, done: float, left_seconds: float) -> None:
+    """Prints `line` with the time left: on a terminal beside a bar of the share `done`, in a log behind the line.
+
+    line: None moves the bar alone; a log gets nothing.
+    """
     left = f"left {clock(left_seconds)}"
     console = Console(highlight=False, markup=False, emoji=False)
     if not sys.stdout.isatty() or console.is_dumb_terminal:
-        print(f"{line}  {left}", flush=True)
+        if line is not None:
+            print(f"{line}  {left}", flush=True)
         return
-    say(line)
+    if line is None:
+        print(CLEAR_LINE, end="", flush=True)
+    else:
+        say(line)
     if done < 1:
         console.print(ProgressBar(total=1, completed=done, width=BAR), end="")
         console.print(f" {done:.0%}  {left}", end="")

@@ -14,6 +14,7 @@ from digit_vae.analysis.results import read_results
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
 from digit_vae.base.paths import RunFiles
+from digit_vae.base.progress import say
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run
 from digit_vae.config.schema import Params
@@ -29,7 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("run", metavar="RUN", help="a registered run; its newest version is promoted")
     params = load_params()
     run = find_run(params, parser.parse_args(arguments).run)
-    print(promote(Store(project_root()), params, run))
+    say(f"{run.name}: looking for its newest version in MLflow")
+    say(promote(Store(project_root()), params, run))
 
 
 def promote(store: Store, params: Params, run: Run) -> str:
@@ -37,6 +39,7 @@ def promote(store: Store, params: Params, run: Run) -> str:
     version, current = version_of(store, run.name), champion(store)
     if current is not None and int(current.version) == int(version.version):
         return f"{run.name} (version {version.version}) is the {CHAMPION} already"
+    say(f"{run.name} (version {version.version}): the gate reads its files, the locks and the folds")
     rival = None if current is None or has_same_weights(version, current) else current
     over = f"{tag(rival, 'run')} (version {rival.version})" if rival else None
     gain = gain_over(params, run.variant, tag(rival, "variant")) if rival else None
@@ -44,6 +47,7 @@ def promote(store: Store, params: Params, run: Run) -> str:
     found = complaints(params.promote, unlocked=unlike, collapsed=collapsed(run), gain=gain, over=over)
     if found:
         raise UserError(f"{run.name} (version {version.version}) does not pass the gate: {'; '.join(found)}")
+    say(f"{run.name} (version {version.version}): hashing the model that MLflow stores")
     with stored_model(store, version):  # raises where it is not what was registered
         pass
     shown = (

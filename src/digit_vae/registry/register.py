@@ -4,6 +4,7 @@ import argparse
 from collections.abc import Sequence
 
 from digit_vae.base.paths import GRAPH_FILES
+from digit_vae.base.progress import Elapsed, say
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run
 from digit_vae.config.schema import Params
@@ -23,8 +24,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = [find_run(params, name) for name in names]
     track()
     store = Store(project_root())
-    for run in found:
-        print(register(store, params, run))
+    elapsed = Elapsed()
+    for number, run in enumerate(found, 1):
+        say(register(store, params, run))
+        elapsed.show(number / len(found))
 
 
 def register(store: Store, params: Params, run: Run) -> str:

@@ -21,7 +21,7 @@ import numpy.typing as npt
 
 from digit_vae.base.files import write_json
 from digit_vae.base.paths import BENCHMARKS, PROCESSED
-from digit_vae.base.progress import epoch_line, show
+from digit_vae.base.progress import Elapsed, epoch_line
 from digit_vae.config.loading import load_params
 from digit_vae.config.schema import DEVICES, Device, Params, RunParams
 from digit_vae.data.arrays import read_listed
@@ -38,12 +38,11 @@ class Progress:
     """What is done of all steps; the time left assumes that the rest takes as long as what is done."""
 
     def __init__(self, steps: int) -> None:
-        self._steps, self._done, self._started = steps, 0, time.monotonic()
+        self._steps, self._done, self._elapsed = steps, 0, Elapsed()
 
     def show(self, line: str) -> None:
         self._done += 1
-        left_seconds = (time.monotonic() - self._started) / self._done * (self._steps - self._done)
-        show(line, done=self._done / self._steps, left_seconds=left_seconds)
+        self._elapsed.show(self._done / self._steps, line)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -7,7 +7,7 @@ set last (the hashes of the files brought in) says that nothing is left to do.
 import json
 import shutil
 import tempfile
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -32,15 +32,28 @@ class Synced(NamedTuple):
     killed: list[str]
 
 
-def sync(store: Store, records: Sequence[Record], groups: Sequence[Record]) -> Synced:
+def sync(
+    store: Store,
+    records: Sequence[Record],
+    groups: Sequence[Record],
+    on_share: Callable[[float], None] = lambda _: None,
+) -> Synced:
     """Makes MLflow agree with the records of all runs and groups; where it agrees already, nothing is written.
 
-    The runs of DVC's experiments, whose files are not here, keep their marks.
+    The runs of DVC's experiments, whose files are not here, keep their marks. on_share: called with the share done.
     """
+    runs: list[tuple[Run, Record]] = []
+    brought: set[str] = set()
+    wanted = (*records, *groups)
     with store.exclusive():
         known = store.runs()
-        runs = [(ensure(store, record, known), record) for record in (*records, *groups)]
-        brought = {record.name for run, record in runs if bring(store, run, record)}
+        for record in wanted:
+            runs.append((ensure(store, record, known), record))
+            on_share(len(runs) / len(wanted) / 2)
+        for number, (run, record) in enumerate(runs, 1):
+            if bring(store, run, record):
+                brought.add(record.name)
+            on_share((1 + number / len(wanted)) / 2)
         current = {run.info.run_id for run, _ in runs} | living(store, known)
         dead = [run for run in known if run.info.status == "RUNNING" and run.info.run_id not in current]
         killed = list(filter(store.is_own, dead))

@@ -8,6 +8,7 @@ import argparse
 from collections.abc import Sequence
 
 from digit_vae.base.errors import UserError
+from digit_vae.base.progress import Elapsed, say
 from digit_vae.config.loading import load_params
 from digit_vae.tracking.audit import INCOMPLETE, PRESENT, STATES, Audited, audit
 from digit_vae.tracking.reading import read_project
@@ -30,9 +31,12 @@ def verify_main(argv: Sequence[str] | None = None) -> None:
 
 
 def track() -> None:
-    """Makes MLflow agree with the files, and says in one line what it did."""
+    """Makes MLflow agree with the files, and says in one line what it did. Some runs take seconds, all of them half a
+    minute: a terminal has a bar.
+    """
     project = read_project(load_params())
-    synced = sync(Store(project_root()), project.records, project.groups)
+    say(f"MLflow is brought up to date with the files of {len(project.records)} runs")
+    synced = sync(Store(project_root()), project.records, project.groups, Elapsed().show)
     of = f"{len(project.runs)} runs and {len(project.benchmarks)} of benchmarks"
     of = f"{of}, {len(project.trials)} trials of the search" if project.trials else of
     parts = [f"MLflow has {of}, {len(synced.brought)} of them brought in just now"]
