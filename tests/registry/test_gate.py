@@ -13,7 +13,7 @@ from digit_vae.analysis.statistics import Difference
 from digit_vae.base.paths import RunFiles
 from digit_vae.config.loading import load_params
 from digit_vae.config.schema import PromoteParams
-from digit_vae.registry.gate import Gain, complaints, gains
+from digit_vae.registry.gate import Gain, complaints, gains, told
 
 RULE = PromoteParams(locked_weights=True, collapsed_dimensions=0, level=0.05)
 CLEAR = Gain(Difference(3.0, 2.0, 4.0), 0.01, 5, 3)
@@ -45,6 +45,24 @@ def test_a_variant_has_no_gain_over_itself_or_without_folds(project):
     assert "improved" not in found
     assert "warmup" not in found
     assert gains(example_results(project), "nobody") == {}
+
+
+def test_folds_that_chose_a_variant_count_neither_for_it_nor_against_it(project):
+    results = example_results(project, compare={"chose": {"improved": ["fold0-0"]}})
+    for variant, over in (("improved", "baseline"), ("baseline", "improved")):
+        found = gains(results, over)[variant]
+        elbos = ([results.runs[f"{name}-fold{fold}-0"] for fold in (1, 2)] for name in (variant, over))
+        ours, theirs = ([each.number("validation", "elbo") for each in runs] for runs in elbos)
+        assert found.difference.mean == pytest.approx(np.mean(np.subtract(ours, theirs)))
+        assert (found.folds, found.without) == (2, ("fold0-0",))
+        assert "over 2 folds (without fold0-0, which chose one of the two)" in told(found)
+    assert gains(results, "baseline")["dropout"].folds == 3
+    assert gains(results, "improved")["dropout"].folds == 2
+
+
+def test_a_variant_that_too_few_other_folds_judge_has_no_gain(project):
+    results = example_results(project, compare={"chose": {"improved": ["fold0-0", "fold1-0"]}})
+    assert "improved" not in gains(results, "baseline")
 
 
 def test_the_gain_is_that_of_the_validation_images(project):

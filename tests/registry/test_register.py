@@ -1,6 +1,7 @@
 """Runs become versions with their evidence, and a version becomes the champion."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import mlflow
@@ -13,6 +14,7 @@ from digit_vae.base.files import sha256, write_json
 from digit_vae.base.paths import CERTIFICATE, RunFiles, comparisons
 from digit_vae.config.runs import find_run
 from digit_vae.registry import promote as promoting
+from digit_vae.registry import register as registering
 from digit_vae.registry import serve
 from digit_vae.registry.promote import promote
 from digit_vae.registry.versions import CHAMPION, NAME, champion, version_of, versions
@@ -20,6 +22,7 @@ from digit_vae.tracking.audit import PRESENT, audit
 from digit_vae.tracking.reading import read_run
 from digit_vae.tracking.record import with_comparisons
 
+CHOSE = {"improved": ("fold0-0",)}
 BASELINE, IMPROVED = "baseline-full-0", "improved-full-0"
 
 
@@ -67,8 +70,10 @@ def test_the_evidence_names_the_difference_and_the_certificate(registry):
     write_json(comparisons("beyond") / "recipe_folds.json", {"improved": of_folds(mean=-148.0, std=1.0, **found)})
     compared = [{"of": f"committed weights of {IMPROVED}", "how": "measured", "deviations": []}]
     write_json(CERTIFICATE, {"compared": compared, "made": "2026-01-02", "commit": "abc"})
+    registry.params = replace(registry.params, compare=replace(registry.params.compare, chose=CHOSE))
     registry.register(IMPROVED)
     tags = version_of(registry.store, IMPROVED).tags
+    assert tags["folds"].endswith("; chosen by the validation images of fold0-0")
     assert all(word in tags["folds"] for word in ("+7.50", "+5.00", "+10.00", "baseline", "0.004"))
     assert tags["certificate"].startswith("holds")
     write_json(CERTIFICATE, {"compared": [compared[0] | {"deviations": [1]}], "made": "2026-01-02", "commit": "abc"})
@@ -183,6 +188,20 @@ def test_what_is_not_registered_is_not_promoted(registry, capsys):
     assert f"digit-vae register {BASELINE}" in capsys.readouterr().err
     assert exit_status(lambda: promoting.main(["nobody"])) == 1
     assert registry.store.client.search_registered_models() == []
+
+
+def test_both_commands_say_what_they_are_at(registry, capsys, monkeypatch):
+    registry.train(BASELINE)
+    registry.register(BASELINE)
+    monkeypatch.setattr(registering, "track", lambda: print("MLflow is brought up to date"))
+    registering.main([BASELINE])
+    first, last = capsys.readouterr().out.splitlines()
+    assert first == "MLflow is brought up to date"
+    assert last.startswith(f"{BASELINE} is version 1 of {NAME}")
+    promoting.main([BASELINE])
+    *steps, last = capsys.readouterr().out.splitlines()
+    assert [line.partition(": ")[2].split()[0] for line in steps] == ["looking", "the", "hashing"]
+    assert last == f"{BASELINE} (version 1) is the champion: the first one"
 
 
 def test_the_champion_is_what_is_served(registry):

@@ -48,14 +48,18 @@ def test_what_chose_the_recipe_is_said_of_that_recipe_alone(tmp_path, monkeypatc
     variants = {"baseline": {}, "dropout": {"dropout": 0.2}, "improved": CHOSEN, "warmup": {"warmup_steps": 5}}
     variants |= {"beta_0_5": {"beta": 0.5}, "beta_2": {"beta": 2.0}}
     monkeypatch.chdir(tmp_path)
-    chosen = example_results(tmp_path, variants=variants)
+    chosen = example_results(tmp_path, variants=variants, compare={"chose": {"improved": ["fold0-0"]}})
     page = page_of(chosen)
     rest = compared(chosen, "recipe_folds").study.differences("improved", "validation", "elbo")[1:]
     half = t.ppf(0.975, 1) * np.std(rest, ddof=1) * (1 / 2 + 1 / 2) ** 0.5
     expected = (np.mean(rest), np.mean(rest) - half, np.mean(rest) + half)
     assert page.values["without"].difference == pytest.approx(expected)
     assert page.values["recipe"].chosen
-    assert rendered("recipe", page) != rendered("recipe", page_of(results))
+    assert "validation images of fold 0 of seed 0," in rendered("recipe", page)
+    assert "Without fold 0 of seed 0, which chose" in rendered("recipe", page)
+    assert "chosen on" not in rendered("recipe", page_of(results))
+    undeclared = example_results(tmp_path, variants=variants)
+    assert "chosen on" not in rendered("recipe", page_of(undeclared))
 
 
 def test_folds_and_seeds_stand_beside_each_other(results):

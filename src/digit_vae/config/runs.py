@@ -86,7 +86,7 @@ def splits(params: Params) -> tuple[tuple[str, int], ...]:
 
 def check_references(params: Params) -> None:
     """Checks that the sections agree with each other. Raises: UserError with key, expectation and value."""
-    wrong = (_wrong_data, _wrong_sizes, _wrong_variants, _wrong_neighbours, _wrong_runs)
+    wrong = (_wrong_data, _wrong_sizes, _wrong_variants, _wrong_choices, _wrong_neighbours, _wrong_runs)
     for message in itertools.chain.from_iterable(check(params) for check in wrong):
         raise UserError(message)
 
@@ -115,6 +115,12 @@ def _wrong_variants(params: Params) -> Iterator[str]:
         for variant in study.variants:
             if variant not in params.variants:
                 yield f"studies.{name}.variants: expected names of variants ({known}); received {variant!r}"
+
+
+def _wrong_choices(params: Params) -> Iterator[str]:
+    for name in params.compare.chose:
+        if name not in params.variants:
+            yield f"compare.chose: expected names of variants ({', '.join(params.variants)}); received {name!r}"
 
 
 def _wrong_neighbours(params: Params) -> Iterator[str]:

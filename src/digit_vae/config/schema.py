@@ -44,6 +44,13 @@ Text = Annotated[str, Field(pattern=r"\S", description="a printable text")]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", description="a name of the characters a-z, 0-9 and _")]
 Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9][0-9]?))$", description="full, or fold0, fold1, ...")]
 Fold = Annotated[str, Field(pattern=r"^fold(0|[1-9][0-9]?)$", description="fold0, fold1, ...")]
+FoldOfSeed = Annotated[
+    str,
+    Field(
+        pattern=r"^fold(0|[1-9][0-9]?)-(0|[1-9][0-9]{0,9})$",
+        description="a fold and the seed that it was drawn with: fold0-0, fold1-0, ...",
+    ),
+]
 HttpsFolder = Annotated[str, Field(pattern=r"^https://[!-?A-~]+/$", description="an https:// address that ends in /")]
 NpmPackage = Annotated[
     str,
@@ -70,6 +77,9 @@ AtLeastOne = Annotated[
     tuple[T, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)
 ]
 ByName = Annotated[Mapping[Name, T], Field(min_length=1, json_schema_extra={"additionalProperties": False})]
+FoldsByVariant = Annotated[
+    Mapping[Name, AtLeastOne[FoldOfSeed]], Field(json_schema_extra={"additionalProperties": False})
+]
 
 STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
@@ -239,10 +249,14 @@ class EvaluateParams:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class CompareParams:
-    """What a comparison over folds is asked: the margin of equivalence in nats, and the power of what it could see."""
+    """What a comparison over folds is asked: the margin of equivalence in nats, and the power of what it could see.
+
+    chose: by variant the folds whose validation images chose it, and so are no evidence for it.
+    """
 
     margin_nats: Annotated[float, Field(gt=0, le=LARGEST_FLOAT)]
     power: Annotated[float, Field(ge=0.5, lt=1)]
+    chose: FoldsByVariant = Field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

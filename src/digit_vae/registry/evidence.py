@@ -67,7 +67,10 @@ def certified(run: str) -> str:
 
 def on_folds(params: Params, variant: str) -> str:
     """The variant's ELBO on the validation images of folds, from the comparisons, in words."""
+    chose = params.compare.chose.get(variant, ())
     said = [_said(study, content) for study, content in _compared(params, variant)]
+    if said and chose:
+        said.append(f"chosen by the validation images of {', '.join(chose)}")
     return "; ".join(dict.fromkeys(said)) or f"{NONE}: no study has the variant on folds"
 
 

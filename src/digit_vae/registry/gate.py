@@ -21,31 +21,42 @@ class Gain(NamedTuple):
     """A variant's ELBO above another's on the same folds, in nats per image.
 
     p: two-sided, of the corrected t-test (Nadeau & Bengio 2003), adjusted by Holm's method over all `variants` that
-    have folds in common with the other.
+    have folds in common with the other. without: folds that are left out, since their validation images chose one of
+    the two.
     """
 
     difference: Difference
     p: float
     folds: int
     variants: int
+    without: tuple[str, ...] = ()
 
 
 def gains(results: Results, over: str) -> dict[str, Gain]:
-    """The gain of each variant over the variant `over`, where they have folds in common."""
-    elbos: dict[str, dict[tuple[str, int], float]] = {}
+    """The gain of each variant over the variant `over`, where they have folds in common that chose neither."""
+    elbos: dict[str, dict[str, float]] = {}
     for each in results.runs.values():
         if each.run.split != FULL:
-            elbos.setdefault(each.run.variant, {})[each.run.split, each.run.seed] = each.number("validation", "elbo")
-    theirs = elbos.pop(over, {})
+            elbos.setdefault(each.run.variant, {})[each.run.split_name] = each.number("validation", "elbo")
+    theirs, chose = elbos.pop(over, {}), results.params.compare.chose
+    shared = {name: [fold for fold in ours if fold in theirs] for name, ours in elbos.items()}
+    choosing = {name: {*chose.get(name, ()), *chose.get(over, ())} for name in elbos}
     differences = {
-        name: [value - theirs[pair] for pair, value in ours.items() if pair in theirs] for name, ours in elbos.items()
+        name: [elbos[name][fold] - theirs[fold] for fold in folds if fold not in choosing[name]]
+        for name, folds in shared.items()
     }
     differences = {name: found for name, found in differences.items() if len(found) >= FEWEST_FOLDS}
     share = 1 / (results.params.preprocess.folds - 1)
     tested = {name: corrected_t_test(found, share) for name, found in differences.items()}
     adjusted = holm([each.p for each in tested.values()])
     return {
-        name: Gain(each.difference, p, len(differences[name]), len(tested))
+        name: Gain(
+            each.difference,
+            p,
+            len(differences[name]),
+            len(tested),
+            tuple(fold for fold in shared[name] if fold in choosing[name]),
+        )
         for (name, each), p in zip(tested.items(), adjusted, strict=True)
     }
 
@@ -94,7 +105,8 @@ def complaints(
     if over is None or rule.level is None:
         return found
     if gain is None:
-        expected = f"expected another variant than the champion's, {over}, with {FEWEST_FOLDS} folds that both have"
+        folds = f"{FEWEST_FOLDS} folds that both have and that chose neither"
+        expected = f"expected another variant than the champion's, {over}, with {folds}"
         return [*found, f"{expected}; received the same one, or one without such folds"]
     if not is_tested(gain):
         return [*found, f"expected finite ELBOs, whose difference varies over the folds; received {told(gain)}"]
@@ -112,5 +124,6 @@ def is_tested(gain: Gain) -> bool:
 
 def told(gain: Gain) -> str:
     mean, low, high = gain.difference
-    folds, among = f"over {gain.folds} folds", f"adjusted over {gain.variants} variants"
+    without = f" (without {', '.join(gain.without)}, which chose one of the two)" if gain.without else ""
+    folds, among = f"over {gain.folds} folds{without}", f"adjusted over {gain.variants} variants"
     return f"{mean:+.2f} nats [{low:+.2f}, {high:+.2f}] {folds}, p {gain.p:.2g} {among}"

@@ -1,6 +1,6 @@
 """Page `recipe`: what each part of the better recipe does alone, what all do together, and whether folds agree."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -16,7 +16,6 @@ from digit_vae.report.verdicts import Compared
 STUDY, CURES, FOLDS = "recipe", "cures", "recipe_folds"
 TARGET = 150.0  # nats: what the better recipe is to reach or undercut on every seed
 CHOSEN = {"hidden_bias": 1.0, "warmup_steps": 500, "final_learning_rate": 0.0, "learning_rate": 0.003}
-CHOSEN_ON = "fold0"
 MEASURES = {  # of the test images, where folds and seeds can be told beside each other
     "ELBO (nats)": ("test", "elbo"),
     "kNN accuracy": ("latent", "knn_accuracy"),
@@ -62,13 +61,13 @@ def page(results: Results, compared: Mapping[str, Compared]) -> Page:
     tables: dict[str, Table] = {}
     drawn: dict[str, figures.Figure] = {}
     values: dict[str, object] = dict.fromkeys(("search", "cures", "recipe", "folds", "without", "agreement"))
-    chosen_on = CHOSEN_ON if _is_chosen(results) else None
+    chosen_on = _chosen_on(results) if _is_chosen(results) else ()
     if (search := chapter_search.section(results.params)) is not None:
         values["search"], of_search, pictures = search
         tables |= of_search
         drawn |= pictures
         if search[0].variant == _name(results):
-            chosen_on = search[0].fold
+            chosen_on = (f"{search[0].fold}-{search[0].seed}",)
     if CURES in reported and (section := full_section(results, CURES)) is not None:
         values["cures"] = section
         tables[CURES] = beside_seeds(results, CURES)
@@ -85,7 +84,7 @@ def page(results: Results, compared: Mapping[str, Compared]) -> Page:
         tables["improved_measures"] = measures(results, folds)
         values["agreement"] = agreement(measured(results, folds))
     fixed = {"target": TARGET, "units": UNITS["hidden"], "left_out": results.left_out, "fewest": FEWEST_SEEDS}
-    return Page(values | fixed | {"chosen_on": chosen_on}, tables, drawn)
+    return Page(values | fixed | {"chosen_on": [_in_words(each) for each in chosen_on]}, tables, drawn)
 
 
 def recipe(results: Results) -> Recipe:
@@ -156,11 +155,11 @@ def agreement(measured: Mapping[str, Measured]) -> dict[str, list[str]]:
     return found
 
 
-def without(folds: Compared, split: str) -> Tested | None:
-    """The test of the ELBO without the fold that chose the recipe; None where there are fewer than two others."""
+def without(folds: Compared, chose: Collection[str]) -> Tested | None:
+    """The test of the ELBO without the folds that chose the recipe; None where there are fewer than two others."""
     name = next(iter(folds.others))
     pairs = zip(folds.study.pairs(name), folds.study.differences(name, "validation", "elbo"), strict=True)
-    rest = [difference for (fold, _), difference in pairs if fold != split]
+    rest = [difference for (fold, seed), difference in pairs if f"{fold}-{seed}" not in chose]
     return corrected_t_test(rest, folds.study.test_to_train) if len(rest) > 1 else None
 
 
@@ -175,7 +174,17 @@ def _both(results: Results) -> tuple[Sequence[RunResult], Sequence[RunResult]]:
 
 
 def _is_chosen(results: Results) -> bool:
-    return dict(results.params.variants[_name(results)]) == CHOSEN
+    return bool(_chosen_on(results)) and dict(results.params.variants[_name(results)]) == CHOSEN
+
+
+def _chosen_on(results: Results) -> Sequence[str]:
+    """The folds, as <fold>-<seed>, whose validation images chose the recipe."""
+    return results.params.compare.chose.get(_name(results), ())
+
+
+def _in_words(fold: str) -> str:
+    number, seed = fold.removeprefix("fold").split("-")
+    return f"fold {number} of seed {seed}"
 
 
 def _figure(results: Results, section: FullSection) -> figures.Figure:
