@@ -36,6 +36,8 @@ def test_the_page_tells_each_study_its_tests_and_its_folds(results):
     page = chapter_folds.page([compared(results, "ablation")])
     text = rendered("ablation", page)
     assert "(1/3 + 1/2)" in text
+    assert "family-wise level of 0.05" in text
+    assert "Equivalence is tested at a single level of 0.05" in text
     assert (set(page.tables), set(page.figures)) == ({"ablation", "ablation_by_fold"}, {"ablation"})
 
 

@@ -78,6 +78,10 @@ def test_folds_and_seeds_stand_beside_each_other(results):
     assert knn[0] == pytest.approx((np.mean(old), np.std(old, ddof=1)))
     assert knn[2] == pytest.approx((np.mean(new) - np.mean(old), *test.confidence_interval(0.95)))
     assert (knn[3], knn[5]) == (pytest.approx(test.pvalue), 0.01)
+    text = rendered("recipe", page_of(results))
+    assert (
+        "| Difference over seeds | Unadjusted p over seeds | Difference over folds | Unadjusted p over folds |" in text
+    )
     agreed = chapter_recipe.agreement(chapter_recipe.measured(results, folds))
     assert "kNN accuracy" in agreed["both"]
     assert "Probe accuracy" in agreed["folds"]

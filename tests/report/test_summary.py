@@ -46,6 +46,14 @@ def test_the_summary_fits_three_screens_and_says_what_the_files_say(folder):
     assert "158.62" in readme
 
 
+@pytest.mark.usefixtures("folder")
+def test_the_summary_says_at_which_level_each_test_is():
+    write_summary(Path())
+    [line] = [line for line in texts()[0].splitlines() if line.startswith("Each difference is the mean")]
+    assert "family-wise level of 0.05" in line
+    assert "single level of 0.05" in line
+
+
 def test_it_is_current_until_a_result_changes(folder):
     assert not is_current(folder)
     write_summary(folder)
@@ -68,7 +76,9 @@ def test_the_papers_results_alone_make_a_summary_too(folder):
     shutil.rmtree(folder / "reports/beyond")
     write_summary(folder)
     summary, readme = texts()
-    assert "`baseline-full-2`" in summary
+    assert "`seeds` (3 without results); `recipe` (6 without results)" in summary
+    assert summary.count("make beyond") == 1
+    assert "`baseline-full-2`" not in summary
     assert "improved" not in readme
     assert page(read_results(load_params(), "beyond")).values["seeds"] is None
 

@@ -138,7 +138,8 @@ def measures(results: Results, folds: Compared) -> Table:
         for title, each in measured(results, folds).items()
     )
     names = (f"{runs[0].run.variant}, seeds" for runs in (theirs, ours))
-    header = ("On the test images", *names, "Difference over seeds", "p", "Difference over folds", "p, folds")
+    tests = (f"{title} over {what}" for what in ("seeds", "folds") for title in ("Difference", "Unadjusted p"))
+    header = ("On the test images", *names, *tests)
     return Table(header, rows, digits=3)
 
 
