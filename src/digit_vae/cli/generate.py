@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from digit_vae.base.arguments import whole
 from digit_vae.base.files import write_bytes
-from digit_vae.cli.models import LARGEST_SEED, model_parser, trained_vae, whole, write_png
+from digit_vae.cli.models import LARGEST_SEED, model_parser, trained_vae, write_png
 from digit_vae.data.datasets import described
 from digit_vae.serving.pictures import png, sheet
 from digit_vae.serving.trained import find_trained

@@ -3,13 +3,14 @@
 import argparse
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
+from digit_vae.base.arguments import whole
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_bytes
 from digit_vae.data.arrays import read_listed
@@ -51,17 +52,6 @@ def add_images(parser: argparse.ArgumentParser) -> "argparse._MutuallyExclusiveG
     parser.add_argument("--as-is", action="store_true", help="pictures are 28x28 and as MNIST's already")
     group.add_argument("--test", metavar="I", nargs="+", type=whole(0, LARGEST_SEED), help="test images, from 0 on")
     return group
-
-
-def whole(minimum: int, maximum: int) -> Callable[[str], int]:
-    """A parser of whole numbers in a range."""
-
-    def parse(value: str) -> int:
-        if not value.isdecimal() or not minimum <= int(value) <= maximum:
-            raise argparse.ArgumentTypeError(f"expected a whole number from {minimum} to {maximum}; received {value!r}")
-        return int(value)
-
-    return parse
 
 
 def chosen_test_images(indices: Sequence[int] | None) -> tuple[Sequence[int], Images]:

@@ -17,11 +17,13 @@ from typing import NamedTuple
 
 import numpy as np
 
+from digit_vae.base.arguments import number, whole
 from digit_vae.base.errors import UserError
 from digit_vae.base.ports import HOST
 from digit_vae.registry.package import input_example
-from digit_vae.registry.serve import PORT, load_champion
+from digit_vae.registry.serve import MOST_CONNECTIONS, PORT, load_champion
 
+MOST_CLIENTS = MOST_CONNECTIONS - 1  # the server refuses a connection when there are so many with it
 TASKS = ("encode", "reconstruct")
 PATIENCE_SECONDS = 60.0
 JSON = {"Content-Type": "application/json"}
@@ -37,8 +39,9 @@ class Measured(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="digit-vae measure-serving", description=__doc__)
-    parser.add_argument("--clients", type=int, default=8, help="default: 8")
-    parser.add_argument("--seconds", type=float, default=10, help="of each measurement; default: 10")
+    clients = f"at once, 1 to {MOST_CLIENTS}; default: 8"
+    parser.add_argument("--clients", type=whole(1, MOST_CLIENTS), default=8, help=clients)
+    parser.add_argument("--seconds", type=number(1, 3600), default=10, help="of each measurement; default: 10")
     parser.add_argument("--port", default=PORT, help=f"default: {PORT}")
     parsed = parser.parse_args(arguments)
     name, model = load_champion()

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from digit_vae.base.arguments import whole
 from digit_vae.base.errors import UserError
 from digit_vae.base.paths import CLASSIFIER_WEIGHTS
 from digit_vae.data.arrays import read_listed
@@ -164,8 +165,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="digit-vae photographs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--images", choices=("test", "train"), default="test", help="whose digits (default: test)")
-    parser.add_argument("--count", type=int, default=10_000, help="of the first digits (default: 10000)")
-    parser.add_argument("--seed", type=int, default=0, help="of the damage (default: 0)")
+    parser.add_argument(
+        "--count", type=whole(1, 2**31 - 1), default=10_000, help="of the first digits (default: 10000)"
+    )
+    parser.add_argument("--seed", type=whole(0, 2**31 - 1), default=0, help="of the damage (default: 0)")
     parsed = parser.parse_args(arguments)
     digits, labels = (read_listed(f"{parsed.images}_{kind}.npy")[0][: parsed.count] for kind in ("images", "labels"))
     from digit_vae.evaluation.classifier import judge, load_classifier

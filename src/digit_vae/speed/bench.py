@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from digit_vae.base.arguments import whole
 from digit_vae.base.files import write_json
 from digit_vae.base.paths import BENCHMARKS, PROCESSED
 from digit_vae.base.progress import Elapsed, epoch_line
@@ -50,7 +51,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="digit-vae bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--gpu", action="store_true", help="on the CPU and on the GPU")
-    parser.add_argument("--data", metavar="TIMES", type=_times, help="only an epoch on so many times the images")
+    parser.add_argument(
+        "--data", metavar="TIMES", type=whole(2, 1000), help="only an epoch on so many times the images"
+    )
     parsed = parser.parse_args(arguments)
     params = load_params()
     if parsed.data:
@@ -134,9 +137,3 @@ def write_repeated(images: npt.NDArray[np.uint8], times: int, path: Path) -> Non
 def _write(path: Path, record: Record) -> None:
     write_json(path, record)
     print(f"{path} is written; `make repro` brings it into the report, `make track` into MLflow")
-
-
-def _times(value: str) -> int:
-    if not value.isdecimal() or not 2 <= int(value) <= 1000:
-        raise argparse.ArgumentTypeError(f"expected a whole number from 2 to 1000; received {value!r}")
-    return int(value)
