@@ -15,6 +15,7 @@ from matplotlib.image import imsave
 from synthetic import write_params
 
 from digit_vae.verification import changes
+from digit_vae.verification.before import Change, project_folder
 from digit_vae.verification.evidence import md5
 
 pytestmark = pytest.mark.integration
@@ -323,6 +324,34 @@ def test_a_figure_whose_name_is_no_text_is_shown(tell, tmp_path):
     assert (status, error) == (0, "")
     assert "/reports/%FF.png)" in section(text, "Figures")
     assert r"reports/\udcff.png" in page.read_text(encoding="utf-8")
+
+
+def test_missing_folders_of_pages_are_made(tell, tmp_path):
+    page, summary = tmp_path / "no/such/changes.html", tmp_path / "nor/this/summary.md"
+    status, text, error = tell("--page", str(page), "--summary", str(summary), dvc=False)
+    assert (status, error) == (0, "")
+    assert page.is_file()
+    assert summary.read_text(encoding="utf-8") == text.removesuffix("\n")
+
+
+@pytest.mark.parametrize("address", ["pictures", "no/such/folder", "https://", "ftp://example.org", "https://a b"])
+def test_pictures_that_have_no_address_on_the_web_are_one_sentence(tell, capsys, address):
+    with pytest.raises(SystemExit):
+        tell("--images", address, dvc=False)
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"begins with https://; received '{address}'")
+
+
+def test_pictures_of_a_project_in_a_folder_of_a_larger_repository_have_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    git("init", "-q")
+    assert project_folder() == ""
+    (tmp_path / "a vae").mkdir()
+    monkeypatch.chdir(tmp_path / "a vae")
+    assert project_folder() == "a vae/"
+    changed = changes.Changed("main", "a", "b", [], [], [], [Change("reports/a.png", None, b"1")], {})
+    shown = {"page": None, "images": "https://example.org", "folder": project_folder()}
+    text = changes.rendered("changes.md.j2", changed, **shown)
+    assert "![now](https://example.org/b/a%20vae/reports/a.png)" in text
 
 
 def test_long_tables_are_cut_to_what_changed_most(tell, monkeypatch, tmp_path):

@@ -1,5 +1,6 @@
 """What a commit has, and which files are other ones now: git's answers for `digit-vae changes`."""
 
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -33,6 +34,11 @@ def branched_off(reference: str) -> str:
 def head() -> str:
     """The commit that is checked out."""
     return _printed("rev-parse", "HEAD").decode().strip()
+
+
+def project_folder() -> str:
+    """Where the working folder is in its repository: "" in the root, or such as "vae/"."""
+    return os.fsdecode(_printed("rev-parse", "--show-prefix").removesuffix(b"\n"))
 
 
 def content(commit: str, path: str) -> bytes | None:

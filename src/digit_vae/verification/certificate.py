@@ -38,8 +38,12 @@ def certificate_text(compared: Sequence[Compared], facts: Mapping[str, object]) 
 
 
 def append_text(path: Path, text: str) -> None:
-    """Adds `text` to a file that others write, too. Raises: UserError when it cannot be written."""
+    """Adds `text` to a file that others write, too; a missing folder is made.
+
+    Raises: UserError when it cannot be written.
+    """
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("a", encoding="utf-8") as opened:
             opened.write(text)
     except OSError as error:

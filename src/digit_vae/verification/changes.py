@@ -12,6 +12,7 @@ import argparse
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,7 +29,7 @@ from digit_vae.base.paths import SMOKE
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import runs
 from digit_vae.report.summary import README, SUMMARY, is_current
-from digit_vae.verification.before import Change, branched_off, changes_since, content, head
+from digit_vae.verification.before import Change, branched_off, changes_since, content, head, project_folder
 from digit_vae.verification.certificate import append_text
 from digit_vae.verification.derived import REQUIREMENTS, forged_smoke, other_outputs
 from digit_vae.verification.evidence import LOCKS, lock_stages, read_locks, read_stages, smoke_runs
@@ -80,11 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--base", required=True, help="a branch or commit to compare with")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="append the Markdown to this file")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write everything to this HTML file")
-    parser.add_argument("--images", metavar="URL", help="where /<commit>/<path> shows a committed picture")
+    parser.add_argument(
+        "--images", metavar="URL", type=_images, help="where /<commit>/<path> shows a committed picture"
+    )
     parsed = parser.parse_args(arguments)
     changed = changed_since(parsed.base)
     page = parsed.page.name if parsed.page else None
-    text = rendered("changes.md.j2", changed, page=page, images=(parsed.images or "").rstrip("/"))
+    text = rendered("changes.md.j2", changed, page=page, images=parsed.images or "", folder=project_folder())
     if parsed.page:
         write_text(parsed.page, rendered("changes.html.j2", changed))
     if parsed.summary:
@@ -93,6 +96,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if changed.unfounded:
         named = ", ".join(each.path for each in changed.unfounded)
         raise UserError(f"numbers changed without their run (see above): {named}")
+
+
+def _images(address: str) -> str:
+    if not re.match(r"https?://[^/\s]+(/\S*)?$", address):
+        raise argparse.ArgumentTypeError(f"expected an address that begins with https://; received {address!r}")
+    return address.rstrip("/")
 
 
 def changed_since(reference: str) -> Changed:
