@@ -4,9 +4,11 @@ The browser is Chromium of the distribution. Where there is none, the tests that
 """
 
 import contextlib
+import functools
 import shutil
 import socket
 import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -56,17 +58,27 @@ def site(site_project, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def address(site) -> str:
-    """Where the site is served: below a path, as on GitHub's pages, which ends in a slash."""
-    site.parent.joinpath("below").mkdir(exist_ok=True)
-    with contextlib.suppress(FileExistsError):
-        site.parent.joinpath("below/a-path").symlink_to(site)
-    connection = socket.create_server((HOST, 0))
-    serving = server(connection, site.parent / "below")
-    threading.Thread(target=serving.serve_forever, daemon=True).start()
-    yield f"http://{HOST}:{connection.getsockname()[1]}/a-path/"
-    serving.shutdown()
-    serving.server_close()
+def served(tmp_path_factory) -> Iterator[Callable[[Path], str]]:
+    """Serves a site below a path, as on GitHub's pages; gives its address, which ends in a slash."""
+    started = []
+
+    def serve(site: Path) -> str:
+        folder = tmp_path_factory.mktemp("below")
+        (folder / "a-path").symlink_to(site)
+        connection = socket.create_server((HOST, 0))
+        started.append(server(connection, folder))
+        threading.Thread(target=started[-1].serve_forever, daemon=True).start()
+        return f"http://{HOST}:{connection.getsockname()[1]}/a-path/"
+
+    yield serve
+    for each in started:
+        each.shutdown()
+        each.server_close()
+
+
+@pytest.fixture(scope="session")
+def address(site, served) -> str:
+    return served(site)
 
 
 @pytest.fixture(scope="module")
@@ -113,11 +125,17 @@ class Visit:
 
 
 @pytest.fixture
-def visit(browser, address):
-    """Makes a `Visit` with options of a browser's context; at the test's end none of them may have seen a fault."""
+def visit(visit_at, address):
+    """Makes a `Visit` of the site with options of a browser's context."""
+    return functools.partial(visit_at, address)
+
+
+@pytest.fixture
+def visit_at(browser):
+    """Makes a `Visit` of a site at an address; at the test's end none of them may have seen a fault."""
     contexts, visits = [], []
 
-    def make(**options) -> Visit:
+    def make(address: str, **options) -> Visit:
         contexts.append(browser.new_context(**options))
         visits.append(Visit(contexts[-1], address))
         return visits[-1]

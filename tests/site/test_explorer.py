@@ -118,10 +118,13 @@ def test_what_the_classifier_sees_is_shown_where_an_evaluation_left_it(copy, lay
     (folder, run), images = copy, scanned_digits()[0][:5, ..., 0]
     with committed(folder):
         assert "regions_reach" not in explorer.model_arrays(run, layers, images, "a" * 64)[1]
-        cells = np.arange(16, dtype=np.uint8).reshape(4, 4)
+        cells = np.arange(16, dtype=np.uint8).reshape(4, 4) % explorer.COLOURS
         shown = {"map_classes": cells, "map_percent": cells + 80, "map_edges": np.linspace(-3, 3, 5), "decoded": cells}
         write_bytes(RunFiles(run.graph, RUN).digits, npz_bytes(shown))
         arrays, about = explorer.model_arrays(run, layers, images, "a" * 64)
+        more = shown | {"map_classes": cells + 1}  # than there are colours for
+        write_bytes(RunFiles(run.graph, RUN).digits, npz_bytes(more))
+        assert "regions_reach" not in explorer.model_arrays(run, layers, images, "a" * 64)[1]
     assert about["regions_reach"] == 3
     np.testing.assert_array_equal(arrays["map_classes"], cells)
     np.testing.assert_array_equal(arrays["map_percent"], cells + 80)

@@ -210,8 +210,8 @@ def test_the_pointer_decodes_and_a_click_keeps_a_test_image(explorer):
     page.mouse.up()
     image = page.evaluate("explorer.state.image")
     label = scanned_digits()[1][image]
-    page.get_by_role("heading", name=f"Test image {image}, a {label}").wait_for()
-    assert f"Test image {image}, a {label}" in page.locator("#spoken").inner_text()
+    page.get_by_role("heading", name=f"Test image {image}: {label}").wait_for()
+    assert f"Test image {image}: {label}" in page.locator("#spoken").inner_text()
     losses = page.locator("#image-body dd").all_inner_texts()
     measured = page.evaluate(
         "(image) => ['reconstruction_loss', 'kl'].map((name) => explorer.planes[0].model.arrays[name].values[image])",

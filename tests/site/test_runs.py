@@ -6,7 +6,8 @@ import pytest
 from example_project import compared, example_results, write_arrays
 from PIL import Image
 
-from digit_vae.base.paths import RunFiles
+from digit_vae.base.files import write_bytes
+from digit_vae.base.paths import RunFiles, pictures
 from digit_vae.report.paper import TABLE_1
 from digit_vae.site import runs
 from digit_vae.site.pages import Project
@@ -64,6 +65,15 @@ def test_the_data_have_params_and_metrics_of_each_run(project):
         *("quality", "samples", "frechet")
     )
     assert set(run["curves"]) == set(data["curves"])
+
+
+def test_pictures_are_called_by_what_the_images_show(project):
+    result = project.results.runs["baseline-full-0"]
+    plane = pictures("paper") / "latent_plane.png"
+    write_bytes(plane, b"")
+    assert runs.shown_pictures(project.params, "items")[result.name] == {plane: "Items over the latent plane"}
+    [strip] = runs.figures(result, {runs.strip_file(result): b""}, {}, "items")
+    assert "and items decoded" in strip.says
 
 
 def test_digits_are_a_picture_of_three_rows_dark_on_white(project, tmp_path):

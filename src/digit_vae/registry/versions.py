@@ -23,7 +23,7 @@ from digit_vae.tracking.store import NOTE, Store
 NAME = "digit-vae"
 CHAMPION = "champion"
 DESCRIPTION = f"""\
-Encoder and decoder of a variational autoencoder for handwritten digits. `{CHAMPION}` is what `make serve` uses:
+Encoder and decoder of a variational autoencoder for images of 28x28 pixels. `{CHAMPION}` is what `make serve` uses:
 `digit-vae promote` gives the alias to a version that passes the gate of params.yaml, section promote."""
 
 

@@ -40,7 +40,8 @@ def chapters(project: Project) -> list[Chapter]:
         )
         for graph, each in studies
     ]
-    text = sentences(NAME, mixture=_has(variants, "mixture"), classifier=project.results.classifier)
+    results = project.results
+    text = sentences(NAME, mixture=_has(variants, "mixture"), classifier=results.classifier, dataset=results.dataset)
     sources = [comparisons(graph) / f"{each.name}.json" for graph, each in studies]
     return [Chapter(NAME, "Samples", "What is generated, as a classifier sees it", text, charts, numbers, sources)]
 

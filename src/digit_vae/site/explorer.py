@@ -64,10 +64,12 @@ def page(project: Project) -> SitePage:
         files[f"explorer/{run.name}.bin"] = content
         about |= {"run": run.name, "file": f"explorer/{run.name}.bin", "arrays": places}
         models.append(about | {"title": title(project.params, run), "summary": _summary(run)})
+    dataset = project.results.dataset
     data = {"models": models, "images": "explorer/images.bin", "count": len(images)}
+    data |= {"noun": dataset.noun, "nouns": dataset.nouns, "classes": list(dataset.classes)}
     data["labels"] = "".join(map(str, labels.tolist())) if labels.size and labels.max() < COLOURS else None
     regions = any("map_classes" in model["arrays"] for model in models)
-    return SitePage({"explorer": data, "regions": regions, "tensorflow_js": VERSION}, files)
+    return SitePage({"explorer": data, "dataset": dataset, "regions": regions, "tensorflow_js": VERSION}, files)
 
 
 def published(params: Params) -> list[Run]:
@@ -168,10 +170,13 @@ def _measured_once(run: Run, layers: Mapping[str, Layers], images: np.ndarray, d
 
 
 def _regions(run: Run) -> tuple[dict[str, np.ndarray], dict[str, float]]:
-    """The map of what the classifier sees, and how far it reaches, where the run's evaluation left one."""
+    """The map of what the classifier sees, and how far it reaches.
+
+    Empty where the run's evaluation left none, or one of more classes than the page has colours for.
+    """
     path = RunFiles(run.graph, run.name).digits
     found = read_npz(path, made_by=run.stages[1]) if path.is_file() else {}
-    if "map_classes" not in found:
+    if "map_classes" not in found or found["map_classes"].max() >= COLOURS:
         return {}, {}
     return {key: found[key] for key in ("map_classes", "map_percent")}, {"regions_reach": float(found["map_edges"][-1])}
 

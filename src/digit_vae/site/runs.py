@@ -32,7 +32,7 @@ CURVES = {
 OF_PAPER = ("val_loss", "loss")  # the curves that the paper's Table I has
 # Committed figures of the two runs that the report shows, by the place of the run there.
 SHOWN = (
-    {"figure_3_latent": "Latent means of the test images", "latent_plane": "Digits over the latent plane"},
+    {"figure_3_latent": "Latent means of the test images", "latent_plane": "{nouns} over the latent plane"},
     {"figure_4_latent": "Latent means of the test images"},
 )
 
@@ -61,8 +61,9 @@ def page(project: Project) -> SitePage:
     rows = declared(project)
     there = [row.result for row in rows if row.result is not None]
     strips = {strip_file(each): strip(each) for each in there if files_of(each).digits.is_file()}
-    shown = shown_pictures(project.params)
-    runs_content = {each.name: content(project, each, list(figures(each, strips, shown))) for each in there}
+    nouns = project.results.dataset.nouns
+    shown = shown_pictures(project.params, nouns)
+    runs_content = {each.name: content(project, each, list(figures(each, strips, shown, nouns))) for each in there}
     values = {
         "rows": rows,
         "curves": CURVES,
@@ -129,21 +130,20 @@ def flat(metrics: Json, before: str = "") -> Iterator[tuple[str, float]]:
 
 
 def figures(
-    result: RunResult, strips: Mapping[str, bytes], shown: Mapping[str, Mapping[Path, str]]
+    result: RunResult, strips: Mapping[str, bytes], shown: Mapping[str, Mapping[Path, str]], nouns: str
 ) -> Iterator[Figure]:
     if strip_file(result) in strips:
-        yield Figure(
-            strip_file(result), "Ten test images, their reconstructions, and ten digits decoded from the prior's circle"
-        )
+        says = f"Test images, their reconstructions, and {nouns} decoded from the prior's circle"
+        yield Figure(strip_file(result), says)
     for path, says in shown.get(result.name, {}).items():
         yield Figure(copied(path), says)
 
 
-def shown_pictures(params: Params) -> dict[str, dict[Path, str]]:
+def shown_pictures(params: Params, nouns: str) -> dict[str, dict[Path, str]]:
     """The committed pictures of the two runs that the report shows, as far as they are there."""
     names = (params.report.first_run, params.report.second_run)
     of = {
-        name: {pictures("paper") / f"{file}.png": says for file, says in its.items()}
+        name: {pictures("paper") / f"{file}.png": says.format(nouns=nouns.capitalize()) for file, says in its.items()}
         for name, its in zip(names, SHOWN, strict=True)
     }
     return {name: {path: says for path, says in its.items() if path.is_file()} for name, its in of.items()}
@@ -154,7 +154,7 @@ def strip_file(result: RunResult) -> str:
 
 
 def strip(result: RunResult) -> bytes:
-    """The digits that git has of a run as a PNG: originals over reconstructions over decoded, dark on white."""
+    """The images that git has of a run as a PNG: originals over reconstructions over decoded, dark on white."""
     run = result.run
     found = read_npz(files_of(result).digits, made_by=addressed(run.stages[1], run.graph))
     rows = [np.concatenate(list(found[name]), axis=1) for name in ("originals", "reconstructions", "decoded")]

@@ -4,6 +4,7 @@ import { readImages, readModel } from "./files.js";
 import { latest, settled } from "./latest.js";
 import { Network } from "./network.js";
 import { Plane } from "./plane.js";
+import { named } from "./names.js";
 import { fitted, inked, PAD } from "./prepare.js";
 import { repaint } from "./pictures.js";
 import { HereCard } from "./here.js";
@@ -84,7 +85,7 @@ export class Explorer {
   }
 
   plane(model) {
-    const plane = new Plane(model, this.labels, this.network, {
+    const plane = new Plane(model, this.labels, this.data, this.network, {
       changed: this.changed,
       gestures: (made) => ({
         hover: (pixel) => this.hover(made, made.view.point(pixel)),
@@ -235,9 +236,9 @@ export class Explorer {
 function spokenPlace(explorer, plane) {
   const place = explorer.place(plane).map((value) => value.toFixed(2)).join(", ");
   const seen = plane.seen(explorer.place(plane));
-  const judged = seen ? ` The classifier sees a ${seen.digit}, ${seen.percent} per cent.` : "";
+  const judged = seen ? ` The classifier says ${named(explorer.data, seen.digit)}, ${seen.percent} per cent.` : "";
   const { image, labels } = explorer;
-  return `${place}.${image === null ? "" : ` Test image ${image}${labels ? `, a ${labels[image]}` : ""}.`}${judged}`;
+  return `${place}.${image === null ? "" : ` Test image ${image}${labels ? `: ${named(explorer.data, labels[image])}` : ""}.`}${judged}`;
 }
 
 function fail(error) {

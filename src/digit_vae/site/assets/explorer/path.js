@@ -84,13 +84,13 @@ export class PathCard {
     const z = Array.from({ length: STOPS }, (_, stop) => this.at(stop / (STOPS - 1))).flat();
     const strips = [];
     for (const plane of [...this.explorer.planes]) {
-      strips.push(strip(plane.model.title, await this.explorer.network.paint(plane.model.run, z)));
+      strips.push(strip(plane.model.title, this.explorer.data.nouns, await this.explorer.network.paint(plane.model.run, z)));
     }
     this.box.replaceChildren(...strips);
   }
 }
 
-function strip(title, pixels) {
+function strip(title, nouns, pixels) {
   const all = document.createElement("div");
   all.className = "traversal";
   const name = document.createElement("p");
@@ -98,7 +98,7 @@ function strip(title, pixels) {
   const made = document.createElement("div");
   made.className = "strip";
   made.setAttribute("role", "img");
-  made.setAttribute("aria-label", `${STOPS} digits along the path, by ${title}`);
+  made.setAttribute("aria-label", `${STOPS} ${nouns} along the path, by ${title}`);
   for (let stop = 0; stop < STOPS; stop++) {
     const digit = canvas("");
     digit.removeAttribute("role");

@@ -2,18 +2,19 @@
 import { Points } from "./points.js";
 import { Tiles } from "./tiles.js";
 import { View } from "./view.js";
+import { named } from "./names.js";
 import { canvas, css, paint, theme } from "./pictures.js";
 import { gestures } from "./gestures.js";
 
 const NEAR = 8; // pixels: a point no farther from the pointer is pointed at
-const NUMBERED = 300; // points in view, up to which each has its digit beside it
+const NUMBERED = 300; // points in view, up to which each has its class beside it
 const STEP = 1 / 40; // of the span: how far an arrow key goes
 const FAINT = { digits: 0.5, regions: 1, density: 1, plain: 1 };
 
 export class Plane {
-  // model: as `readModel` gives it. labels: a digit a point, or null. heard: what happens to the pointer and the view.
-  constructor(model, labels, network, heard) {
-    Object.assign(this, { model, labels, heard, network, lensPixels: null });
+  // model: as `readModel` gives it. labels: a class a point, or null. data: what the images are called. heard: what happens to the pointer and the view.
+  constructor(model, labels, data, network, heard) {
+    Object.assign(this, { model, labels, data, heard, network, lensPixels: null });
     this.element = document.createElement("div");
     this.element.className = "latent";
     this.element.tabIndex = 0;
@@ -40,7 +41,7 @@ export class Plane {
     this.lens = document.createElement("div");
     this.lens.className = "lens";
     this.lens.hidden = true;
-    this.lensDigit = canvas("The digit at the pointer");
+    this.lensDigit = canvas(`The ${this.data.noun} at the pointer`);
     this.lens.append(this.lensDigit, document.createElement("span"));
     this.element.append(this.lens);
   }
@@ -104,7 +105,7 @@ export class Plane {
     if (scene.drawn) this.drawPosterior(context, scene.drawn.mean, scene.drawn.log_var, colours.warm, "drawn");
     if (scene.image !== null) {
       const { mean, log_var } = this.posterior(scene.image);
-      this.drawPosterior(context, mean, log_var, colours.accent, this.labels ? String(this.labels[scene.image]) : "");
+      this.drawPosterior(context, mean, log_var, colours.accent, this.labels ? named(this.data, this.labels[scene.image]) : "");
     }
     this.drawPointer(context, scene.place, colours);
   }
@@ -143,7 +144,7 @@ export class Plane {
     }
   }
 
-  // The digit beside each point, once there are few.
+  // The class beside each point, once there are few.
   number(context, shownDigits, { classes, paper }) {
     if (!this.labels) return;
     const places = this.model.arrays.z_mean.values;
@@ -156,7 +157,7 @@ export class Plane {
     context.font = "600 12px system-ui, sans-serif";
     for (const [place, digit] of found) {
       const [right, down] = this.view.pixel(place);
-      written(context, String(digit), right + 10, down, classes[digit], paper);
+      written(context, named(this.data, digit), right + 10, down, classes[digit], paper);
     }
   }
 
