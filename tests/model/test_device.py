@@ -22,6 +22,14 @@ model name\t: Some CPU @ 2.00GHz
 ARM = "processor\t: 0\nFeatures\t: fp asimd evtstrm sve\n"
 
 
+def is_in_the_fingerprint(monkeypatch, name, value):
+    """Whether a variable of the environment changes it."""
+    monkeypatch.delenv(name, raising=False)
+    before = machine.fingerprint()
+    monkeypatch.setenv(name, value)
+    return machine.fingerprint() != before
+
+
 def test_the_device_is_deterministic_and_has_one_thread(cpu):
     assert tf.config.threading.get_intra_op_parallelism_threads() == 1
     assert tf.config.threading.get_inter_op_parallelism_threads() == 1
@@ -121,10 +129,7 @@ def test_what_chooses_kernels_is_in_the_fingerprint(monkeypatch, name, value):
     ],
 )
 def test_the_number_of_threads_is_set_here_and_no_part_of_the_fingerprint(monkeypatch, name):
-    monkeypatch.delenv(name, raising=False)
-    before = machine.fingerprint()
-    monkeypatch.setenv(name, "3")
-    assert machine.fingerprint() == before
+    assert not is_in_the_fingerprint(monkeypatch, name, "3")
 
 
 @pytest.mark.parametrize(
@@ -137,10 +142,7 @@ def test_the_number_of_threads_is_set_here_and_no_part_of_the_fingerprint(monkey
     ],
 )
 def test_messages_memory_and_caches_are_no_part_of_the_fingerprint(monkeypatch, name):
-    monkeypatch.delenv(name, raising=False)
-    before = machine.fingerprint()
-    monkeypatch.setenv(name, "1")
-    assert machine.fingerprint() == before
+    assert not is_in_the_fingerprint(monkeypatch, name, "1")
 
 
 def test_of_glibcs_tunables_those_that_choose_kernels_are_in_the_fingerprint(monkeypatch):

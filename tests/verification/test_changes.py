@@ -384,20 +384,13 @@ def test_a_figure_that_changed_with_its_lock_alone_is_named(tell):
     assert re.search(r"^- `reports/paper/figures`: .*inputs of before", text, re.MULTILINE)
 
 
-def test_a_result_without_its_summary_is_named(tell, monkeypatch):
-    Path("reports/more.json").write_text("{}", encoding="utf-8")
+@pytest.mark.parametrize(("changed", "named"), [("reports/more.json", "reports/README.md"), ("README.md", "README.md")])
+def test_a_summary_that_is_not_that_of_the_results_is_named(tell, monkeypatch, changed, named):
+    Path(changed).write_text("99.9", encoding="utf-8")
     monkeypatch.setattr(changes, "is_current", lambda _: False)
     status, text, _ = tell(dvc=False)
     assert status == 1
-    assert re.search(r"^- `reports/README\.md`: ", text, re.MULTILINE)
-
-
-def test_results_in_a_readme_that_are_not_those_of_the_files_are_named(tell, monkeypatch):
-    Path("README.md").write_text("99.9 nats", encoding="utf-8")
-    monkeypatch.setattr(changes, "is_current", lambda _: False)
-    status, text, _ = tell(dvc=False)
-    assert status == 1
-    assert re.search(r"^- `README\.md`: ", text, re.MULTILINE)
+    assert re.search(rf"^- `{re.escape(named)}`: ", text, re.MULTILINE)
 
 
 def test_an_unknown_branch_is_one_sentence(tell):

@@ -6,6 +6,7 @@ import re
 import h5py
 import numpy as np
 import pytest
+from fingerprints import LISTED, OTHER, WIDE
 from synthetic import evaluation, history, timings
 
 from digit_vae.base.errors import UserError
@@ -132,20 +133,6 @@ def test_what_no_lock_vouches_for_is_held_by_its_numbers_alone(evidence):
     assert compared.deviations == []
     assert "no lock vouches" in compared.how
     assert named(published, with_value(evidence, -154.9, "metrics", "test", "elbo")) == ["metric test.elbo"]
-
-
-WIDE = {
-    "cpu": "A CPU",
-    "cores": 2,
-    "instruction_sets": ["avx2", "avx512f"],
-    "python": "3.11.7",
-    "tensorflow": "2.21.0",
-    "switches": {},
-    "device": "cpu",
-    "precision": "float32",
-}
-OTHER = WIDE | {"cpu": "Another CPU", "cores": 8, "instruction_sets": ["avx512f", "amx_tile"], "python": "3.11.9"}
-LISTED = [{name: value for name, value in each.items() if name != "precision"} for each in (WIDE, OTHER)]
 
 
 def on(evidence, machine):

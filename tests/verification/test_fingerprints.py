@@ -1,23 +1,12 @@
 """Pairs of fingerprints, and what is asked of the bytes there."""
 
 import pytest
+from fingerprints import LISTED, OTHER, WIDE
 from synthetic import timings
 
 from digit_vae.verification.fingerprints import Bytes, repeats
 
 MACHINE = timings("baseline-fold0-0")["machine"]
-WIDE = {
-    "cpu": "A CPU",
-    "cores": 2,
-    "instruction_sets": ["avx2", "avx512f"],
-    "python": "3.11.7",
-    "tensorflow": "2.21.0",
-    "switches": {},
-    "device": "cpu",
-    "precision": "float32",
-}
-OTHER = WIDE | {"cpu": "Another CPU", "cores": 8, "instruction_sets": ["avx512f", "amx_tile"], "python": "3.11.9"}
-LISTED = [{name: value for name, value in each.items() if name != "precision"} for each in (WIDE, OTHER)]
 
 
 @pytest.mark.parametrize("key", ["cpu", "gpu", "device", "precision"])
