@@ -34,11 +34,11 @@ def own_images() -> tuple[np.ndarray, np.ndarray]:
     return np.pad(large, ((0, 0), (2, 2), (2, 2))), data.target[chosen].astype(np.uint8)
 
 
-def write_pictures(folder: Path, *, labelled: bool) -> None:
-    """PNG files in train/ and test/, in a folder for each class or, without labels, as they are."""
-    images, labels = own_images()
+def write_pictures(folder: Path, *, labelled: bool, train: int = TRAIN, test: int = TEST) -> None:
+    """The first images as PNG files in train/ and test/, in a folder for each class or, without labels, as they are."""
+    images, labels = (part[: train + test] for part in own_images())
     for number, (image, label) in enumerate(zip(images, labels, strict=True)):
-        place = folder / ("train" if number < TRAIN else "test") / (NOUNS[label] if labelled else "")
+        place = folder / ("train" if number < train else "test") / (NOUNS[label] if labelled else "")
         place.mkdir(parents=True, exist_ok=True)
         Image.fromarray(image).save(place / f"{number:03}.png")
 

@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 import yaml
-from own_images import ONE_RUN, write_idx, write_own_params, write_pictures
+from own_images import NOUNS, ONE_RUN, own_images, write_idx, write_own_params, write_pictures
+from PIL import Image
 from small_graph import ROOT, drive
 
 from digit_vae.base.files import read_npz
@@ -92,6 +93,29 @@ def test_without_labels_there_is_no_classifier_and_nothing_is_said_of_classes(pr
     assert speaks_of_digits(pages) == []
     held_out = json.loads((project / "data/processed/manifest.json").read_bytes())["splits"]
     assert [held_out[name]["images"] for name in ("full-0", "fold0-0", "fold1-0")] == [0, 120, 120]
+
+
+@pytest.mark.slow
+def test_the_fewest_images_are_measured_and_reported(project, run_graph):
+    write_pictures(project / "mine", labelled=False, train=6, test=2)
+    write_own_params(project)
+    pages = run_graph()
+    assert metrics()["test"]["images"] == 2
+    assert metrics("baseline-fold0-0")["validation"]["images"] == 3
+    assert "have no labels" in pages["latent"]
+
+
+@pytest.mark.slow
+def test_three_training_images_of_two_classes_are_enough_without_folds(project, run_graph):
+    images, labels = own_images()
+    for part, chosen in (("train", (0, 1, 0)), ("test", (0, 1))):
+        for number, label in enumerate(chosen):
+            place = project / "mine" / part / NOUNS[label]
+            place.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(images[labels == label][number]).save(place / f"{number}.png")
+    write_own_params(project, studies=ONE_RUN)
+    run_graph()
+    assert set(metrics()["quality"]) >= {"samples", "reconstructions"}
 
 
 @pytest.mark.slow

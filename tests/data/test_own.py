@@ -261,7 +261,8 @@ def test_a_mistake_in_class_folders_is_one_sentence(classes, spoil, reason):
     ("name", "content", "reason"),
     [
         (TRAIN, np.zeros((30, 28, 20)), r"idx3-ubyte: expected items shaped \(28, 28\); received \(28, 20\)"),
-        (TRAIN, np.zeros((19, 28, 28)), "at least 20 training images; received 19"),
+        (TRAIN, np.zeros((2, 28, 28)), "at least 3 training images; received 2"),
+        (TEST, np.zeros((1, 28, 28)), "at least 2 test images; received 1"),
         (TRAIN_LABELS, np.arange(29) % 3, "one label for each of the 30 training images; received 29"),
         (TEST_LABELS, np.full(12, 62), "labels of test images from 0 to 61; received 62"),
         (TEST_LABELS, np.zeros(12), "training images of each class in the test images; received none of class 0"),

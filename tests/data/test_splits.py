@@ -69,6 +69,21 @@ def test_spoilt_folds_are_refused(change, reason):
         check_folds(spoilt(change), LABELS)
 
 
+@pytest.mark.parametrize(("images", "folds"), [(4, 2), (5, 3), (5, 2), (3, 2)])
+def test_too_few_images_for_the_folds_are_refused(images, folds):
+    expected = rf"2 training images in each fold and 3 outside of it; received {folds} folds of {images} images"
+    with pytest.raises(UserError, match=expected):
+        draw_splits(np.zeros(images, np.uint8), [("full", 0), ("fold0", 0)], folds=folds)
+    assert draw_splits(np.zeros(images, np.uint8), [("full", 0)], folds=folds)["full-0"].size == 0
+
+
+@pytest.mark.parametrize(("images", "folds"), [(6, 2), (6, 3), (10, 5)])
+def test_the_fewest_images_have_folds_that_can_be_measured(images, folds):
+    drawn = draw_splits(np.arange(images) % 2, [(f"fold{fold}", 0) for fold in range(folds)], folds=folds)
+    assert min(map(len, drawn.values())) >= 2
+    assert images - max(map(len, drawn.values())) >= 3
+
+
 def test_a_fold_holds_out_what_scikit_learn_draws_for_it():
     from sklearn.model_selection import StratifiedKFold
 

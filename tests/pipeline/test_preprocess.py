@@ -230,7 +230,7 @@ def test_without_labels_there_are_plain_folds(project, own, run_stage):
 def test_more_folds_than_images_is_one_line(own, run_stage, capsys):
     own(np.zeros(0, int), train=2, test=2)
     assert run_stage(preprocess.main) == 1
-    assert "expected at most as many folds as there are training images (2); received 3" in capsys.readouterr().err
+    assert "in each fold and 3 outside of it; received 3 folds of 2 images" in capsys.readouterr().err
 
 
 def test_own_test_images_may_be_training_images_and_that_is_said(project, own, run_stage, capsys):

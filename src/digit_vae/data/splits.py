@@ -8,6 +8,10 @@ from digit_vae.base.errors import UserError
 from digit_vae.config.schema import FULL
 
 FOLD = "fold"
+FEWEST_IN, FEWEST_OUTSIDE = (
+    2,
+    3,
+)  # images of a fold, whose spread is their error; others, to half of which a density is fitted
 
 
 def held_out(labels: np.ndarray, split: str, *, folds: int, seed: int) -> np.ndarray:
@@ -23,6 +27,8 @@ def held_out(labels: np.ndarray, split: str, *, folds: int, seed: int) -> np.nda
 
 def draw_splits(labels: np.ndarray, wanted: Iterable[tuple[str, int]], *, folds: int) -> dict[str, np.ndarray]:
     """What each (split, seed) of `wanted` holds out, by the split's name ("fold2-0"). Raises: UserError."""
+    if any(split != FULL for split, _ in wanted):
+        check_sizes(len(labels), folds)
     drawn = {f"{split}-{seed}": held_out(labels, split, folds=folds, seed=seed) for split, seed in wanted}
     for seed in {seed for split, seed in wanted if split != FULL}:
         check_folds(stratified_folds(labels, folds=folds, seed=seed), labels)
@@ -39,9 +45,6 @@ def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> list[np.nd
 
     classes, counts = np.unique(labels, return_counts=True)
     rarest = counts.argmin()
-    if len(classes) == 1 and counts[rarest] < folds:
-        there = f"at most as many folds as there are training images ({counts[rarest]})"
-        raise UserError(f"preprocess.folds: expected {there}; received {folds}")
     if counts[rarest] < folds:
         raise UserError(
             f"preprocess.folds: expected at most as many folds as the rarest class has images "
@@ -49,6 +52,14 @@ def stratified_folds(labels: np.ndarray, *, folds: int, seed: int) -> list[np.nd
         )
     splitter = StratifiedKFold(n_splits=folds, shuffle=True, random_state=seed)
     return [np.sort(validated).astype(np.int64) for _, validated in splitter.split(labels, labels)]
+
+
+def check_sizes(images: int, folds: int) -> None:
+    """Raises: UserError where so many images are too few for so many folds."""
+    least, most = images // folds, -(-images // folds)
+    if least < FEWEST_IN or images - most < FEWEST_OUTSIDE:
+        expected = f"at least {FEWEST_IN} training images in each fold and {FEWEST_OUTSIDE} outside of it"
+        raise UserError(f"preprocess.folds: expected {expected}; received {folds} folds of {images} images")
 
 
 def check_folds(folds: Sequence[np.ndarray], labels: np.ndarray) -> None:
