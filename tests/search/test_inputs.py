@@ -4,7 +4,7 @@ import pytest
 from searched import DATA, searched
 
 from digit_vae.base.errors import UserError
-from digit_vae.config.schema import WholeRange
+from digit_vae.config.search import WholeRange
 from digit_vae.search import inputs as module
 from digit_vae.search.inputs import check_inputs, inputs_of
 

@@ -6,31 +6,24 @@ params.schema.json, let an editor complete and check it.
 
 import sys
 from collections.abc import Mapping
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field
+from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
+
+from digit_vae.config.search import SearchParams
+from digit_vae.config.values import LARGEST_INT, STRICT, AtLeastOne, Initializer, ListOf, Name, T, Whole
 
 Device = Literal["cpu", "gpu"]
 DatasetName = Literal["mnist", "fashion_mnist", "folder"]
 Precision = Literal["float32", "mixed_bfloat16"]
-Initializer = Literal["glorot_uniform", "glorot_normal", "he_uniform", "he_normal"]
 DEVICES: tuple[Device, ...] = ("cpu", "gpu")
 PRECISIONS: tuple[Precision, ...] = ("float32", "mixed_bfloat16")
 
-LARGEST_INT = 2**31 - 1
 LARGEST_FLOAT = sys.float_info.max
 
 FULL = "full"
 BASELINE = "baseline"  # the variant that others are compared with
-
-T = TypeVar("T")
-
-
-def _distinct(values: tuple[T, ...]) -> tuple[T, ...]:
-    if len(set(values)) < len(values):
-        raise ValueError("expected no repetition")
-    return values
 
 
 def _whole_above_one(value: float) -> float:
@@ -41,22 +34,13 @@ def _whole_above_one(value: float) -> float:
 
 # A description says what is expected, where the bounds alone do not.
 Text = Annotated[str, Field(pattern=r"\S", description="a printable text")]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9_]+$", description="a name of the characters a-z, 0-9 and _")]
 Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9][0-9]?))$", description="full, or fold0, fold1, ...")]
-Fold = Annotated[str, Field(pattern=r"^fold(0|[1-9][0-9]?)$", description="fold0, fold1, ...")]
-FoldOfSeed = Annotated[
-    str,
-    Field(
-        pattern=r"^fold(0|[1-9][0-9]?)-(0|[1-9][0-9]{0,9})$",
-        description="a fold and the seed that it was drawn with: fold0-0, fold1-0, ...",
-    ),
-]
+FoldOfSeed = Annotated[str, Field(pattern=r"^fold(0|[1-9][0-9]?)-(0|[1-9][0-9]{0,9})$", description="such as fold0-0")]
 HttpsFolder = Annotated[str, Field(pattern=r"^https://[!-?A-~]+/$", description="an https:// address that ends in /")]
 NpmPackage = Annotated[
     str,
     Field(pattern=r"^[a-z0-9][a-z0-9._-]*@[0-9]+\.[0-9]+\.[0-9]+$", description="name@version of an npm package"),
 ]
-Whole = Annotated[int, Field(ge=0, le=LARGEST_INT)]
 Count = Annotated[int, Field(ge=1, le=LARGEST_INT)]
 Rate = Annotated[float, Field(gt=0, le=10)]
 Tolerance = Annotated[float, Field(ge=0, le=LARGEST_FLOAT)]
@@ -72,16 +56,10 @@ GpuShare = Annotated[
     ),
     AfterValidator(_whole_above_one),
 ]
-ListOf = Annotated[tuple[T, ...], Field(json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)]
-AtLeastOne = Annotated[
-    tuple[T, ...], Field(min_length=1, json_schema_extra={"uniqueItems": True}), AfterValidator(_distinct)
-]
 ByName = Annotated[Mapping[Name, T], Field(min_length=1, json_schema_extra={"additionalProperties": False})]
 FoldsByVariant = Annotated[
     Mapping[Name, AtLeastOne[FoldOfSeed]], Field(json_schema_extra={"additionalProperties": False})
 ]
-
-STRICT = ConfigDict(strict=True, extra="forbid", allow_inf_nan=False)
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -158,53 +136,6 @@ class StudyParams:
     against: Name | None = None
     beyond: bool = False
     partial: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class NumberRange:
-    """The numbers from low to high. log: whether it is their logarithms that are spread evenly."""
-
-    low: Annotated[float, Field(ge=-1e6, le=1e6)]
-    high: Annotated[float, Field(ge=-1e6, le=1e6)]
-    log: bool = False
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class WholeRange:
-    """The whole numbers from low to high."""
-
-    low: Whole
-    high: Whole
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class SpaceParams:
-    """What a search may vary of the train section (null: it stays): what keeps layers, optimizer and epochs."""
-
-    learning_rate: NumberRange | None = None
-    warmup_steps: WholeRange | None = None
-    final_learning_rate: NumberRange | None = None
-    hidden_bias: NumberRange | None = None
-    initializer: AtLeastOne[Initializer] | None = None
-    kl_warmup_steps: WholeRange | None = None
-    adam_beta_2: NumberRange | None = None
-
-
-@dataclass(frozen=True, kw_only=True, config=STRICT)
-class SearchParams:
-    """How a recipe is searched: single runs on one fold with one seed, in rounds, judged by its validation images.
-
-    a_round: trials that are proposed at once. startup_rounds: so many are drawn at random; later ones follow from those
-    before. first: variants that are tried ahead of all others.
-    """
-
-    fold: Fold
-    seed: Whole
-    trials: Annotated[int, Field(ge=1, le=1000)]
-    a_round: Annotated[int, Field(ge=1, le=1000)]
-    startup_rounds: Annotated[int, Field(ge=1, le=1000)]
-    first: ListOf[Name] = ()
-    space: SpaceParams
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)

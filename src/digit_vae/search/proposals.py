@@ -21,7 +21,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.paths import SEARCH
-from digit_vae.config.schema import NumberRange, Params, SearchParams, WholeRange
+from digit_vae.config.schema import Params
+from digit_vae.config.search import NumberRange, SearchParams, WholeRange
 from digit_vae.search.record import ANEW, Trial
 from digit_vae.search.space import Limits, Options, Value, first_points, space
 

@@ -6,7 +6,8 @@ from dataclasses import asdict, fields
 from digit_vae.base.errors import UserError
 from digit_vae.config.loading import parsed
 from digit_vae.config.runs import splits
-from digit_vae.config.schema import FULL, NumberRange, Params, SearchParams, TrainParams, WholeRange
+from digit_vae.config.schema import FULL, Params, TrainParams
+from digit_vae.config.search import NumberRange, SearchParams, WholeRange
 
 Value = int | float | str
 Limits = NumberRange | WholeRange | Sequence[Value]
