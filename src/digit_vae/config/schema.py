@@ -35,7 +35,9 @@ def _whole_above_one(value: float) -> float:
 # A description says what is expected, where the bounds alone do not.
 Text = Annotated[str, Field(pattern=r"\S", description="a printable text")]
 Split = Annotated[str, Field(pattern=r"^(full|fold(0|[1-9][0-9]?))$", description="full, or fold0, fold1, ...")]
-FoldOfSeed = Annotated[str, Field(pattern=r"^fold(0|[1-9][0-9]?)-(0|[1-9][0-9]{0,9})$", description="fold and seed: fold0-0, ...")]
+FoldOfSeed = Annotated[
+    str, Field(pattern=r"^fold(0|[1-9][0-9]?)-(0|[1-9][0-9]{0,9})$", description="a fold and its seed: fold0-0, ...")
+]
 HttpsFolder = Annotated[str, Field(pattern=r"^https://[!-?A-~]+/$", description="an https:// address that ends in /")]
 NpmPackage = Annotated[
     str,
