@@ -73,6 +73,13 @@ REPORT = """
     outs:
       - reports/paper/report.md: {cache: false}
 """
+DRAW = """
+  draw:
+    cmd: cat drawing models/baseline-full-0/samples.npz > reports/paper/pictures
+    deps: [drawing, models/baseline-full-0/samples.npz]
+    outs:
+      - reports/paper/pictures: {cache: false}
+"""
 WAITS = "touch started && while ! test -e go; do sleep 0.1; done && false"
 ALL = ("baseline-full-0", "baseline-full-1")
 
@@ -84,10 +91,10 @@ def graph(project):
     write_params(project, studies=STUDIES, **NAMING)
     paper = TRAIN.format(study="paper", runs=", ".join(ALL), cmd=WAITS, wdir=".", graph="paper")
     beyond = TRAIN.format(study="beta", runs="beta_2-full-0", cmd="false", wdir="..", graph="beyond")
-    (project / "dvc.yaml").write_text(PAPER + paper + REPORT)
+    (project / "dvc.yaml").write_text(PAPER + paper + REPORT + DRAW)
     (project / "beyond").mkdir()
     (project / "beyond/dvc.yaml").write_text(f"stages:\n{beyond}")
-    for name in ("code", "raw"):
+    for name in ("code", "raw", "drawing"):
         (project / name).write_text(name)
     return project
 
@@ -220,6 +227,23 @@ def test_an_evaluation_that_needs_weights_that_are_not_here_is_an_error(graph):
         ledger.prepare(runs(changed, "paper"))
         with pytest.raises(UserError, match=r"models/baseline-full-0/encoder.weights.h5 is not here: .*ANEW=1"):
             ledger.plan(runs(changed, "paper")[0])
+
+
+def test_a_stage_that_reads_models_that_are_not_here_is_left_out_and_keeps_what_it_made(graph, made):
+    remove(graph, "models", "data", ".dvc/cache", ".dvc/tmp")
+    before = (graph / "reports/paper/pictures").read_bytes()
+    (graph / "drawing").write_text("another")
+    (graph / "reports/paper/report.md").unlink()
+    with opened(["paper"]) as ledger:
+        assert run_all(ledger, runs(made, "paper")) == []
+        assert ledger.finish() == {"draw": ["models/baseline-full-0/samples.npz"]}
+    assert (graph / "reports/paper/pictures").read_bytes() == before
+    assert (graph / "reports/paper/report.md").read_text().count("of the first") == len(ALL)
+    with opened(["paper"], anew=True) as ledger:
+        run_all(ledger, runs(made, "paper"))
+        assert ledger.finish() == {}
+    assert (graph / "reports/paper/pictures").read_bytes() != before
+    assert is_up_to_date(anew=True)
 
 
 @pytest.mark.parametrize("lost", ["reports/paper/runs/baseline-full-0/metrics.json", "reports/paper/report.md"])

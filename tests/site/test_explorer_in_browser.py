@@ -41,6 +41,12 @@ def models(page):
     return page.evaluate("explorer.runs")
 
 
+def put_beside(page, run):
+    """Chooses a second model, and waits until its plane is there: what stands below moves down to make room for it."""
+    page.get_by_label("Beside it").select_option(run)
+    page.wait_for_function("() => explorer.planes.length === 2")
+
+
 def seven(page):
     """Draws a seven with the mouse."""
     page.locator("#pad").scroll_into_view_if_needed()
@@ -51,6 +57,7 @@ def seven(page):
         if number == 0:
             page.mouse.down()
     page.mouse.up()
+    assert page.evaluate("explorer.state.strokes.length") == 1  # it was drawn on the pad
 
 
 def posterior_of_drawing(page):
@@ -155,7 +162,7 @@ def test_a_stroke_changes_the_encoding(explorer):
 def test_the_address_restores_the_view(explorer):
     page = explorer()
     runs = models(page)
-    page.get_by_label("Beside it").select_option(runs[1])
+    put_beside(page, runs[1])
     page.get_by_role("radio", name="Density").check()
     page.get_by_role("button", name="Points of 3").click()
     seven(page)
@@ -317,7 +324,7 @@ def test_the_view_is_saved_as_a_png(explorer):
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_axe_finds_no_violation_in_a_page_at_work(explorer, theme):
     page = explorer("#background=plain&image=5&from=0,0&to=1,1", color_scheme=theme)
-    page.get_by_label("Beside it").select_option(models(page)[1])
+    put_beside(page, models(page)[1])
     seven(page)
     posterior_of_drawing(page)
     page.locator("summary").click()
@@ -328,6 +335,5 @@ def test_axe_finds_no_violation_in_a_page_at_work(explorer, theme):
 @pytest.mark.parametrize("width", [390, 820, 1440])
 def test_two_models_are_no_wider_than_the_screen(explorer, width):
     page = explorer("#background=plain&image=3&from=0,0&to=1,1", viewport={"width": width, "height": 844})
-    page.get_by_label("Beside it").select_option(models(page)[1])
-    page.wait_for_function("() => explorer.planes.length === 2")
+    put_beside(page, models(page)[1])
     assert page.evaluate("document.documentElement.scrollWidth") <= width

@@ -138,15 +138,29 @@ class Ledger:
                 write_bytes(path, content)
             self._commit(job.stage)
 
-    def finish(self) -> None:
-        """Runs all other stages that are out of date, such as the report."""
+    def finish(self) -> dict[str, list[str]]:
+        """Runs all other stages that are out of date, such as the report.
+
+        Returns: the files that are not here, by the stage that reads them and was left out: DVC would delete what it
+        made before, and only then miss them.
+        """
         self.close()
+        others = [name for name in self._outdated if name not in SHARED and not _is_of_run(name)]
+        left_out = {name: absent for name in others if (absent := self._absent(name))}
         with _said():
-            for name in self._outdated:
-                if name not in SHARED and not name.rpartition(":")[2].startswith(OF_RUNS):
+            for name in others:
+                if name not in left_out:
                     self._repo.reproduce(name, single_item=True)  # a deleted report, too, which is missing to DVC
             for graph in self._graphs:
-                self._repo.reproduce(str(GRAPH_FILES[graph]), allow_missing=not self._anew)
+                file = str(GRAPH_FILES[graph])
+                kept = [name for name, stage in self._stages.items() if stage.relpath == file and name not in left_out]
+                self._repo.reproduce(kept if left_out else file, allow_missing=not self._anew)
+        return left_out
+
+    def _absent(self, name: str) -> list[str]:
+        """What a stage reads that is not here and may be elsewhere."""
+        deps = self._stages[name].deps
+        return [str(dep) for dep in deps if str(dep).startswith(ELSEWHERE) and not dep.exists]
 
     def close(self) -> None:
         """Writes dvc.lock, one a graph, with all that was recorded."""
@@ -238,6 +252,10 @@ def _said() -> Iterator[None]:
 def _address(graph: Graph, name: str) -> str:
     """How DVC calls a stage."""
     return name if graph == "paper" else f"{GRAPH_FILES[graph]}:{name}"
+
+
+def _is_of_run(name: str) -> bool:
+    return name.rpartition(":")[2].startswith(OF_RUNS)
 
 
 def _fits(changes: Sequence[Any]) -> bool:

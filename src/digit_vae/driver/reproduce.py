@@ -41,7 +41,9 @@ def reproduce(
             ledger.prepare(chosen)
             _run_outdated(ledger, params, chosen, jobs, address)
             if whole and not ledger.is_up_to_date:
-                ledger.finish()
+                for stage, absent in ledger.finish().items():
+                    advice = "what git has of it stays; `make repro ANEW=1` makes what it needs"
+                    print(f"{stage} was left out, since {', '.join(absent)} is not here: {advice}", flush=True)
         track = [sys.executable, "-m", "digit_vae", "track"]
         paths = os.environ | {"PYTHONPATH": str(Path("src").resolve())}
         if subprocess.run(track, env=paths, check=False).returncode:
