@@ -196,7 +196,7 @@ def rounded(state):
 def test_an_address_that_means_nothing_shows_what_is_usual(explorer, mark):
     page = explorer(mark)
     assert page.evaluate("[explorer.state.model, explorer.state.image, explorer.state.background]") == [
-        models(page)[0], None, "digits",
+        models(page)[0], None, "decoded",
     ]  # fmt: skip
 
 

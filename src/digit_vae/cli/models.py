@@ -47,9 +47,9 @@ def add_images(parser: argparse.ArgumentParser) -> "argparse._MutuallyExclusiveG
         metavar="FILE",
         nargs="+",
         type=Path,
-        help="pictures, of one digit each; of other data than MNIST as they are",
+        help="pictures, each of one digit (with data other than MNIST: of 28x28 pixels, taken as they are)",
     )
-    parser.add_argument("--as-is", action="store_true", help="pictures are 28x28 and as MNIST's already")
+    parser.add_argument("--as-is", action="store_true", help="the pictures are 28x28 and prepared already")
     group.add_argument("--test", metavar="I", nargs="+", type=whole(0, LARGEST_SEED), help="test images, from 0 on")
     return group
 

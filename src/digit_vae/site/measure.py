@@ -97,7 +97,7 @@ def _first_picture(context: Any, address: str) -> float:  # noqa: ANN401 - Playw
 def _print_of(page: Page, name: str) -> None:
     decodes = page.evaluate(DECODES)
     print(f"{name}: a decode {_shown(decodes)} ms, {page.evaluate('explorer.backend')}")
-    for background in ("plain", "density", "digits"):
+    for background in ("plain", "density", "decoded"):
         between, scripts = page.evaluate(FRAMES, background)
         rate, late = 1000 / statistics.mean(between), sum(each > 25 for each in between) / len(between)
         said = f"{rate:.0f} frames a second, {late:.0%} late; the page's script takes {_shown(scripts)} ms of each"

@@ -2,12 +2,12 @@
 import { PAD } from "./prepare.js";
 import { bounded } from "./view.js";
 
-export const BACKGROUNDS = ["digits", "regions", "density", "plain"];
+export const BACKGROUNDS = ["decoded", "regions", "density", "plain"];
 
 // strokes: [[[x, y], ...], ...], whole numbers. hidden: the digits whose points are not shown.
 export function usual(run) {
   return {
-    model: run, beside: null, background: "digits", points: true, hidden: [], centre: null, span: null, z: [0, 0],
+    model: run, beside: null, background: "decoded", points: true, hidden: [], centre: null, span: null, z: [0, 0],
     image: null, from: null, to: null, strokes: [],
   };
 }

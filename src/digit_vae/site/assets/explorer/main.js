@@ -196,7 +196,7 @@ export class Explorer {
   // The first picture is there when the points, the digit at the pointer and the coarse background are.
   markShown() {
     if (this.firstPicture !== undefined || !this.planes.length) return;
-    const ready = (plane) => plane.decoded && (this.state.background !== "digits" || plane.tiles.whole);
+    const ready = (plane) => plane.decoded && (this.state.background !== "decoded" || plane.tiles.whole);
     if (!this.planes.every(ready)) return;
     this.firstPicture = performance.now();
     this.isShown();

@@ -9,7 +9,7 @@ import { gestures } from "./gestures.js";
 const NEAR = 8; // pixels: a point no farther from the pointer is pointed at
 const NUMBERED = 300; // points in view, up to which each has its class beside it
 const STEP = 1 / 40; // of the span: how far an arrow key goes
-const FAINT = { digits: 0.5, regions: 1, density: 1, plain: 1 };
+const FAINT = { decoded: 0.5, regions: 1, density: 1, plain: 1 };
 
 export class Plane {
   // model: as `readModel` gives it. labels: a class a point, or null. data: what the images are called. heard: what happens to the pointer and the view.
@@ -74,7 +74,7 @@ export class Plane {
 
   drawBack(scene) {
     const context = this.context("back");
-    if (scene.background === "digits") this.tiles.draw(context, this.view, scene.points ? FAINT.digits : 1);
+    if (scene.background === "decoded") this.tiles.draw(context, this.view, scene.points ? FAINT.decoded : 1);
     if (scene.background === "regions") this.drawMap(context, "regions", this.model.regions_reach);
     if (scene.background === "density") this.drawMap(context, "density", this.model.density_reach);
   }
