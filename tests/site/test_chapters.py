@@ -5,14 +5,19 @@ import io
 
 import numpy as np
 import pytest
-from example_project import compared, example_results
+import yaml
+from example_project import STUDIES, compared, example_results, study
+from searched import write_searched
+from synthetic import SMALL_PARAMS
 
 from digit_vae.site import (
     chapter_beta,
     chapter_folds,
     chapter_health,
     chapter_likelihood,
+    chapter_longer,
     chapter_samples,
+    chapter_search,
     chapter_seeds,
     comparisons,
 )
@@ -120,6 +125,39 @@ def test_samples_of_a_mixture_are_shown_where_they_were_measured():
     frechet, precision = chapter_samples.chart(variants).panels
     assert [[point.x for point in each.points] for each in frechet.series] == [[30.0, 30.0], [20.0], [20.0, 20.0]]
     assert [[point.x for point in each.points] for each in precision.series] == [[0.5, 0.5]]
+
+
+def test_a_long_run_is_a_line_over_its_epochs_beside_the_short_one_of_its_seed(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    variants = yaml.safe_load(SMALL_PARAMS.read_text(encoding="utf-8"))["variants"]
+    more = {"longer": study(["baseline_long"], ["full"], [0, 3], beside=["paper", "seeds"], beyond=True)}
+    long = {"baseline_long": {"epochs": 6}}
+    results = example_results(tmp_path, studies=STUDIES | more, variants=variants | long)
+    [chapter] = chapter_longer.chapters(Project(results.params, results, {"paper": [], "beyond": []}))
+    [(_, chart)] = chapter.charts.values()
+    names = ["baseline_long-full-0", "baseline-full-0", "baseline_long-full-3", "baseline-full-3"]
+    for panel, value in zip(chart.panels, chapter_longer.CURVES.values(), strict=True):
+        assert [each.legend for each in panel.series] == names
+        for each in panel.series:
+            epochs = results.runs[each.legend].epochs
+            assert [(point.x, point.y) for point in each.points] == [
+                (epoch["epoch"], value[1](epoch)) for epoch in epochs
+            ]
+    assert [each.dashed for each in chart.panels[0].series] == [False, True, False, True]
+    assert "baseline_long-full-3" in chapter.text
+
+
+def test_a_trial_is_a_dot_and_the_line_is_the_least_so_far(project, tmp_path):
+    assert chapter_search.chapters(project) == []
+    search = write_searched(tmp_path, project.params)
+    losses = [trial.result.loss for trial in search.trials if trial.result]
+    [chapter] = chapter_search.chapters(project)
+    [(_, chart)] = chapter.charts.values()
+    line, dots = chart.panels[0].series
+    kept = [loss for loss in losses if loss <= min(losses) + chapter_search.OUT_OF_SIGHT]
+    assert [point.y for point in dots.points] == kept
+    assert line.points[-1].y == min(losses)
+    assert f"{min(losses):.2f}" in chapter.text
 
 
 def test_a_table_of_the_site_is_the_reports_csv(project):

@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     listed = "\n".join(f"  {name:<16} {command.purpose}" for name, command in COMMANDS.items())
     parser = argparse.ArgumentParser(
         prog="digit-vae",
-        description="A reproducible pipeline around a variational autoencoder for handwritten digits or your own images.",
+        description="A reproducible pipeline around a variational autoencoder for handwritten digits or your images.",
         epilog=f"commands:\n{listed}\n\n`digit-vae COMMAND --help` says more about each.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

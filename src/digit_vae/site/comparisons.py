@@ -7,7 +7,9 @@ from digit_vae.site import (
     chapter_folds,
     chapter_health,
     chapter_likelihood,
+    chapter_longer,
     chapter_samples,
+    chapter_search,
     chapter_seeds,
 )
 from digit_vae.site.chapters import Chapter
@@ -19,6 +21,8 @@ CHAPTERS: Sequence[Callable[[Project], Sequence[Chapter]]] = (
     chapter_folds.chapters,
     chapter_beta.chapters,
     chapter_seeds.chapters,
+    chapter_longer.chapters,
+    chapter_search.chapters,
     chapter_health.chapters,
     chapter_likelihood.chapters,
     chapter_samples.chapters,
