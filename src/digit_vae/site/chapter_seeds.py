@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from digit_vae.analysis.results import FEWEST_SEEDS, RunResult
 from digit_vae.analysis.statistics import spread, trend
-from digit_vae.base.paths import RunFiles
+from digit_vae.base.paths import BENCHMARKS, RunFiles
 from digit_vae.config.schema import BASELINE
 from digit_vae.model.units import UNITS
 from digit_vae.report import chapter_seeds
@@ -12,8 +12,10 @@ from digit_vae.report.tables import typeset
 from digit_vae.site.chapters import Chapter, Numbers, sentences
 from digit_vae.site.charts import Axis, Band, Chart, Panel, Point, Rule, Series
 from digit_vae.site.pages import Project
+from digit_vae.speed.records import read_benchmarks
 
 NAME = chapter_seeds.STUDY
+ON_GPU = f"{BASELINE}, GPU"
 MIDDLE = 0.6  # where a row has its dots
 
 
@@ -32,6 +34,7 @@ def chapter(project: Project, runs: Sequence[RunResult]) -> Chapter:
         losses=losses,
         spread=spread(losses),
         paper=paper,
+        device=on_both_devices(runs),
         trend=trend([point.dead_units for point in found], [point.loss for point in found]),
         units=UNITS["hidden"],
     )
@@ -54,7 +57,9 @@ def chapter(project: Project, runs: Sequence[RunResult]) -> Chapter:
 
 
 def by_seed(project: Project, runs: Sequence[RunResult]) -> Chart:
-    """A row for the baseline and one for the better recipe, with the paper's two runs as lines."""
+    """A row for the baseline, one for the better recipe and one for the baseline's seeds on a GPU, where these are
+    there, with the paper's two runs as lines.
+    """
     paper = chapter_seeds.among([each.loss for each in runs])
     rows = {BASELINE: list(runs)}
     results = project.results
@@ -67,10 +72,22 @@ def by_seed(project: Project, runs: Sequence[RunResult]) -> Chart:
         )
         for row, its in enumerate(rows.values())
     ]
+    if pairs := on_both_devices(runs).pairs:
+        rows[ON_GPU] = []
+        dots = [(f"{pair.cpu.name} on a GPU", pair.losses[1]) for pair in pairs]
+        row = len(series)
+        series.append(
+            Series([Point(loss, row + MIDDLE, f"{name}: {typeset(loss)} nats") for name, loss in dots], colour=row + 1)
+        )
     rules = [Rule(each.loss, f"paper, {each.label}: {typeset(each.loss)}") for each in paper]
     band = Band(paper[0].place.low, paper[0].place.high, f"where one more seed of {BASELINE} is expected (95 %)")
     says = f"Loss on the test images of each seed of {', '.join(rows)}, and of the paper's two runs"
     return Chart([Panel(says, Axis("test loss (nats)"), Axis("", list(rows)), series, rules=rules, band=band)])
+
+
+def on_both_devices(runs: Sequence[RunResult]) -> chapter_seeds.Device:
+    """The committed benchmarks on a GPU with the same seeds."""
+    return chapter_seeds.on_both_devices(runs, read_benchmarks(BENCHMARKS).values())
 
 
 def by_dead_units(runs: Sequence[RunResult]) -> Chart:
