@@ -85,6 +85,17 @@ def test_batch_normalisation_uses_the_moving_averages_outside_training():
     np.testing.assert_allclose(layer(INPUTS), 2 * (INPUTS - 0.5) / np.sqrt(4.001) + 1, rtol=1e-5, atol=1e-5)
 
 
+def test_batch_normalisation_in_a_graph_rounds_as_numpy_does_and_not_as_an_estimate():
+    """Every processor rounds a root and a division in one way (IEEE 754), but estimates 1 / sqrt in its own."""
+    generator, ones, zeros = np.random.default_rng(3), np.ones(4096, np.float32), np.zeros(4096, np.float32)
+    gamma, variance = (generator.uniform(0.1, 9, 4096).astype(np.float32) for _ in range(2))
+    layer, inputs = BatchNormalization(), tf.constant(ones.reshape(1, 1, 1, -1))
+    layer.build(inputs.shape)
+    layer.set_weights([gamma, zeros, zeros, variance])
+    scale = tf.function(lambda x: layer(x, training=False))(inputs)
+    np.testing.assert_array_equal(np.ravel(scale), gamma / np.sqrt(variance + np.float32(layer.epsilon)))
+
+
 # What the fast kernels are not made for.
 OTHER = {
     "logits, 5x5": (LOGITS | {"kernel_size": 5}, "float32"),

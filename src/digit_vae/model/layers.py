@@ -58,7 +58,8 @@ class BatchNormalization(layers.BatchNormalization):
             return super().call(inputs, training=training, mask=mask)
         if not (training and self.trainable):
             # Divided by the root: Keras multiplies by rsqrt, which TensorFlow starts from the processor's own estimate.
-            scale = self.gamma / ops.sqrt(self.moving_variance + self.epsilon)
+            # TensorFlow's optimiser of graphs makes that of a plain division by a root, too, but not of this one.
+            scale = tf.math.divide_no_nan(self.gamma, ops.sqrt(self.moving_variance + self.epsilon))
             shift = self.beta - self.moving_mean * scale
             return inputs * ops.cast(scale, inputs.dtype) + ops.cast(shift, inputs.dtype)
         outputs, mean, variance, *_ = tf.raw_ops.FusedBatchNormV3(

@@ -20,13 +20,15 @@ NATS = 1.0  # by so much the validation loss rises after its least value before 
 class Longer:
     """A long run, beside the one of the same seed that differs from it in the number of epochs alone (None: no such).
 
-    best: the epoch of the least validation loss, and that loss. asleep: the epochs after which a dimension was
-    collapsed. dead: dead hidden units after the short run's last epoch, and after the last.
+    best: the epoch of the least validation loss, and that loss. falls: whether the training loss is lower at the end
+    than then. asleep: the epochs after which a dimension was collapsed. dead: dead hidden units after the short run's
+    last epoch, and after the last.
     """
 
     name: str
     epochs: int
     best: tuple[int, float]
+    falls: bool
     last: float
     gap: float
     asleep: list[int]
@@ -37,6 +39,11 @@ class Longer:
     def turns(self) -> bool:
         """Whether the validation loss ends clearly above its least value."""
         return self.last - self.best[1] > NATS
+
+    @property
+    def lost(self) -> bool:
+        """Whether a dimension was still collapsed when the short run had ended, as in the paper's GPU run."""
+        return self.short is not None and len(self.short.epochs) in self.asleep
 
     @property
     def gained(self) -> float | None:
@@ -87,6 +94,7 @@ def longer(long: RunResult, short: RunResult | None) -> Longer:
         name=long.name,
         epochs=len(losses),
         best=(best + 1, losses[best]),
+        falls=long.epochs[-1]["loss"] < long.epochs[best]["loss"],
         last=losses[-1],
         gap=losses[-1] - float(long.epochs[-1]["loss"]),
         asleep=[int(epoch["epoch"]) for epoch in long.epochs if epoch["health"]["collapsed_dimensions"]],

@@ -1,6 +1,6 @@
 """Page `recipe`: what each part of the better recipe does alone, what all do together, and whether folds agree."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -14,7 +14,7 @@ from digit_vae.report.tables import Probability, Table, difference_of
 from digit_vae.report.verdicts import Compared
 
 STUDY, CURES, FOLDS = "recipe", "cures", "recipe_folds"
-TARGET = 150.0  # nats: what the better recipe is to reach or undercut on every seed
+TARGET = 145.0  # nats: the -ELBO that the better recipe is to reach or undercut on every seed
 CHOSEN = {"hidden_bias": 1.0, "warmup_steps": 500, "final_learning_rate": 0.0, "learning_rate": 0.003}
 MEASURES = {  # of the test images, where folds and seeds can be told beside each other
     "ELBO (nats)": ("test", "elbo"),
@@ -89,7 +89,7 @@ def page(results: Results, compared: Mapping[str, Compared]) -> Page:
 
 def recipe(results: Results) -> Recipe:
     theirs, ours = _both(results)
-    losses, others = [each.loss for each in ours], [each.loss for each in theirs]
+    losses, others = map(_negative_elbos, (ours, theirs))
     old = theirs[0].history["params"]
     options = results.params.variants[_name(results)]
     return Recipe(
@@ -110,9 +110,10 @@ def improved(results: Results) -> Table:
     """The seeds of the better recipe beside the target."""
     _, runs = _both(results)
     rows = tuple(
-        (each.name, each.run.seed, each.loss, TARGET - each.loss, each.dead_units, each.collapsed) for each in runs
+        (each.name, each.run.seed, loss, loss - TARGET, each.dead_units, each.collapsed)
+        for each, loss in zip(runs, _negative_elbos(runs), strict=True)
     )
-    header = ("Run", "Seed", "Test loss", f"Below {TARGET:g} by", "Dead hidden units", "Collapsed dimensions")
+    header = ("Run", "Seed", "-ELBO, test", f"Above {TARGET:g} by", "Dead hidden units", "Collapsed dimensions")
     return Table(header, rows)
 
 
@@ -174,6 +175,11 @@ def _both(results: Results) -> tuple[Sequence[RunResult], Sequence[RunResult]]:
     return full[str(results.params.studies[STUDY].against)], full[_name(results)]
 
 
+def _negative_elbos(runs: Iterable[RunResult]) -> list[float]:
+    """Of the test images, as stage `evaluate` measured them."""
+    return [-each.number("test", "elbo") for each in runs]
+
+
 def _is_chosen(results: Results) -> bool:
     return bool(_chosen_on(results)) and dict(results.params.variants[_name(results)]) == CHOSEN
 
@@ -190,8 +196,11 @@ def _in_words(fold: str) -> str:
 
 def _figure(results: Results, section: FullSection) -> figures.Figure:
     full = results.on_full(CURES)
-    runs = {name: [(each.loss, each.dead_units) for each in its] for name, its in full.items()}
+    runs = {
+        name: list(zip(_negative_elbos(its), (each.dead_units for each in its), strict=True))
+        for name, its in full.items()
+    }
     order = [section.against, *results.params.studies[CURES].variants, *runs]
-    place = placed(0.0, [each.loss for each in full[section.against]])
+    place = placed(0.0, _negative_elbos(full[section.against]))
     shown = {name: runs[name] for name in dict.fromkeys(order)}
     return figures.recipes(shown, (place.low, place.high), TARGET, UNITS["hidden"])

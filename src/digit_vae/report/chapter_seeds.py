@@ -93,6 +93,11 @@ class Device:
         """Those that lost a dimension on the GPU, and not on the CPU."""
         return [pair for pair in self.pairs if pair.collapsed[1] > pair.collapsed[0]]
 
+    @property
+    def share(self) -> Share:
+        """How many of the seeds ended with a collapsed dimension on the GPU."""
+        return share(sum(pair.collapsed[1] > 0 for pair in self.pairs), len(self.pairs))
+
 
 @dataclass(frozen=True)
 class Collapses:

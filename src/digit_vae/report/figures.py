@@ -349,8 +349,8 @@ def seeds(
 def recipes(
     runs: Mapping[str, Sequence[tuple[float, int]]], expected: tuple[float, float], target: float, units: int
 ) -> Figure:
-    """A dot for each run, (loss, dead hidden units of `units`), a row for each recipe, of which the first is the
-    baseline. expected: the loss of one more run of the first; target: the loss to reach.
+    """A dot for each run, (-ELBO, dead hidden units of `units`), a row for each recipe, of which the first is the
+    baseline. expected: the -ELBO of one more run of the first; target: the one to reach.
     """
     figure = Figure(figsize=(WIDTH, 1.1 + 0.26 * len(runs)), layout="constrained")
     loss, dead = figure.subplots(1, 2, width_ratios=(1.6, 1), sharey=True)
@@ -360,7 +360,7 @@ def recipes(
         for axes, values in zip((loss, dead), zip(*trained, strict=True), strict=True):
             colour = ORANGE if row else BLUE
             axes.plot(values, np.full(len(values), row), "o", color=colour, ms=5, mew=0, alpha=0.6)
-    loss.set(title="loss on the test images", xlabel="nats per image")
+    loss.set(title="negative ELBO of the test images", xlabel="nats per image")
     loss.set(yticks=range(len(runs)), yticklabels=list(runs))
     loss.set_ylim(len(runs) - 0.5, -0.5)
     dead.set(title="dead hidden units", xlabel=f"of {units}", xlim=(-0.5, units + 0.5))
