@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import signal
 import sqlite3
@@ -215,7 +216,7 @@ def test_the_stages_find_their_python_and_their_modules(tmp_path):
     prepare_environment(environment)
     pipes = {"stdout": subprocess.PIPE, "text": True}
     done = subprocess.run(["python", "-m", "there"], cwd=tmp_path, env=environment, check=True, **pipes)
-    assert os.path.samefile(done.stdout.strip(), sys.executable)
+    assert pathlib.Path(done.stdout.strip()).samefile(sys.executable)
 
 
 @pytest.mark.usefixtures("project")
