@@ -278,6 +278,17 @@ def test_a_renamed_run_and_a_renamed_group_get_their_names_back(bring_in, audite
     assert [content(client, *runs_named(client, name)) for name in (RUN, GROUP)] == before
 
 
+def test_a_run_of_before_is_told_which_studies_read_it(bring_in, client, make_record, audited):
+    record = make_record()
+    bring_in(record)
+    for name in (RUN, GROUP):
+        client.delete_tag(runs_named(client, name)[0].info.run_id, "studies")
+    assert {each.run: each.lacking for each in audited(record)}[RUN] == ["tag studies"]
+    assert bring_in(record).unchanged == [RUN]
+    for name in (RUN, GROUP):
+        assert runs_named(client, name)[0].data.tags["studies"] == ",ablation,recipe_folds,beta,"
+
+
 def test_a_note_that_the_user_wrote_stays(bring_in, client, make_record, false_claims):
     record = make_record()
     bring_in(record)

@@ -20,7 +20,7 @@ from digit_vae.base.paths import comparisons as comparisons_folder
 from digit_vae.base.paths import figures as figures_folder
 from digit_vae.base.paths import tables as tables_folder
 from digit_vae.config.runs import GRAPHS, Graph, Run, runs
-from digit_vae.config.schema import Params
+from digit_vae.config.schema import FULL, Params
 from digit_vae.data.datasets import described
 from digit_vae.report import figures
 from digit_vae.search.record import best, read_search, trial_run
@@ -37,6 +37,7 @@ from digit_vae.tracking.record import (
     of_repetition,
     of_run,
     of_trial,
+    read_by,
     with_comparisons,
 )  # fmt: skip
 
@@ -64,13 +65,28 @@ def read_project(params: Params) -> Project:
     """Raises: UserError when a file is damaged."""
     declared = runs(params)
     there = [run for run in declared if _is_trained(run)]
-    trained = [read_run(run) for run in there]
+    trained = [read_by(read_run(run), readers(params, run)) for run in there]
     measured, summaries = _benchmarks()
     searched, least = _searched()
     groups = with_comparisons(trained + measured + searched, _comparisons(params) | summaries | least)
     groups = [_with_question(params, group) for group in groups] + list(_reports(params, trained))
     missing = [run.name for run in declared if run.graph == "paper" and run not in there]
     return Project(trained, measured, searched, groups, missing)
+
+
+def readers(params: Params, run: Run) -> tuple[str, ...]:
+    """The studies that read a run: its own, then those that name it under `beside`.
+
+    Of variants on folds such a study reads those that it compares.
+    """
+    on_full = FULL in params.studies[run.study].splits
+    others = (
+        name
+        for name, study in params.studies.items()
+        if run.study in study.beside
+        and (on_full or study.against is None or run.variant in (study.against, *study.variants))
+    )
+    return run.study, *others
 
 
 def read_run(run: Run, experiment: str | None = None) -> Record:

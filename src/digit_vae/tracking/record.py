@@ -84,7 +84,7 @@ def of_run(run: Run, history: Content, timings: Content, *, experiment: str | No
     experiment: the experiment of DVC that trained it; its runs stand beside the project's own and replace none.
     """
     address = f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
-    shared = {"variant": run.variant, "study": run.study, "graph": run.graph}
+    shared = {"variant": run.variant, "graph": run.graph} | _studies(run.study)
     group = _group(f"{run.study}/{run.variant}", history, timings, shared | made_by(f"{PARAMS}:studies.{run.study}"))
     tags = shared | {"split": run.split, "seed": str(run.seed)} | made_by(address)
     note = f"Variant `{run.variant}`, split `{run.split}`, seed {run.seed}, of the study `{run.study}`."
@@ -93,9 +93,15 @@ def of_run(run: Run, history: Content, timings: Content, *, experiment: str | No
     return _of_experiment(record, experiment) if experiment else record
 
 
+def read_by(record: Record, studies: Sequence[str]) -> Record:
+    """The record of a run that these studies read, its own first; so does its group."""
+    parent = record.parent and read_by(record.parent, studies)
+    return replace(record, tags=dict(record.tags) | _studies(*studies), parent=parent)
+
+
 def of_repetition(group: str, number: int, history: Content, timings: Content, measured: Mapping[str, float]) -> Record:
     """One run of a recorded benchmark: see digit_vae.speed.records.repetitions. measured: its speed."""
-    shared = {"variant": history["variant"], "study": "benchmark"} | made_by("make bench")
+    shared = {"variant": history["variant"]} | _studies("benchmark") | made_by("make bench")
     parent = _group(group, history, timings, shared)
     tags = shared | {"split": history["split"], "seed": str(number)}
     record = _attempt(history["run"], history, timings, tags, parent, "One repetition of `make bench`.\n")
@@ -105,7 +111,7 @@ def of_repetition(group: str, number: int, history: Content, timings: Content, m
 def of_trial(search: Search, trial: Trial, run: Run) -> Record:
     """One trial of a search, which is its parent. run: the trial as a run, which no study declares."""
     inputs, made = search.inputs, trial.made
-    shared = {"study": run.study, "graph": run.graph} | made_by("digit-vae search")
+    shared = {"graph": run.graph} | _studies(run.study) | made_by("digit-vae search")
     params = {**inputs["train"], **trial.options, "seed": run.seed}
     datasets = tuple(_datasets({"split": run.split, "data": inputs["data"]}))
     own = {"variant": run.variant, "split": run.split, "seed": str(run.seed), "round": str(trial.round)}
@@ -222,6 +228,11 @@ def _group(name: str, history: Content, timings: Content, tags: Mapping[str, str
         finished=started,
         datasets=tuple(_datasets(history)),
     )
+
+
+def _studies(own: str, *others: str) -> dict[str, str]:
+    """Tags: the study that declares a run, and all that read it. Commas around each tell `beta` from `beta_full`."""
+    return {"study": own, "studies": f",{','.join((own, *others))},"}
 
 
 def _texts(params: Content) -> dict[str, str]:
