@@ -110,6 +110,7 @@ def test_each_graph_has_a_report_and_the_papers_has_the_classifier(project):
     assert set(paper.files) == {"seeds.png", "seeds.csv", "classifier.json"}
     assert set(beyond.files) == {"seeds.png", "seeds.csv"}
     assert beyond.metrics == {}
+    assert {each.tags["commit"] for each in (paper, beyond)} == {"0" * 40}
 
 
 def test_recorded_benchmarks_become_runs_of_a_group_each(project):

@@ -6,6 +6,7 @@ from synthetic import EPOCH_SECONDS, LOSSES, STARTED, history, timings
 from digit_vae.config.runs import Run
 from digit_vae.tracking.record import (
     Comparison,
+    commits_of,
     epoch_points,
     numbers,
     of_repetition,
@@ -95,9 +96,24 @@ def test_a_further_seed_is_a_further_child_of_the_same_group():
         "study": "ablation",
         "studies": ",ablation,",
         "graph": "paper",
+        "commit": "0" * 40,
+        "mlflow.source.git.commit": "0" * 40,
         "mlflow.source.name": "",
         "mlflow.source.type": "LOCAL",
     }
+
+
+def test_a_group_has_the_commits_of_its_runs_in_their_order():
+    first, second, third, none = (record(f"l1_l2-fold{fold}-0") for fold in (0, 1, 2, 3))
+    runs = [
+        replace(second, tags=second.tags | {"commit": "b-dirty"}, started=2),
+        replace(first, tags=first.tags | {"commit": "a"}, started=1),
+        replace(third, tags=third.tags | {"commit": "a"}, started=3),
+        replace(none, tags={}),
+    ]
+    [group] = with_comparisons(runs, {})
+    assert (group.tags["commit"], group.tags["mlflow.source.git.commit"]) == ("a, b-dirty", "b")
+    assert commits_of([runs[-1]]) == {}
 
 
 def test_a_group_has_the_comparison_of_its_variant_in_its_study(tmp_path):

@@ -32,6 +32,7 @@ from digit_vae.tracking.record import (
     Comparison,
     Content,
     Record,
+    commits_of,
     made_by,
     numbers,
     of_repetition,
@@ -198,7 +199,7 @@ def _with_question(params: Params, group: Record) -> Record:
 def _reports(params: Params, trained: Sequence[Record]) -> Iterator[Record]:
     """A group without runs for each graph: the figures and tables of its report, and the paper's classifier.
 
-    Its times are those of the runs: the same files give the same times.
+    Its times and commits are those of the graph's runs: the same files give the same.
     """
     for graph in GRAPHS:
         files, metrics = _report_files(graph), {}
@@ -211,7 +212,7 @@ def _reports(params: Params, trained: Sequence[Record]) -> Iterator[Record]:
             yield Record(
                 name=f"report/{graph}",
                 identity={"group": f"report/{graph}", "params_sha256": sha256_of(settings)},
-                tags={"graph": graph} | made_by("make repro" if graph == "paper" else "make beyond"),
+                tags={"graph": graph} | made_by("make repro" if graph == "paper" else "make beyond") | commits_of(its),
                 params={name: str(value) for name, value in settings.items()},
                 started=min(record.started for record in its),
                 finished=max(record.finished or 0 for record in its),

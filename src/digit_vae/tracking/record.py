@@ -164,17 +164,21 @@ def with_comparisons(records: Sequence[Record], comparisons: Mapping[str, Compar
 
     comparisons: by name of the group. Where the runs of one name differ in their params, none of them is compared.
     """
-    groups: dict[str, Record] = {}
+    families: dict[str, list[Record]] = {}
     for record in records:
         if record.parent:
-            key = sha256_of(record.parent.identity)
-            group = groups.setdefault(key, record.parent)
-            datasets = tuple(dict.fromkeys(group.datasets + record.datasets))
-            finished = max(group.finished or 0, record.finished or 0)
-            groups[key] = replace(group, finished=finished, datasets=datasets)
-    names = Counter(group.name for group in groups.values())
+            families.setdefault(sha256_of(record.parent.identity), []).append(record)
+    groups = [_group_of(family) for family in families.values()]
+    names = Counter(group.name for group in groups)
     compared = {name: comparison for name, comparison in comparisons.items() if names[name] == 1}
-    return [_compared(group, compared.get(group.name, NOTHING)) for group in groups.values()]
+    return [_compared(group, compared.get(group.name, NOTHING)) for group in groups]
+
+
+def commits_of(records: Sequence[Record]) -> dict[str, str]:
+    """Tags: the commits that made these runs, in the order in which they started. MLflow's pages show one, the last."""
+    by_start = sorted(records, key=lambda record: record.started)
+    commits = list(dict.fromkeys(record.tags["commit"] for record in by_start if "commit" in record.tags))
+    return _commit_tags(", ".join(commits), commits[-1]) if commits else {}
 
 
 def epoch_points(losses: Content, timing: Content) -> tuple[Point, ...]:
@@ -212,6 +216,18 @@ def _attempt(
         datasets=tuple(_datasets(history)),
         points=tuple(point for losses, timing in epochs for point in epoch_points(losses, timing)),
         parent=group,
+    )
+
+
+def _group_of(records: Sequence[Record]) -> Record:
+    """The parent of these runs, with their data and commits, and the end of the last."""
+    (first, *_) = parents = [record.parent for record in records if record.parent]
+    datasets = (dataset for each in (*parents, *records) for dataset in each.datasets)
+    return replace(
+        first,
+        tags=dict(first.tags) | commits_of(records),
+        finished=max(each.finished or 0 for each in (first, *records)),
+        datasets=tuple(dict.fromkeys(datasets)),
     )
 
 
@@ -265,9 +281,13 @@ def _machine_tags(timings: Content) -> dict[str, str]:
     machine = timings["machine"]
     tags = {name: str(machine[name] or "none") for name in ("cpu", "gpu", "device", "precision")}
     tags["machine"] = machine_name(machine)
-    if commit := timings["git_commit"]:
-        tags |= {"commit": commit, "mlflow.source.git.commit": commit.removesuffix("-dirty")}
-    return tags
+    commit = timings["git_commit"]
+    return tags | _commit_tags(commit, commit) if commit else tags
+
+
+def _commit_tags(commits: str, shown: str) -> dict[str, str]:
+    """shown: the one that MLflow's pages show."""
+    return {"commit": commits, "mlflow.source.git.commit": shown.removesuffix("-dirty")}
 
 
 def _datasets(history: Content) -> Iterator[Dataset]:
