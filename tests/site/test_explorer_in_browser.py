@@ -304,6 +304,22 @@ def test_a_path_plays_from_one_end_to_the_other(explorer):
     np.testing.assert_allclose(first[:, 1], -first[:, 0] / 2, atol=1e-9)
 
 
+@pytest.mark.parametrize("way", ["slider", "play"])
+def test_an_address_without_a_path_ends_the_one_that_is_travelled(explorer, way):
+    page = explorer("#background=plain&from=-1,0.5&to=1,-0.5")
+    page.wait_for_function("() => document.querySelectorAll('#path-strips canvas').length === 11")
+    if way == "slider":
+        page.locator("#path-slider").focus()
+        page.keyboard.press("ArrowRight")
+    else:
+        page.get_by_role("button", name="Play").click()
+    page.wait_for_function("() => explorer.travelling !== null")
+    page.evaluate("location.hash = '#background=plain&z=0.5,0.25'")
+    page.wait_for_function("() => explorer.planes[0].decoded?.place.join() === '0.5,0.25'")
+    assert page.locator("#path-play").inner_text() == "Play"
+    assert page.evaluate("explorer.travelling") is None
+
+
 def test_traversals_change_one_dimension(explorer):
     page = explorer("#background=plain&z=0.5,1")
     page.get_by_role("button", name=re.compile(r"go to z1 = -2\.25")).click()

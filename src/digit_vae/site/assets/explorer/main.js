@@ -42,6 +42,7 @@ export class Explorer {
   }
 
   async restore() {
+    if (this.state) this.path.stop(); // it may have no ends any more
     this.state = read(location.hash, this.runs, this.data.count);
     await this.setModels();
     for (const card of this.cards) card.restored?.();
@@ -147,9 +148,13 @@ export class Explorer {
     return this.hovered ? this.hovered.image : this.state.image;
   }
 
+  get path() {
+    return this.cards.find((card) => card instanceof PathCard);
+  }
+
   // Where a plane's pointer is. Each model has a test image elsewhere; a place without one is the same in each.
   place(plane) {
-    if (this.travelling !== null) return this.cards.find((card) => card instanceof PathCard).at(this.travelling);
+    if (this.travelling !== null && this.path.ends) return this.path.at(this.travelling);
     if (this.hovered?.plane === plane) return this.hovered.place;
     if (this.image !== null) return plane.posterior(this.image).mean;
     return this.hovered?.place ?? this.state.z;
@@ -167,13 +172,12 @@ export class Explorer {
   }
 
   scene(plane) {
-    const { state } = this;
+    const { state, path } = this;
     const pad = this.cards.find((card) => card instanceof PadCard);
-    const path = this.cards.find((card) => card instanceof PathCard);
     return {
       ...this.view, background: state.background, points: state.points,
       shown: this.isShownDigit, place: this.place(plane), image: this.image,
-      path: { from: state.from, to: state.to, at: this.travelling === null ? null : path.at(this.travelling) },
+      path: { from: state.from, to: state.to, at: this.travelling === null || !path.ends ? null : path.at(this.travelling) },
       drawn: pad.posterior(plane),
     };
   }

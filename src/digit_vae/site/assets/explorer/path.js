@@ -29,8 +29,7 @@ export class PathCard {
     return from && to ? [from, to] : null;
   }
 
-  at(share) {
-    const [from, to] = this.ends;
+  at(share, [from, to] = this.ends) {
     return from.map((value, axis) => value + share * (to[axis] - value));
   }
 
@@ -81,7 +80,7 @@ export class PathCard {
 
   async show(ends) {
     if (!ends) return void this.box.replaceChildren();
-    const z = Array.from({ length: STOPS }, (_, stop) => this.at(stop / (STOPS - 1))).flat();
+    const z = Array.from({ length: STOPS }, (_, stop) => this.at(stop / (STOPS - 1), ends)).flat();
     const strips = [];
     for (const plane of [...this.explorer.planes]) {
       strips.push(strip(plane.model.title, this.explorer.data.nouns, await this.explorer.network.paint(plane.model.run, z)));
