@@ -304,6 +304,19 @@ def test_a_path_plays_from_one_end_to_the_other(explorer):
     np.testing.assert_allclose(first[:, 1], -first[:, 0] / 2, atol=1e-9)
 
 
+def test_on_a_phone_the_digit_of_a_path_moves_beside_play(explorer):
+    page = explorer("#background=plain&from=-1,0.5&to=1,-0.5", viewport={"width": 390, "height": 844})
+    page.wait_for_function("() => document.querySelectorAll('#path-strips canvas').length === 11")
+    play, digit = page.get_by_role("button", name="Play"), page.locator("#path-moving canvas")
+    play.scroll_into_view_if_needed()
+    picture = "document.querySelector('#path-moving canvas').toDataURL()"
+    first = page.evaluate(picture)
+    play.click()
+    page.get_by_role("button", name="Stop").wait_for()
+    assert digit.bounding_box()["y"] - page.locator("#path-play").bounding_box()["y"] < 200
+    page.wait_for_function(f"(first) => {picture} !== first", arg=first)
+
+
 @pytest.mark.parametrize("way", ["slider", "play"])
 def test_an_address_without_a_path_ends_the_one_that_is_travelled(explorer, way):
     page = explorer("#background=plain&from=-1,0.5&to=1,-0.5")
