@@ -4,7 +4,7 @@ import { readImages, readModel } from "./files.js";
 import { latest, settled } from "./latest.js";
 import { Network } from "./network.js";
 import { Plane } from "./plane.js";
-import { named } from "./names.js";
+import { coordinates, imageName, judged } from "./names.js";
 import { fitted, inked, PAD } from "./prepare.js";
 import { repaint } from "./pictures.js";
 import { HereCard } from "./here.js";
@@ -97,8 +97,9 @@ export class Explorer {
     });
     plane.ask = latest(async (place) => {
       const started = performance.now();
+      const warm = Boolean(plane.decoded); // the first decode waits for what starts up
       plane.decoded = { place, pixels: await this.network.decode(model.run, place) };
-      this.decodeTime = performance.now() - started;
+      if (warm) this.decodeTime = performance.now() - started;
       plane.showDigit(plane.decoded.pixels);
       this.changed();
     });
@@ -238,11 +239,11 @@ export class Explorer {
 }
 
 function spokenPlace(explorer, plane) {
-  const place = explorer.place(plane).map((value) => value.toFixed(2)).join(", ");
+  const place = coordinates(explorer.place(plane));
   const seen = plane.seen(explorer.place(plane));
-  const judged = seen ? ` The classifier says ${named(explorer.data, seen.digit)}, ${seen.percent} per cent.` : "";
-  const { image, labels } = explorer;
-  return `${place}.${image === null ? "" : ` Test image ${image}${labels ? `: ${named(explorer.data, labels[image])}` : ""}.`}${judged}`;
+  const says = seen ? ` The classifier says ${judged(explorer.data, seen)}.` : "";
+  const { data, image, labels } = explorer;
+  return `${place}.${image === null ? "" : ` ${imageName(data, labels, image)}.`}${says}`;
 }
 
 function fail(error) {
