@@ -20,6 +20,7 @@ from digit_vae.report.paper import TABLE_1
 from digit_vae.site.pages import Project, SitePage, copied
 
 DATA = "data/runs.json"
+TABLE = "table"  # its place in the page's address
 # The curves that the page offers, and where an epoch of history.json has them.
 CURVES = {
     "val_loss": "Validation loss",
