@@ -22,6 +22,7 @@ from digit_vae.speed.records import read_benchmarks
 DATA, CHARTS = "data/table_1.json", "data/overview.json"
 MOST_CURVES = 6  # that the page of runs tells apart by colour
 PLANE = pictures("paper") / "latent_plane.png"
+WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 class Answer(NamedTuple):
@@ -42,6 +43,7 @@ def page(project: Project) -> SitePage:
     sources = [RunFiles(each.run.graph, each.name).history for each in shown] + sorted(BENCHMARKS.glob("*.json"))
     values = {
         "found": summary(project.results).values,
+        "squeezed": in_words(project.params.train.latent_dim),
         "answers": list(answers(project)),
         "open": open_questions(project),
         "header": numbers.table.header[4:],
@@ -58,6 +60,11 @@ def page(project: Project) -> SitePage:
         numbers.file: numbers.table.csv(),
     }
     return SitePage(values, files, [*sources, *(path for path in (PLANE, CERTIFICATE) if path.is_file())])
+
+
+def in_words(numbers: int) -> str:
+    """How many numbers a picture is squeezed into: "one number", "two numbers", "17 numbers"."""
+    return f"{dict(enumerate(WORDS, 1)).get(numbers, numbers)} number{'' if numbers == 1 else 's'}"
 
 
 def shown_runs(project: Project) -> list[RunResult]:

@@ -77,7 +77,7 @@ function filter() {
     row.hidden = !kept;
     count += kept;
   }
-  document.getElementById("count").textContent = `${count} of ${rows.length} runs`;
+  document.getElementById("count").textContent = `${count} of ${rows.length} run${rows.length === 1 ? "" : "s"}`;
 }
 
 function drawCurves(names) {
