@@ -9,6 +9,7 @@ LOCK := requirements$(if $(GPU),-gpu).lock
 INSTALLED := .venv/installed$(if $(GPU),-gpu)-$(shell pwd -P | cksum | cut -d ' ' -f 1)
 RUN := .venv/bin/python -m
 DIGIT_VAE := $(RUN) digit_vae
+CORES := .venv/bin/python -c 'from digit_vae.base.cores import usable_cores; print(usable_cores())'
 MACHINES = $(if $(JOBS),--jobs $(JOBS)) $(if $(ADDRESS),--address $(ADDRESS)) $(if $(ANEW),--anew)
 COMPILE := .venv/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
 	--generate-hashes --no-header --no-annotate pyproject.toml --extra dev
@@ -16,7 +17,7 @@ COMPILE := .venv/bin/uv pip compile --quiet --universal --fork-strategy fewest -
 # The stages' commands start with `python`: that is the one of .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUTF8 := 1
-unexport PYTHONPATH PYTHONHOME
+unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH  # the stages' code is found in this folder
 # Arrays of many megabytes in huge pages take 4 % off a training step; no bit depends on it.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
@@ -52,7 +53,7 @@ verify: $(INSTALLED) ## train runs anew in a temporary copy and compare them wit
 	@$(DIGIT_VAE) verify $(if $(RUNS),--runs $(RUNS)) $(if $(QUICK),--quick) $(if $(RECORD),--record) $(if $(SUMMARY),--summary $(SUMMARY))
 
 test: $(INSTALLED) ## the tests, on every core up to four
-	@$(RUN) pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+	@PYTEST_XDIST_AUTO_NUM_WORKERS="$${PYTEST_XDIST_AUTO_NUM_WORKERS:-$$($(CORES))}" $(RUN) pytest -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 test-slow: $(INSTALLED) ## the tests that take minutes: kills at every moment and at random (KILL_GRAPHS=1 KILLS=3: fewer), eight writers
 	@$(RUN) pytest -m slow

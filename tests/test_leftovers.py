@@ -224,6 +224,9 @@ def test_a_folder_that_comes_back_changes_no_lock(clones):
     assert status != 0
     assert "digit-vae tidy" in said
     assert (first.folder / "dvc.lock").read_bytes() == lock
-    first.succeeds("digit_vae", "tidy")
+    weights = first.folder / "reports/paper/weights/dropout-fold7-0"
+    weights.mkdir(parents=True)
+    (weights / "encoder.weights.h5").write_bytes(b"stale")
+    assert "leftovers/reports/paper/weights/dropout-fold7-0" in first.succeeds("digit_vae", "tidy")
     first.succeeds("dvc", "repro", "-q")  # DVC has removed what the refused stage had made
     assert first.succeeds("git", "status", "--porcelain") == ""

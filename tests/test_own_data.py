@@ -18,6 +18,8 @@ from digit_vae.base.files import read_npz
 from digit_vae.base.paths import DATASET, RunFiles
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import runs
+from digit_vae.report.summary import BEGIN, END, write_summary
+from digit_vae.site.build import build
 from digit_vae.tracking.mirror import Mirror
 from pipeline import classifier, compare, draw, evaluate, fetch, preprocess, publish, report, train
 
@@ -77,6 +79,23 @@ def test_class_folders_with_three_latent_dimensions(project, run_graph):
     assert "generated images" in pages["paper"]
     assert "These are other images than the paper's" in pages["paper"]
     assert speaks_of_digits(pages) == []
+
+
+@pytest.mark.slow
+def test_site_and_summary_of_one_run_with_three_latent_dimensions_of_four_classes(project, run_graph):
+    write_pictures(project / "mine", labelled=True)
+    write_own_params(project, train={"latent_dim": 3}, studies=ONE_RUN)
+    run_graph()
+    (project / "README.md").write_text(f"{BEGIN}\n{END}\n", encoding="utf-8")
+    write_summary(project)
+    assert "These are other images than the paper's" in (project / "reports/README.md").read_text(encoding="utf-8")
+    build(project / "site")
+    overview, runs_page = ((project / f"site/{name}.html").read_text(encoding="utf-8") for name in ("index", "runs"))
+    assert "Images from three numbers</h1>" in overview
+    assert "squeezes a picture into three numbers, and draws it again from them" in overview
+    assert "1 time, and" in overview
+    assert "1 run is declared" in runs_page
+    assert (project / "site/data/digits/baseline-full-0.png").is_file()
 
 
 @pytest.mark.slow

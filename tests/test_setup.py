@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from digit_vae.base.cores import usable_cores
+
 ROOT = Path(__file__).parent.parent
 pytestmark = pytest.mark.integration
 
@@ -87,6 +89,39 @@ def test_an_environment_of_an_unfinished_installation_is_finished(project):
     assert status == 0
     assert "made anew" not in said
     assert mark.exists()
+
+
+def test_make_test_starts_as_many_workers_as_the_process_has_cores(project):
+    said_by = "import os; print('workers', os.environ['PYTEST_XDIST_AUTO_NUM_WORKERS'])\n"
+    (project / "pytest.py").write_text(said_by, encoding="utf-8")
+    assert f"workers {usable_cores()}\n" in shell(project, "make test")[1]
+    assert "workers 3\n" in shell(project, "make test", PYTEST_XDIST_AUTO_NUM_WORKERS="3")[1]
+    if shutil.which("taskset"):
+        core = min(os.sched_getaffinity(0))
+        assert "workers 1\n" in shell(project, f"taskset -c {core} make test")[1]
+
+
+def test_modules_of_the_folder_are_found_whatever_the_variables_of_python_say(project):
+    (project / "pytest.py").write_text("print('found')\n", encoding="utf-8")
+    status, said = shell(project, "make test", PYTHONSAFEPATH="1", PYTHONPATH="nowhere")
+    assert status == 0, said
+    assert "found" in said
+
+
+def test_continuous_integration_verifies_after_failed_tests_and_still_fails(tmp_path):
+    (tmp_path / ".ci").mkdir()
+    shutil.copy(ROOT / ".ci/run", tmp_path / ".ci/run")
+    (tmp_path / "chromium").write_text("", encoding="utf-8")
+    (tmp_path / "chromium").chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    for tests, verdict, expected in ((0, 0, 0), (3, 0, 3), (0, 4, 4), (3, 4, 3)):
+        (tmp_path / "make").write_text(
+            f'#!/bin/sh\necho "make $1"\ncase $1 in test) exit {tests};; verify) exit {verdict};; esac\n',
+            encoding="utf-8",
+        )
+        (tmp_path / "make").chmod(0o755)
+        status, said = shell(tmp_path, ".ci/run", PATH=path)
+        assert (status, said) == (expected, "make check\nmake test\nmake verify\n")
 
 
 def test_a_wrong_python_is_one_sentence(tmp_path):

@@ -158,10 +158,15 @@ def test_a_tool_refuses_to_work_in_a_clone_with_anothers_code(original, command,
     assert succeeds(clone, "git", "status", "--porcelain") == ""
 
 
+def experiments(folder, succeeds, name):
+    """The references of the commits that DVC's experiments of that name left; none before one has ended."""
+    refs = succeeds(folder, "git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
+    return [ref for ref in refs if ref.rpartition("/")[2] == name]
+
+
 def loss_of_experiment(original, succeeds, name):
     """The loss that an experiment of DVC left in the commit that bears its name; None before there is one."""
-    refs = succeeds(original, "git", "for-each-ref", "--format=%(refname)", "refs/exps").split()
-    found = [ref for ref in refs if ref.rpartition("/")[2] == name]
+    found = experiments(original, succeeds, name)
     return loss(succeeds(original, "git", "show", f"{found[0]}:{HISTORY}")) if found else None
 
 
@@ -236,10 +241,20 @@ def whole_graph(tmp_path, succeeds, digits, idx_bytes, mlflow_tables):
     return tmp_path
 
 
-def test_an_experiment_with_more_folds_and_other_variants_works_to_the_end(whole_graph, succeeds):
+@pytest.mark.parametrize("how", ["--temp", "--queue"])
+def test_an_experiment_with_more_folds_and_other_variants_works_to_the_end(whole_graph, succeeds, how):
     changes = [part for change in MORE_FOLDS for part in ("-S", change)]
-    succeeds(whole_graph, "python", "-m", "dvc", "exp", "run", "-q", "--temp", "--name", "more-folds", *changes)
-    [ref] = succeeds(whole_graph, "git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/more-folds").split()
+    succeeds(whole_graph, "python", "-m", "dvc", "exp", "run", "-q", how, "--name", "more-folds", *changes)
+    if how == "--queue":
+        succeeds(whole_graph, "python", "-m", "dvc", "queue", "start", "-q")
+    end = time.monotonic() + PATIENCE_SECONDS
+    while not (refs := experiments(whole_graph, succeeds, "more-folds")) and time.monotonic() < end:
+        time.sleep(1)
+    if how == "--queue":
+        said = succeeds(whole_graph, "python", "-m", "dvc", "queue", "status")
+        assert refs, said
+        succeeds(whole_graph, "python", "-m", "dvc", "queue", "stop")
+    [ref] = refs
     comparisons = json.loads(succeeds(whole_graph, "git", "show", f"{ref}:reports/paper/comparisons/ablation.json"))
     assert {name: each["folds"] for name, each in comparisons.items()} == {"baseline": 3, "dropout": 3}
     page = succeeds(whole_graph, "git", "show", f"{ref}:reports/paper/ablation.md")

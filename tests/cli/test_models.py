@@ -138,6 +138,22 @@ def test_reconstruct_shows_what_became_of_a_picture(trained, command, digits, ca
 
 
 @pytest.mark.usefixtures("trained")
+def test_encode_says_of_a_picture_what_reconstruct_says_and_of_test_images_nothing(command, capsys):
+    noise = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
+    Image.fromarray(noise).save("noise.png")
+    write_json(FILES.encoder.with_name("losses.json"), {"percent": [0, 99.9, 100], "nats": [1, 2, 3]})
+    said = []
+    for name in ("encode", "reconstruct"):
+        assert command(name, RUN, "--image", "noise.png", "--as-is") == 0
+        said.append(capsys.readouterr().err)
+    assert said[0] == said[1]
+    assert "noise.png: reconstruction loss" in said[0]
+    assert "no digit: higher than that of 99.9 % of the test images" in said[0]
+    assert command("encode", RUN, "--test", 0) == 0
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("trained")
 def test_a_picture_whose_name_is_not_utf_8_is_encoded(command, digits, capsys):
     name = os.fsdecode(b"vier-\xe4.png")
     Image.fromarray(digits[304, ..., 0]).save(name)

@@ -3,6 +3,7 @@
 import pytest
 from synthetic import write_run
 
+from digit_vae.base.files import write_bytes
 from digit_vae.base.paths import RunFiles
 from digit_vae.cli import tidy
 
@@ -24,6 +25,21 @@ def test_undeclared_runs_are_moved_and_all_else_stays(project, capsys):
     assert moved == {f"leftovers/{path}" for path in before if GONE in path}
     assert len(moved) == 4
     assert GONE in capsys.readouterr().out
+
+
+def test_committed_weights_that_publish_does_not_list_are_moved(project):
+    listed, unlisted = RunFiles("paper", KEPT), RunFiles("paper", "baseline-full-1")
+    elsewhere = RunFiles("beyond", KEPT)  # another graph than the one whose list has it
+    for each in (listed, unlisted, elsewhere, RunFiles("beyond", GONE)):
+        write_bytes(each.published / "encoder.weights.h5", str(each.published).encode())
+    tidy.main([])
+    assert {path.rpartition("/")[0] for path in files(project) if path.startswith("reports/")} == {
+        str(listed.published)
+    }
+    moved = {path for path in files(project) if path.startswith("leftovers/")}
+    assert moved == {
+        f"leftovers/{each.published}/encoder.weights.h5" for each in (unlisted, elsewhere, RunFiles("beyond", GONE))
+    }
 
 
 def test_a_second_call_moves_nothing(project, capsys):

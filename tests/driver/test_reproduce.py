@@ -2,6 +2,7 @@
 
 import json
 import os
+import pathlib
 import re
 import signal
 import sqlite3
@@ -29,7 +30,7 @@ from small_graph import (
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import sha256
-from digit_vae.driver.reproduce import alone
+from digit_vae.driver.reproduce import alone, prepare_environment
 
 pytestmark = [pytest.mark.integration, pytest.mark.slow]
 MADE = ("models", "reports/paper", "reports/classifier.json")
@@ -207,6 +208,15 @@ def test_a_folder_that_cannot_be_written_is_named(copied):
     status, _, err = drive(copied, *REPRO)
     assert status == 1
     assert err == "error: .dvc/tmp/repro.lock could not be written: File exists\n"
+
+
+def test_the_stages_find_their_python_and_their_modules(tmp_path):
+    (tmp_path / "there.py").write_text("import sys; print(sys.executable)")
+    environment = os.environ | {"PYTHONSAFEPATH": "1"}
+    prepare_environment(environment)
+    pipes = {"stdout": subprocess.PIPE, "text": True}
+    done = subprocess.run(["python", "-m", "there"], cwd=tmp_path, env=environment, check=True, **pipes)
+    assert pathlib.Path(done.stdout.strip()).samefile(sys.executable)
 
 
 @pytest.mark.usefixtures("project")

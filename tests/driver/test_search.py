@@ -6,6 +6,7 @@ import shutil
 from contextlib import suppress
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from mirrored import all_runs, client_of
 from searched import searched, trial, write_searched
@@ -87,15 +88,17 @@ def test_a_trial_has_its_options_and_no_limit_of_health(params):
     assert changed.health.warn_dead_share == params.health.warn_dead_share
 
 
-def test_a_loss_that_is_no_number_is_told_by_the_words_that_the_search_looks_for():
-    from digit_vae.training.loop import _assert_finite
+@pytest.mark.usefixtures("cpu")
+def test_a_loss_that_is_no_number_is_told_by_the_words_that_the_search_looks_for(make_params, digits):
+    from digit_vae.training.loop import train
 
+    diverging = make_params(learning_rate=10.0, beta=1e6)
     with pytest.raises(UserError, match=f"^{DIVERGED}"):
-        _assert_finite({"loss": float("nan")}, 1)
+        train(diverging, digits, np.arange(300), digits[300:])
 
 
 def test_trials_are_given_no_test_images(processed):
-    arrays = driver._training_images()
+    arrays = driver.training_images()
     assert len(arrays.train_images) == 300
     assert not any(map(len, arrays[1:]))
     assert processed

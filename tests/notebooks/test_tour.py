@@ -1,6 +1,8 @@
 """The notebook: it runs from a clean state on few images, and what is committed of it was made so."""
 
 import base64
+import json
+import re
 import shutil
 import subprocess
 import sys
@@ -68,6 +70,17 @@ def test_its_outputs_are_small_and_name_no_machine():
     assert len(shown) >= 5
     assert all(base64.b64decode(picture).startswith(b"\x89PNG") for picture in shown)
     assert not [name for name in ("/ho" + "me/", "/tm" + "p/") if name in text]
+
+
+def test_its_printed_numbers_are_those_of_the_comparison():
+    """It fails after `make beyond` changed the comparison, until the notebook is executed anew."""
+    compared = json.loads((ROOT / "reports/beyond/comparisons/recipe_folds.json").read_text(encoding="utf-8"))
+    elbo, folds = compared["improved"]["validation"]["elbo"], compared["improved"]["folds"]
+    printed = "".join(output["text"] for output in outputs(committed()) if output.get("name") == "stdout")
+    mean, difference = re.findall(r"^improved.*", printed, re.MULTILINE)
+    assert mean == f"improved: ELBO {elbo['mean']:.2f}, standard deviation {elbo['std']:.2f}, over {folds} folds"
+    interval = f"[{elbo['difference_low']:+.2f}, {elbo['difference_high']:+.2f}]"
+    assert difference == f"improved - baseline: {elbo['difference']:+.2f} nats {interval}, p {elbo['p_holm']:.2g}"
 
 
 def test_it_says_whether_colab_was_tried():

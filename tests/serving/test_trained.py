@@ -8,6 +8,7 @@ from synthetic import write_history
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json, write_bytes, write_json
 from digit_vae.base.paths import RunFiles
+from digit_vae.config.loading import load_params
 from digit_vae.serving.trained import find_trained, with_committed_weights
 
 PARTS = ("encoder", "decoder")
@@ -42,12 +43,37 @@ def test_in_a_fresh_clone_the_committed_weights_are_used(files):
     shutil.rmtree("models")
     run = find_trained("baseline-full-0")
     assert (run.encoder.parent, run.decoder.parent) == (files.published, files.published)
-    assert with_committed_weights() == ["baseline-full-0"]
+    assert with_committed_weights(load_params()) == ["baseline-full-0"]
 
 
-def test_a_run_that_params_yaml_has_no_more_is_found(project, make_params):
+def test_committed_weights_count_where_publish_lists_them(files, project, make_params):
+    commit(files)
+    for graph, name in (("paper", "baseline-full-1"), ("beyond", "gone-full-7"), ("beyond", "improved-full-0")):
+        commit(written(project, RunFiles(graph, name), make_params()))
+    assert with_committed_weights(load_params()) == ["baseline-full-0", "improved-full-0"]
+
+
+def test_a_run_that_params_yaml_has_no_more_is_found_with_a_word(files, project, make_params, capsys):
     written(project, RunFiles("beyond", "gone-full-7"), make_params(seed=7))
     assert find_trained("gone-full-7").params.seed == 7
+    said = capsys.readouterr().err
+    assert "gone-full-7: params.yaml no longer declares this run" in said
+    assert said.count("\n") == 1
+    find_trained(files.run)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("damage", ["no weights", "other weights", "no JSON"])
+def test_of_an_undeclared_run_no_stage_is_named(project, make_params, damage):
+    gone = written(project, RunFiles("beyond", "gone-full-7"), make_params())
+    if damage == "no weights":
+        shutil.rmtree(gone.models)
+    else:
+        (gone.encoder if damage == "other weights" else gone.history).write_bytes(b"other")
+    with pytest.raises(UserError, match="gone-full-7") as refused:
+        find_trained("gone-full-7")
+    assert "dvc repro" not in str(refused.value)
+    assert "params.yaml" in str(refused.value)
 
 
 def test_without_weights_it_says_what_makes_them_and_which_there_are(files, project, make_params):

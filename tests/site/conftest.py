@@ -5,20 +5,24 @@ The browser is Chromium of the distribution. Where there is none, the tests that
 
 import contextlib
 import functools
+import json
 import shutil
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
+import yaml
 from playwright.sync_api import sync_playwright
 from site_truth import scanned_digits
 from synthetic import write_manifest
 
 from digit_vae.base.files import write_npy
-from digit_vae.base.paths import PROCESSED
+from digit_vae.base.paths import PROCESSED, RunFiles
 from digit_vae.base.ports import HOST
+from digit_vae.config.loading import read_run_params
 from digit_vae.site.build import build
 from digit_vae.site.explorer import VENDORED
 from digit_vae.site.serve import server
@@ -44,8 +48,17 @@ def site_project(tmp_path_factory) -> Path:
     write_npy(project / PROCESSED / "test_images.npy", images)
     write_npy(project / PROCESSED / "test_labels.npy", labels)
     write_manifest(project / PROCESSED)
-    shutil.copy(ROOT / "params.yaml", project)
+    params = yaml.safe_load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    params["train"] = trained_with(params["report"]["first_run"])
+    (project / "params.yaml").write_text(yaml.safe_dump(params, sort_keys=False), encoding="utf-8")
     return project
+
+
+def trained_with(run: str) -> dict:
+    """The section `train` that the committed results of the base model are of: that of params.yaml may be edited."""
+    path = ROOT / RunFiles("paper", run).history
+    recorded = asdict(read_run_params(json.loads(path.read_text(encoding="utf-8"))["params"], str(path)))
+    return {key: value for key, value in recorded.items() if key != "seed"}
 
 
 @pytest.fixture(scope="session")

@@ -217,8 +217,9 @@ def test_the_pointer_decodes_and_a_click_keeps_a_test_image(explorer):
     page.mouse.up()
     image = page.evaluate("explorer.state.image")
     label = scanned_digits()[1][image]
-    page.get_by_role("heading", name=f"Test image {image}: {label}").wait_for()
-    assert f"Test image {image}: {label}" in page.locator("#spoken").inner_text()
+    name = f"Test image {image}, {'an' if label == 8 else 'a'} {label}"
+    page.get_by_role("heading", name=name).wait_for()
+    assert name in page.locator("#spoken").inner_text()
     losses = page.locator("#image-body dd").all_inner_texts()
     measured = page.evaluate(
         "(image) => ['reconstruction_loss', 'kl'].map((name) => explorer.planes[0].model.arrays[name].values[image])",
@@ -241,6 +242,11 @@ def test_the_map_of_the_classifier_has_its_highest_row_first(explorer):
     for place, digit in {(-3, 3): 0, (3, 3): 3, (-3, 1): 4, (3, -3): 15 % 10, (-1, -3): 13 % 10}.items():
         assert page.evaluate("(place) => explorer.planes[0].seen(place).digit", place) == digit
     assert page.evaluate("explorer.planes[0].seen([4.5, 0])") is None
+    # In the cell of the 5: near its middle, near its left and its lower edge.
+    others = [
+        page.evaluate("(place) => explorer.planes[0].seen(place).other", at) for at in [(-1.1, 1), (-1.9, 1), (-1, 0.1)]
+    ]
+    assert others == [None, 4, 9]
 
 
 def test_the_mouse_moves_and_zooms_the_view(explorer):
@@ -304,9 +310,38 @@ def test_a_path_plays_from_one_end_to_the_other(explorer):
     np.testing.assert_allclose(first[:, 1], -first[:, 0] / 2, atol=1e-9)
 
 
+def test_on_a_phone_the_digit_of_a_path_moves_beside_play(explorer):
+    page = explorer("#background=plain&from=-1,0.5&to=1,-0.5", viewport={"width": 390, "height": 844})
+    page.wait_for_function("() => document.querySelectorAll('#path-strips canvas').length === 11")
+    play, digit = page.get_by_role("button", name="Play"), page.locator("#path-moving canvas")
+    play.scroll_into_view_if_needed()
+    picture = "document.querySelector('#path-moving canvas').toDataURL()"
+    first = page.evaluate(picture)
+    play.click()
+    page.get_by_role("button", name="Stop").wait_for()
+    assert digit.bounding_box()["y"] - page.locator("#path-play").bounding_box()["y"] < 200
+    page.wait_for_function(f"(first) => {picture} !== first", arg=first)
+
+
+@pytest.mark.parametrize("way", ["slider", "play"])
+def test_an_address_without_a_path_ends_the_one_that_is_travelled(explorer, way):
+    page = explorer("#background=plain&from=-1,0.5&to=1,-0.5")
+    page.wait_for_function("() => document.querySelectorAll('#path-strips canvas').length === 11")
+    if way == "slider":
+        page.locator("#path-slider").focus()
+        page.keyboard.press("ArrowRight")
+    else:
+        page.get_by_role("button", name="Play").click()
+    page.wait_for_function("() => explorer.travelling !== null")
+    page.evaluate("location.hash = '#background=plain&z=0.5,0.25'")
+    page.wait_for_function("() => explorer.planes[0].decoded?.place.join() === '0.5,0.25'")
+    assert page.locator("#path-play").inner_text() == "Play"
+    assert page.evaluate("explorer.travelling") is None
+
+
 def test_traversals_change_one_dimension(explorer):
     page = explorer("#background=plain&z=0.5,1")
-    page.get_by_role("button", name=re.compile(r"go to z1 = -2\.25")).click()
+    page.get_by_role("button", name=re.compile(r"go to z1 = \u22122\.25")).click()
     assert page.evaluate("explorer.state.z") == [0.5, -2.25]
 
 

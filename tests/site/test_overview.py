@@ -44,11 +44,13 @@ def test_each_reported_question_has_an_answer_and_leads_to_its_numbers(project):
     answered = list(overview.answers(project))
     assert [each.more.rpartition("/")[2] for each in answered] == [
         *("comparisons.html#seeds", "comparisons.html#ablation", "comparisons.html#seeds", "comparisons.html#seeds"),
-        *("comparisons.html#recipe_folds", "runs.html?study=cures", "comparisons.html#beta"),
+        "comparisons.html#recipe_folds",
+        *("runs.html?study=cures&runs=warmup-full-0,baseline-full-0#table", "comparisons.html#beta"),
     ]
     assert all(each.text for each in answered)
-    loss = project.results.runs["warmup-full-0"].epochs[-1]["val_loss"]
-    assert f"{loss:.2f}" in answered[5].text
+    for name in ("warmup-full-0", "baseline-full-0"):
+        elbo = project.results.runs[name].metrics["test"]["elbo"]
+        assert f"<code>{name}</code> \u2212{-elbo:.2f}" in answered[5].text
 
 
 def test_an_absent_certificate_is_none_and_a_present_one_is_read(project, tmp_path):

@@ -6,7 +6,7 @@ import pytest
 from example_project import compared, example_results, write_arrays
 from PIL import Image
 
-from digit_vae.base.files import write_bytes
+from digit_vae.base.files import npz_bytes, write_bytes
 from digit_vae.base.paths import RunFiles, pictures
 from digit_vae.report.paper import TABLE_1
 from digit_vae.site import runs
@@ -84,3 +84,16 @@ def test_digits_are_a_picture_of_three_rows_dark_on_white(project, tmp_path):
         assert picture.shape == (84, 280)
         assert (picture[:28, :28] == 255 - arrays["originals"][0]).all()
         assert (picture[56:, 252:] == 255 - arrays["decoded"][9]).all()
+
+
+def test_fewer_classes_than_decoded_images_leave_room_at_the_end_of_their_rows(project, tmp_path):
+    write_arrays(tmp_path, project.params)
+    result = project.results.runs["baseline-full-0"]
+    path = tmp_path / RunFiles("paper", "baseline-full-0").digits
+    with np.load(path) as arrays:
+        digits = dict(arrays)
+    write_bytes(path, npz_bytes(digits | {name: digits[name][:4] for name in ("originals", "reconstructions")}))
+    picture = np.asarray(Image.open(io.BytesIO(runs.strip(result))))
+    assert picture.shape == (84, 280)
+    assert (picture[:28, 84:112] == 255 - digits["originals"][3]).all()
+    assert (picture[:56, 112:] == 255).all()

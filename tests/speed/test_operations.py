@@ -13,7 +13,7 @@ from digit_vae.base.files import write_json
 from digit_vae.config.runs import find_run, run_params
 from digit_vae.model.vae import build_vae
 from digit_vae.speed import operations as module
-from digit_vae.speed.operations import digest, draw, operations
+from digit_vae.speed.operations import digest, draw, operations, steps
 from digit_vae.speed.processors import read_processor
 
 pytestmark = pytest.mark.usefixtures("cpu")
@@ -65,7 +65,7 @@ def test_operations_are_those_of_the_formulas(params, results):
 
 def test_steps_change_the_weights_to_the_same_bits_again(params, results):
     plain = replace(params, batch_norm=False, dropout=0.0)
-    again = module._steps(plain)
+    again = steps(plain)
     assert digest(again) == digest(results["3 training steps"])
     assert np.abs(again[0] - 0.1 * draw("conv_1/kernel", *again[0].shape)).max() > 0
 

@@ -9,7 +9,8 @@ from synthetic import STARTED, history, timings
 from digit_vae.base.files import write_json
 from digit_vae.config.runs import find_run
 from digit_vae.tracking.audit import audit
-from digit_vae.tracking.record import numbers, of_run, with_comparisons
+from digit_vae.tracking.reading import readers
+from digit_vae.tracking.record import numbers, of_run, read_by, with_comparisons
 from digit_vae.tracking.store import Store
 from digit_vae.tracking.sync import sync
 
@@ -30,12 +31,14 @@ def make_record(mlflow_project, small_params):
 
     def make(run="baseline-fold0-0", epochs=3, started_at=STARTED, metrics=(), **params):
         contents = {"history.json": history(run, epochs, **params), "timings.json": timings(run, epochs, started_at)}
-        record = of_run(find_run(small_params, run), contents["history.json"], contents["timings.json"])
+        declared = find_run(small_params, run)
+        record = of_run(declared, contents["history.json"], contents["timings.json"])
         if metrics:
             contents["metrics.json"] = metrics
         files = {name: mlflow_project / run / name for name in contents}
         for name, path in files.items():
             write_json(path, contents[name])
+        record = read_by(record, readers(small_params, declared))
         return replace(record, metrics=numbers(dict(metrics)), files=files)
 
     return make

@@ -10,7 +10,7 @@ from digit_vae.base.files import write_json, write_npy
 from digit_vae.base.paths import BENCHMARKS, CLASSIFIER_METRICS, PROCESSED, RunFiles, comparisons, figures, tables
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run, runs
-from digit_vae.tracking.reading import read_project, read_run
+from digit_vae.tracking.reading import read_project, read_run, readers
 from digit_vae.tracking.record import NOT_IN_GIT
 
 RUN, GROUP = "baseline-fold0-0", "ablation/baseline"
@@ -110,6 +110,7 @@ def test_each_graph_has_a_report_and_the_papers_has_the_classifier(project):
     assert set(paper.files) == {"seeds.png", "seeds.csv", "classifier.json"}
     assert set(beyond.files) == {"seeds.png", "seeds.csv"}
     assert beyond.metrics == {}
+    assert {each.tags["commit"] for each in (paper, beyond)} == {"0" * 40}
 
 
 def test_recorded_benchmarks_become_runs_of_a_group_each(project):
@@ -128,6 +129,20 @@ def test_recorded_benchmarks_become_runs_of_a_group_each(project):
     assert found["a-gpu-seed-0"].tags["machine"] == "Some GPU"
     assert {found[f"a-cpu-seed-{seed}"].parent.name for seed in (0, 1)} == {"benchmark/a-cpu"}
     assert groups(read)["benchmark/a-cpu"].metrics["epoch_seconds/median"] == 10.5
+
+
+@pytest.mark.parametrize(
+    ("run", "studies"),
+    [
+        ("baseline-fold0-0", ("ablation", "recipe_folds", "beta")),  # what they are compared with
+        ("dropout-fold0-0", ("ablation",)),
+        ("beta_2-fold0-0", ("beta",)),
+        ("baseline-full-0", ("paper", "seeds", "recipe", "cures")),
+        ("improved-full-0", ("recipe", "cures")),
+    ],
+)
+def test_a_run_is_read_by_its_study_and_by_those_beside_it_that_compare_it(small_params, run, studies):
+    assert readers(small_params, find_run(small_params, run)) == studies
 
 
 @pytest.mark.parametrize("damage", ["{", "{}", "[]"])

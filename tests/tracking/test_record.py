@@ -4,7 +4,16 @@ import pytest
 from synthetic import EPOCH_SECONDS, LOSSES, STARTED, history, timings
 
 from digit_vae.config.runs import Run
-from digit_vae.tracking.record import Comparison, epoch_points, numbers, of_repetition, of_run, with_comparisons
+from digit_vae.tracking.record import (
+    Comparison,
+    commits_of,
+    epoch_points,
+    numbers,
+    of_repetition,
+    of_run,
+    read_by,
+    with_comparisons,
+)
 
 STARTED_MS = round(STARTED * 1000)
 
@@ -32,6 +41,7 @@ def test_tags_say_what_a_run_is_and_what_made_it():
         "split": "full",
         "seed": "3",
         "study": "seeds",
+        "studies": ",seeds,",
         "graph": "beyond",
         "device": "cpu",
         "precision": "float32",
@@ -84,10 +94,26 @@ def test_a_further_seed_is_a_further_child_of_the_same_group():
     assert {**group.tags, "mlflow.source.name": ""} == {
         "variant": "l1_l2",
         "study": "ablation",
+        "studies": ",ablation,",
         "graph": "paper",
+        "commit": "0" * 40,
+        "mlflow.source.git.commit": "0" * 40,
         "mlflow.source.name": "",
         "mlflow.source.type": "LOCAL",
     }
+
+
+def test_a_group_has_the_commits_of_its_runs_in_their_order():
+    first, second, third, none = (record(f"l1_l2-fold{fold}-0") for fold in (0, 1, 2, 3))
+    runs = [
+        replace(second, tags=second.tags | {"commit": "b-dirty"}, started=2),
+        replace(first, tags=first.tags | {"commit": "a"}, started=1),
+        replace(third, tags=third.tags | {"commit": "a"}, started=3),
+        replace(none, tags={}),
+    ]
+    [group] = with_comparisons(runs, {})
+    assert (group.tags["commit"], group.tags["mlflow.source.git.commit"]) == ("a, b-dirty", "b")
+    assert commits_of([runs[-1]]) == {}
 
 
 def test_a_group_has_the_comparison_of_its_variant_in_its_study(tmp_path):
@@ -126,6 +152,12 @@ def test_a_repetition_of_a_benchmark_is_a_run_of_the_benchmark():
     assert (made.name, made.parent.name) == ("a-cpu-seed-3", "benchmark/a-cpu")
     assert made.tags.items() >= {"study": "benchmark", "seed": "3", "device": "cpu"}.items()
     assert made.metrics == {"speed/matrix_gflops": 100.0}
+
+
+def test_a_run_and_its_group_name_all_studies_that_read_them():
+    made = read_by(record("baseline-fold0-0"), ("ablation", "beta"))
+    assert {each.tags["study"] for each in (made, made.parent)} == {"ablation"}
+    assert {each.tags["studies"] for each in (made, made.parent)} == {",ablation,beta,"}
 
 
 def test_a_run_that_trains_has_no_end_yet():

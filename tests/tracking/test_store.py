@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from mirrored import as_started, client_of
-from synthetic import history, timings
+from synthetic import STARTED, history, timings
 
 import digit_vae
 from digit_vae.base.errors import UserError
@@ -71,17 +71,30 @@ def test_the_experiment_says_what_it_is_also_where_it_was_made_without(mlflow_pr
 
 
 def test_the_experiments_note_links_to_comparisons_that_find_runs(store, client, bring_in, make_record):
-    bring_in(make_record("baseline-fold0-0"), make_record("baseline-full-0"))
+    bring_in(make_record("dropout-fold0-0", started_at=STARTED - 1000))
+    bring_in(*map(make_record, ("baseline-fold0-0", "dropout-fold0-0", "beta_2-fold0-0", "baseline-full-0")))
     note = client.get_experiment(store.experiment_id).tags[NOTE]
     found = {}
     for name in COMPARISONS:
         address = comparison(store.experiment_id, name)
         assert f"[{name}]({address})" in note
         [runs] = parse_qs(urlsplit(address.removeprefix("#")).query)["searchFilter"]
-        found[name] = {run.info.run_name for run in client.search_runs([store.experiment_id], runs)}
-    assert found["the ablation over folds"] == {"baseline-fold0-0", "ablation/baseline"}
-    assert found["seeds of the paper's model"] == {"baseline-full-0"}
-    assert found["CPU and GPU"] == set()
+        found[name] = sorted(run.info.run_name for run in client.search_runs([store.experiment_id], runs))
+    baseline = ["ablation/baseline", "baseline-fold0-0"]
+    assert found["the ablation over folds"] == sorted([*baseline, "ablation/dropout", "dropout-fold0-0"])
+    assert found["beta over folds"] == sorted([*baseline, "beta/beta_2", "beta_2-fold0-0"])
+    assert found["seeds of the paper's model"] == ["baseline-full-0"]
+    assert found["CPU and GPU"] == []
+
+
+def test_in_a_note_of_before_the_comparisons_get_their_present_addresses(mlflow_project, store):
+    name = "beta over folds"
+    former = f"mine\n* [{name}](#/experiments/{store.experiment_id}/runs?searchFilter=former), [mine](#/former)\n"
+    store.client.set_experiment_tag(store.experiment_id, NOTE, former)
+    for _ in range(2):
+        Store(mlflow_project)
+        note = store.client.get_experiment(store.experiment_id).tags[NOTE]
+        assert note == f"mine\n* [{name}]({comparison(store.experiment_id, name)}), [mine](#/former)\n"
 
 
 def test_a_moved_folder_is_an_error_that_says_what_to_do(mlflow_project):

@@ -71,7 +71,7 @@ def test_tags_datasets_note_and_artifacts(bring_in, client, make_record):
     assert (record.tags | record.identity | {CURRENT: "true"}).items() <= run.data.tags.items()
     note = run.data.tags[NOTE]
     assert note.startswith(record.note)
-    assert f"runs/{run.info.run_id}/artifacts/figures)" in note
+    assert f"runs/{run.info.run_id}/artifacts)" in note
     datasets = {
         entry.tags[0].value: (entry.dataset.name, entry.dataset.digest)
         for entry in client.get_run(run.info.run_id).inputs.dataset_inputs
@@ -276,6 +276,29 @@ def test_a_renamed_run_and_a_renamed_group_get_their_names_back(bring_in, audite
     assert {each.run for each in audited(record)} == {RUN, GROUP}
     assert bring_in(record).unchanged == [RUN]
     assert [content(client, *runs_named(client, name)) for name in (RUN, GROUP)] == before
+
+
+def test_a_run_of_before_is_told_which_studies_read_it(bring_in, client, make_record, audited):
+    record = make_record()
+    bring_in(record)
+    for name in (RUN, GROUP):
+        client.delete_tag(runs_named(client, name)[0].info.run_id, "studies")
+    assert {each.run: each.lacking for each in audited(record)}[RUN] == ["tag studies"]
+    assert bring_in(record).unchanged == [RUN]
+    for name in (RUN, GROUP):
+        assert runs_named(client, name)[0].data.tags["studies"] == ",ablation,recipe_folds,beta,"
+
+
+def test_a_note_links_figures_where_there_are_some(live, bring_in, client, make_record):
+    bare = make_record()
+    drawn = replace(bare, figures=lambda _: {"loss_curves.png": b"a figure"})
+    live.start(RUN, as_started(bare))
+    for record, links in ((bare, False), (drawn, True), (drawn, True), (bare, False)):
+        bring_in(record)
+        (run,) = runs_named(client, RUN)
+        assert (f"[Figures](#/experiments/{run.info.experiment_id}/runs/{run.info.run_id}/artifacts/figures)"
+                in run.data.tags[NOTE]) == links  # fmt: skip
+    assert (artifacts_of(run) / "figures/loss_curves.png").is_file()
 
 
 def test_a_note_that_the_user_wrote_stays(bring_in, client, make_record, false_claims):

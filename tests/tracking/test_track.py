@@ -11,7 +11,8 @@ from digit_vae.base.files import write_json
 from digit_vae.base.paths import BENCHMARKS, RunFiles, comparisons
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run, runs
-from digit_vae.tracking.record import of_run
+from digit_vae.tracking.reading import readers
+from digit_vae.tracking.record import of_run, read_by
 from digit_vae.tracking.store import PARENT, Store
 from digit_vae.tracking.sync import Live
 from digit_vae.tracking.track import main, verify_main
@@ -124,9 +125,10 @@ def test_verify_says_what_belongs_and_fails_for_what_the_files_do_not_say(mlflow
 
 def test_verify_says_what_a_run_lacks_and_track_completes_it(mlflow_project, capsys):
     write_run(mlflow_project, RUN)
-    begun = of_run(find_run(load_params(), RUN), history(RUN) | {"epochs": []}, timings(RUN) | {"epochs": []})
+    run = find_run(load_params(), RUN)
+    begun = of_run(run, history(RUN) | {"epochs": []}, timings(RUN) | {"epochs": []})
     live = Live(Store(mlflow_project))
-    live.start(RUN, begun)
+    live.start(RUN, read_by(begun, readers(load_params(), run)))
     live.epoch(RUN, history(RUN)["epochs"][0], timings(RUN)["epochs"][0])
     live.kill(RUN)
     assert verify() == 0

@@ -44,6 +44,7 @@ def test_one_hash_stands_for_all_outputs(monkeypatch, capsys, arguments, module)
     assert hashlib.sha256(listed.encode()).hexdigest() in out
 
 
+@pytest.mark.integration
 @pytest.mark.slow
 def test_driver_and_dvc_make_the_same_bytes(monkeypatch, capfd):
     monkeypatch.chdir(ROOT)

@@ -163,10 +163,14 @@ def read_results(params: Params, graph: Graph) -> Results:
 
 
 def undeclared_runs(params: Params) -> list[Path]:
-    """The folders below reports/ and models/ of runs that params.yaml does not declare. The classifier is no run."""
+    """The folders below reports/ and models/ of runs that params.yaml does not declare, and those with the committed
+    weights of runs that it does not list under `publish`. The classifier is no run.
+    """
     files = [RunFiles(run.graph, run.name) for run in runs(params)]
     known = {CLASSIFIER_WEIGHTS.parent, *(each.reports for each in files), *(each.models for each in files)}
-    folders = [path for graph in GRAPHS for path in (REPORTS / graph / "runs").glob("*")] + list(MODELS.glob("*"))
+    known |= {RunFiles(graph, name).published for graph in GRAPHS for name in getattr(params.publish, graph)}
+    below = [REPORTS / graph / kind for graph in GRAPHS for kind in ("runs", "weights")]
+    folders = [path for folder in (*below, MODELS) for path in folder.glob("*")]
     return sorted(path for path in folders if path.is_dir() and path not in known)
 
 

@@ -22,6 +22,8 @@ import numpy as np
 
 from digit_vae.base.errors import UserError
 
+NO_STAGE = ""  # in the place of a stage's name, for files that no stage of params.yaml makes
+
 # What the readers of JSON, .npy and .npz raise for damaged bytes.
 _DAMAGE = (
     *(OSError, ValueError, TypeError, EOFError, RuntimeError, MemoryError, OverflowError),
@@ -186,12 +188,16 @@ def sha256_of(value: Mapping[str, object]) -> str:
 
 
 def existing(path: Path, *, made_by: str) -> Path:
-    """`path`, which has to be a file. Raises: UserError naming `made_by`, its stage."""
+    """`path`, which has to be a file. Raises: UserError naming `made_by`, its stage (NO_STAGE: that there is none)."""
     if not path.is_file():
-        raise UserError(f"{path} is missing: `dvc repro {made_by}` makes it")
+        how = f"`dvc repro {made_by}` makes it" if made_by != NO_STAGE else "no stage of params.yaml makes it"
+        raise UserError(f"{path} is missing: {how}")
     return path
 
 
 def damaged(path: Path, made_by: str, reason: object) -> UserError:
-    """The error for a file that its stage, `made_by`, has to make again."""
-    return UserError(f"{path} is damaged ({reason}): delete it and run `dvc repro {made_by}` to make it again")
+    """The error for a file that its stage, `made_by`, has to make again (NO_STAGE: which none can)."""
+    how = f"delete it and run `dvc repro {made_by}` to make it again"
+    return UserError(
+        f"{path} is damaged ({reason}): {how if made_by != NO_STAGE else 'no stage of params.yaml makes it'}"
+    )

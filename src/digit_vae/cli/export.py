@@ -7,6 +7,7 @@ from pathlib import Path
 from digit_vae.base.errors import UserError
 from digit_vae.base.paths import MODELS
 from digit_vae.cli.models import write
+from digit_vae.config.loading import load_params
 from digit_vae.serving.trained import TrainedRun, find_trained, with_committed_weights
 
 EXAMPLES = """\
@@ -26,9 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--output", metavar="FOLDER", type=Path, default=MODELS, help="default: models")
     parser.add_argument("--mlflow", action="store_true", help="a model of MLflow instead: a folder mlflow for each run")
     parsed = parser.parse_args(arguments)
-    names = dict.fromkeys(parsed.runs or with_committed_weights())
+    names = dict.fromkeys(parsed.runs or with_committed_weights(load_params()))
     if not names:
-        raise UserError("expected committed weights of at least one run below reports/; received none: name a RUN")
+        raise UserError(
+            "expected committed weights of at least one run of params.yaml, publish; received none: name a RUN"
+        )
     export = mlflow_folder if parsed.mlflow else onnx
     for run in [find_trained(name) for name in names]:
         export(run, parsed.output / run.name)

@@ -17,6 +17,7 @@ from digit_vae.data.arrays import read_listed
 from digit_vae.data.datasets import described
 from digit_vae.serving.pictures import Picture, read_digit, shown
 from digit_vae.serving.trained import TrainedRun
+from digit_vae.serving.typical import Compared, compared, reconstruction_losses, typical_losses
 
 if TYPE_CHECKING:  # at run time TensorFlow waits until a model is needed: help and mistakes answer at once
     from digit_vae.model.vae import VAE
@@ -90,6 +91,14 @@ def trained_vae(run: TrainedRun) -> "VAE":
 
     select_device("cpu")
     return load_vae(run.params, run.encoder, run.decoder, made_by=run.made_by)
+
+
+def compared_pictures(paths: Sequence[Path], run: TrainedRun, vae: "VAE", images: Images) -> list[Compared]:
+    """The loss of each picture beside those of the test images, which is also said on standard error."""
+    found = compared(reconstruction_losses(vae, images), typical_losses(run, vae), described().noun)
+    for path, each in zip(paths, found, strict=True):
+        print(f"{shown(path)}: {' '.join(each.note.splitlines())}", file=sys.stderr)
+    return found
 
 
 def write(path: Path, content: bytes) -> None:

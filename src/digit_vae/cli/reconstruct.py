@@ -1,17 +1,22 @@
 """`digit-vae reconstruct`: originals over their reconstructions, on one sheet."""
 
 import argparse
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from digit_vae.cli.models import add_images, chosen_images, model_parser, read_pictures, trained_vae, write_png
-from digit_vae.data.datasets import described
-from digit_vae.serving.pictures import over, picture_sheet, sheet, shown
+from digit_vae.cli.models import (
+    add_images,
+    chosen_images,
+    compared_pictures,
+    model_parser,
+    read_pictures,
+    trained_vae,
+    write_png,
+)
+from digit_vae.serving.pictures import over, picture_sheet, sheet
 from digit_vae.serving.trained import TrainedRun, find_trained
-from digit_vae.serving.typical import compared, reconstruction_losses, typical_losses
 
 EXAMPLES = """\
   digit-vae reconstruct baseline-full-0 --test 0 1 2 3 --output pairs.png
@@ -42,7 +47,5 @@ def of_pictures(run: TrainedRun, parsed: argparse.Namespace) -> bytes:
     images, vae = np.stack([picture.image for picture in pictures]), trained_vae(run)
     from digit_vae.evaluation.coding import reconstruct
 
-    found = compared(reconstruction_losses(vae, images), typical_losses(run, vae), described().noun)
-    for path, each in zip(parsed.image, found, strict=True):
-        print(f"{shown(path)}: {' '.join(each.note.splitlines())}", file=sys.stderr)
+    found = compared_pictures(parsed.image, run, vae, images)
     return picture_sheet(pictures, reconstruct(vae, images), [each.note for each in found])

@@ -1,4 +1,7 @@
-"""`digit-vae tidy`: moves the files of runs that params.yaml does not declare into leftovers/. Nothing is deleted."""
+"""`digit-vae tidy`: moves the files of runs that params.yaml does not declare into leftovers/. Nothing is deleted.
+
+So are committed weights of runs that its section publish does not list.
+"""
 
 import argparse
 from collections.abc import Sequence

@@ -4,7 +4,7 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -33,8 +33,7 @@ def reproduce(
     fit. jobs: how many runs at once (None: one a core). address: the Ray cluster to use.
     Raises: UserError that names the runs that failed, after all other runs.
     """
-    # The stages' commands start with `python`: let that be this one.
-    os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    prepare_environment(os.environ)
     graphs = [graph for graph in GRAPHS if any(run.graph == graph for run in chosen)]
     with alone():
         with opened(graphs, anew=anew) as ledger:
@@ -48,6 +47,12 @@ def reproduce(
         paths = os.environ | {"PYTHONPATH": str(Path("src").resolve())}
         if subprocess.run(track, env=paths, check=False).returncode:
             raise UserError("the runs could not be brought into MLflow (see above); `make track` tries again")
+
+
+def prepare_environment(environment: MutableMapping[str, str]) -> None:
+    """Changes the variables so that the stages' commands find their `python`, which is this one, and their modules."""
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment['PATH']}"
+    environment.pop("PYTHONSAFEPATH", None)  # with it, `python -m pipeline.train` finds no `pipeline` in its folder
 
 
 def _run_outdated(ledger: Ledger, params: Params, chosen: Sequence[Run], jobs: int | None, address: str | None) -> None:

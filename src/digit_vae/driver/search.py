@@ -142,7 +142,7 @@ class Trials:
         self._running: dict[Reference, Trained] = {}
         self._timings: dict[str, dict[str, Any]] = {}
         self._events, self._training = events_here(), Training()
-        self._arrays = ray.put(_training_images())
+        self._arrays = ray.put(training_images())
         recorded = {trial.number for trial in found.trials}
         numbers = [number for number in range(params.search.trials) if number not in recorded][:wanted]
         left = {_run(params, number).name: params.train.epochs for number in numbers}
@@ -217,7 +217,7 @@ def _checkpoint(run: Run) -> Path:
     return RunFiles(run.graph, run.name).checkpoint
 
 
-def _training_images() -> Arrays:
+def training_images() -> Arrays:
     """What trials may learn from and be validated on. There are no test images in it, and no labels."""
     images = np.asarray(read_listed("train_images.npy")[0])
     return Arrays(images, np.empty(0, np.uint8), images[:0], np.empty(0, np.uint8))

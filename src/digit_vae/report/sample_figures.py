@@ -70,14 +70,14 @@ def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
     if not files:
         return {}
     columns = len(next(iter(files.values()))["decoded"])  # there may be fewer classes
-    originals = _filled(next(iter(files.values()))["originals"], columns)
-    rows = {name: (_filled(each["reconstructions"], columns), each["decoded"]) for name, each in files.items()}
+    originals = filled(next(iter(files.values()))["originals"], columns)
+    rows = {name: (filled(each["reconstructions"], columns), each["decoded"]) for name, each in files.items()}
     drawn = {name: (each["prior"], each["mixture"]) for name, each in files.items() if "mixture" in each}
     more = {"samples_beside": figures.samples_beside(drawn)} if drawn else {}
     return {"digits_beside": figures.digits_beside(originals, rows)} | more
 
 
-def _filled(images: np.ndarray, count: int) -> np.ndarray:
+def filled(images: np.ndarray, count: int) -> np.ndarray:
     """Images (N, 28, 28) and empty ones after them, so that there are `count`."""
     return np.pad(images, ((0, count - len(images)), (0, 0), (0, 0)))
 

@@ -1,20 +1,23 @@
 """Finds a trained run by its name: the parameters that it was trained with, and its weights."""
 
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import damaged, read_json, sha256
-from digit_vae.base.paths import GRAPH_FILES, REPORTS, RunFiles
+from digit_vae.base.files import NO_STAGE, damaged, read_json, sha256
+from digit_vae.base.paths import GRAPH_FILES, RunFiles
 from digit_vae.config.loading import load_params, read_run_params
-from digit_vae.config.runs import GRAPHS, find_run
-from digit_vae.config.schema import RunParams
+from digit_vae.config.runs import GRAPHS, find_run, runs
+from digit_vae.config.schema import Params, RunParams
 
 PARTS = ("encoder", "decoder")
 
 
 class TrainedRun(NamedTuple):
-    """encoder, decoder: the two files with its weights. made_by: the argument of `dvc repro` that trains it."""
+    """encoder, decoder: the two files with its weights. made_by: the argument of `dvc repro` that trains it, or
+    NO_STAGE where params.yaml no longer declares it.
+    """
 
     name: str
     params: RunParams
@@ -26,35 +29,39 @@ class TrainedRun(NamedTuple):
 def find_trained(name: str) -> TrainedRun:
     """The run called `name`, from the project's root folder, whether or not params.yaml still declares it.
 
-    Its weights are those of its training here, or else the committed ones.
+    Its weights are those of its training here, or else the committed ones. Of an undeclared run standard error says so.
     Raises: UserError when there is no such run, it has no weights here, or a file is damaged.
     """
+    params = load_params()
     if name == Path(name).name:  # not the way to another folder
         for files in (RunFiles(graph, name) for graph in GRAPHS):
             if files.history.is_file():
-                return _read(files, _training(name))
-    run = find_run(load_params(), name)
-    return _read(RunFiles(run.graph, run.name), _training(name))
+                found = _read(files, _training(params, name), params)
+                if found.made_by == NO_STAGE:
+                    print(f"{name}: params.yaml no longer declares this run", file=sys.stderr)
+                return found
+    run = find_run(params, name)
+    return _read(RunFiles(run.graph, run.name), _training(params, name), params)
 
 
-def with_committed_weights() -> list[str]:
-    """The runs whose weights are committed: they can be used in a fresh clone."""
-    found = (path.parent.name for path in REPORTS.glob("*/weights/*/encoder.weights.h5"))
-    return sorted(name for name in found if any(RunFiles(graph, name).history.is_file() for graph in GRAPHS))
+def with_committed_weights(params: Params) -> list[str]:
+    """The runs of section publish whose weights are here: they can be used in a fresh clone."""
+    files = [RunFiles(graph, name) for graph in GRAPHS for name in getattr(params.publish, graph)]
+    return [each.run for each in files if (each.published / "encoder.weights.h5").is_file() and each.history.is_file()]
 
 
-def _training(name: str) -> str:
-    """The argument of `dvc repro` that trains a run; for an undeclared run, the name of such stages."""
-    try:
-        run = find_run(load_params(), name)
-    except UserError:
-        return f"train@{name}"
+def _training(params: Params, name: str) -> str:
+    """The argument of `dvc repro` that trains a run; NO_STAGE for an undeclared one."""
+    declared = {run.name: run for run in runs(params)}
+    if name not in declared:
+        return NO_STAGE
+    run = declared[name]
     return run.stages[0] if run.graph == "paper" else f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
 
 
-def _read(files: RunFiles, made_by: str) -> TrainedRun:
+def _read(files: RunFiles, made_by: str, declared: Params) -> TrainedRun:
     """The run with these files. Its weights have to be those that its history names."""
-    weights = {part: _weights(files, part, made_by) for part in PARTS}
+    weights = {part: _weights(files, part, made_by, declared) for part in PARTS}
     history = read_json(files.history, made_by=made_by, keys=("params", "weights_sha256"))
     try:
         params = read_run_params(history["params"], "params")
@@ -69,12 +76,13 @@ def _read(files: RunFiles, made_by: str) -> TrainedRun:
     return TrainedRun(files.run, params, weights["encoder"], weights["decoder"], made_by)
 
 
-def _weights(files: RunFiles, part: str, made_by: str) -> Path:
+def _weights(files: RunFiles, part: str, made_by: str, params: Params) -> Path:
     """The file with the weights of the encoder or the decoder. Raises: UserError that says how to come by it."""
     trained, committed = (folder / f"{part}.weights.h5" for folder in (files.models, files.published))
     for path in (trained, committed):
         if path.is_file():
             return path
-    others = ", ".join(with_committed_weights()) or "no run"
+    others = ", ".join(with_committed_weights(params)) or "no run"
     missing = f"there are no weights of {files.run} here, {trained} is missing"
-    raise UserError(f"{missing}: `dvc repro {made_by}` trains it (git has those of {others})")
+    how = f"`dvc repro {made_by}` trains it" if made_by != NO_STAGE else "params.yaml no longer declares this run"
+    raise UserError(f"{missing}: {how} (git has those of {others})")

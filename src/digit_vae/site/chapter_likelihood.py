@@ -64,7 +64,9 @@ def chart(project: Project, protocol: str) -> Chart:
     }
     if "log_likelihood" in of:
         integral = chapter_likelihood.INTEGRAL[protocol]
-        looks["log_likelihood"] = Series(of["log_likelihood"], shape="diamond", legend=integral)
+        looks["log_likelihood"] = Series(
+            of["log_likelihood"], shape="diamond", legend=integral[0].lower() + integral[1:]
+        )
     says = f"ELBO, bounds and integral of {', '.join(known)}"
     return Chart([Panel(says, Axis("nats per image"), Axis("", list(known)), list(looks.values()))])
 

@@ -18,7 +18,7 @@ LOOKS = {
     "reconstructions": (Series([], colour=0, shape="ring", legend="reconstructions of test images"), 0.82),
 }
 MEASURES = {
-    "frechet": "Frechet distance (\u2190 better)",
+    "frechet": "Fréchet distance (\u2190 better)",
     "precision": "precision (better \u2192)",
     "recall": "recall (better \u2192)",
 }
@@ -30,7 +30,10 @@ def chapters(project: Project) -> list[Chapter]:
     if not studies or not project.results.dataset.labelled:
         return []
     variants = by_variant(studies, "quality")
-    charts = {NAME: ("Mean over the folds of each variant, \u00b1 standard deviation.", chart(variants))}
+    caption = "Mean over the folds of each variant, \u00b1 standard deviation."
+    if lacking := incomplete(variants):
+        caption += f" Runs of an older version did not measure all of it, so marks are missing: {', '.join(lacking)}."
+    charts = {NAME: (caption, chart(variants))}
     numbers = [
         Numbers(
             graph,
@@ -44,6 +47,16 @@ def chapters(project: Project) -> list[Chapter]:
     text = sentences(NAME, mixture=_has(variants, "mixture"), classifier=results.classifier, dataset=results.dataset)
     sources = [comparisons(graph) / f"{each.name}.json" for graph, each in studies]
     return [Chapter(NAME, "Samples", "What is generated, as a classifier sees it", text, charts, numbers, sources)]
+
+
+def incomplete(variants: Mapping[str, Json]) -> list[str]:
+    """The variants that lack a number which another one has."""
+    numbers = {
+        name: {(section, key) for section in LOOKS for key in MEASURES if key in its.get(section, {})}
+        for name, its in variants.items()
+    }
+    known = set().union(*numbers.values())
+    return [name for name, its in numbers.items() if its < known]
 
 
 def chart(variants: Mapping[str, Json]) -> Chart:

@@ -1,13 +1,14 @@
 """Seeds: how far apart runs end that differ in nothing else, and the paper's two runs among them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from digit_vae.analysis.results import FEWEST_SEEDS, RunResult
 from digit_vae.analysis.statistics import spread, trend
 from digit_vae.base.paths import BENCHMARKS, RunFiles
 from digit_vae.config.schema import BASELINE
 from digit_vae.model.units import UNITS
-from digit_vae.report import chapter_seeds
+from digit_vae.report import chapter_recipe, chapter_seeds
 from digit_vae.report.tables import typeset
 from digit_vae.site.chapters import Chapter, Numbers, sentences
 from digit_vae.site.charts import Axis, Band, Chart, Panel, Point, Rule, Series
@@ -53,6 +54,16 @@ def chapter(project: Project, runs: Sequence[RunResult]) -> Chapter:
         Numbers("beyond", "dead_units", "Loss by the number of dead hidden units", chapter_seeds.dead_units(found)),
     ]
     sources = [RunFiles(each.run.graph, each.name).history for each in runs]
+    if better := recipe_seeds(project):
+        numbers.append(
+            Numbers("beyond", "improved", "The seeds of the better recipe", chapter_recipe.improved(project.results))
+        )
+        sources += [RunFiles(each.run.graph, each.name).history for its in better.values() for each in its]
+    if pairs := on_both_devices(runs).pairs:
+        numbers.append(
+            Numbers("beyond", "devices", "The same seeds on a CPU and on a GPU", chapter_seeds.devices(pairs))
+        )
+        sources += benchmarks_of(pairs)
     return Chapter(NAME, "Seeds", "Seeds: the paper's two runs among ours", text, charts, numbers, sources)
 
 
@@ -61,11 +72,7 @@ def by_seed(project: Project, runs: Sequence[RunResult]) -> Chart:
     there, with the paper's two runs as lines.
     """
     paper = chapter_seeds.among([each.loss for each in runs])
-    rows = {BASELINE: list(runs)}
-    results = project.results
-    if chapter_seeds.RECIPE in results.studies("beyond"):
-        full = results.on_full(chapter_seeds.RECIPE)
-        rows |= {name: full[name] for name in results.params.studies[chapter_seeds.RECIPE].variants if name in full}
+    rows = {BASELINE: list(runs)} | recipe_seeds(project)
     series = [
         Series(
             [Point(each.loss, row + MIDDLE, f"{each.name}: {typeset(each.loss)} nats") for each in its], colour=row + 1
@@ -80,9 +87,27 @@ def by_seed(project: Project, runs: Sequence[RunResult]) -> Chart:
             Series([Point(loss, row + MIDDLE, f"{name}: {typeset(loss)} nats") for name, loss in dots], colour=row + 1)
         )
     rules = [Rule(each.loss, f"paper, {each.label}: {typeset(each.loss)}") for each in paper]
-    band = Band(paper[0].place.low, paper[0].place.high, f"where one more seed of {BASELINE} is expected (95 %)")
+    band = Band(paper[0].place.low, paper[0].place.high, f"where one more seed of {BASELINE} is expected (95\u00a0%)")
     says = f"Loss on the test images of each seed of {', '.join(rows)}, and of the paper's two runs"
     return Chart([Panel(says, Axis("test loss (nats)"), Axis("", list(rows)), series, rules=rules, band=band)])
+
+
+def recipe_seeds(project: Project) -> dict[str, list[RunResult]]:
+    """The better recipe's runs on all training images, by variant; empty where its study is left out."""
+    results = project.results
+    if chapter_seeds.RECIPE not in results.studies("beyond"):
+        return {}
+    full = results.on_full(chapter_seeds.RECIPE)
+    return {name: list(full[name]) for name in results.params.studies[chapter_seeds.RECIPE].variants if name in full}
+
+
+def benchmarks_of(pairs: Sequence[chapter_seeds.Pair]) -> list[Path]:
+    """The committed files that have these repetitions on a GPU."""
+    repetitions = [pair.gpu for pair in pairs]
+    recorded = read_benchmarks(BENCHMARKS)
+    return [
+        BENCHMARKS / f"{name}.json" for name, its in recorded.items() if any(run in repetitions for run in its["runs"])
+    ]
 
 
 def on_both_devices(runs: Sequence[RunResult]) -> chapter_seeds.Device:

@@ -4,6 +4,7 @@ To add one: a function that returns a `Chapter` (None where its study is not rep
 `comparisons.CHAPTERS`, and its sentences in templates/sentences/, as Markdown, which may use the report's macros.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,7 @@ from digit_vae.report.tables import Table
 from digit_vae.site.charts import Chart
 from digit_vae.site.pages import TEMPLATES
 
+PER_CENT = re.compile(r"(\d)\s+%")
 SENTENCES = TEMPLATES / "sentences"
 
 
@@ -60,5 +62,5 @@ def sentences(name: str, **values: object) -> Markup:
 
 
 def html_of(markdown: str) -> Markup:
-    """Markdown of the project's own templates as HTML."""
-    return Markup(MarkdownIt("commonmark").render(markdown))  # noqa: S704 - of templates and checked names
+    """Markdown of the project's own templates as HTML; no line ends between a number and its per cent sign."""
+    return Markup(MarkdownIt("commonmark").render(PER_CENT.sub("\\1\u00a0%", markdown)))  # noqa: S704 - of templates and checked names

@@ -165,6 +165,7 @@ def _measured_once(run: Run, layers: Mapping[str, Layers], images: np.ndarray, d
     of |= {"images": digest, "code": sha256(Path(__file__))}
     path = KEPT / f"{sha256_of(of)}.npz"
     if not path.is_file():
+        print(f"encoding {len(images):,} test images with {run.name}", flush=True)
         write_bytes(path, npz_bytes(measure(layers, images)._asdict()))
     return Measured(**read_npz(path, made_by=STAGE))
 

@@ -1,6 +1,6 @@
 """Page `index`: what was asked, what came out, Table I beside the paper's, and whether anybody verified it."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from markupsafe import Markup
@@ -8,17 +8,21 @@ from markupsafe import Markup
 from digit_vae.analysis.results import Json, LeftOut, RunResult
 from digit_vae.base.files import json_bytes, read_json
 from digit_vae.base.paths import BENCHMARKS, CERTIFICATE, RunFiles, pictures
+from digit_vae.config.schema import BASELINE
 from digit_vae.report import chapter_beta, chapter_paper, chapter_recipe, chapter_seeds
 from digit_vae.report.paper import TABLE_1
 from digit_vae.report.summary import page as summary
 from digit_vae.report.tables import Table, typeset
+from digit_vae.site import runs
 from digit_vae.site.chapters import Numbers, sentences
 from digit_vae.site.charts import Axis, Chart, Panel, Point, Series, charts_json
 from digit_vae.site.pages import Project, SitePage, fold_studies
 from digit_vae.speed.records import read_benchmarks
 
 DATA, CHARTS = "data/table_1.json", "data/overview.json"
+MOST_CURVES = 6  # that the page of runs tells apart by colour
 PLANE = pictures("paper") / "latent_plane.png"
+WORDS = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 class Answer(NamedTuple):
@@ -39,6 +43,7 @@ def page(project: Project) -> SitePage:
     sources = [RunFiles(each.run.graph, each.name).history for each in shown] + sorted(BENCHMARKS.glob("*.json"))
     values = {
         "found": summary(project.results).values,
+        "squeezed": in_words(project.params.train.latent_dim),
         "answers": list(answers(project)),
         "open": open_questions(project),
         "header": numbers.table.header[4:],
@@ -55,6 +60,11 @@ def page(project: Project) -> SitePage:
         numbers.file: numbers.table.csv(),
     }
     return SitePage(values, files, [*sources, *(path for path in (PLANE, CERTIFICATE) if path.is_file())])
+
+
+def in_words(numbers: int) -> str:
+    """How many numbers a picture is squeezed into: "one number", "two numbers", "17 numbers"."""
+    return f"{dict(enumerate(WORDS, 1)).get(numbers, numbers)} number{'' if numbers == 1 else 's'}"
 
 
 def shown_runs(project: Project) -> list[RunResult]:
@@ -118,8 +128,17 @@ def _answer(project: Project, name: str, found: Mapping[str, Any]) -> tuple[Mark
     if short.get(name):
         chapter = f"comparisons.html#{chapter_seeds.STUDY}" if found["seeds"] else "runs.html?study=paper"
         return sentences(f"answer_{name}", **found), chapter
-    runs = [each for each in project.results.of(name) if each.run.study == name]
-    return sentences("answer_runs", runs=runs), f"runs.html?study={name}"
+    its = [each for each in project.results.of(name) if each.run.study == name]
+    beside = baselines(project, its)
+    shown = ",".join(each.name for each in (*its, *beside)[:MOST_CURVES])
+    return sentences("answer_runs", runs=its, baselines=beside), f"runs.html?study={name}&runs={shown}#{runs.TABLE}"
+
+
+def baselines(project: Project, its: Sequence[RunResult]) -> list[RunResult]:
+    """The baseline's reported runs with the split and the seed of one of these, without these."""
+    names = dict.fromkeys(f"{BASELINE}-{each.run.split}-{each.run.seed}" for each in its)
+    known, own = project.results.runs, {each.name for each in its}
+    return [known[name] for name in names if name in known and name not in own]
 
 
 def open_questions(project: Project) -> list[tuple[str, LeftOut]]:

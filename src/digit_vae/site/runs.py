@@ -17,9 +17,11 @@ from digit_vae.config.runs import Run, runs
 from digit_vae.config.schema import Params
 from digit_vae.report.chapter_runs import seconds
 from digit_vae.report.paper import TABLE_1
+from digit_vae.report.sample_figures import filled
 from digit_vae.site.pages import Project, SitePage, copied
 
 DATA = "data/runs.json"
+TABLE = "table"  # its place in the page's address
 # The curves that the page offers, and where an epoch of history.json has them.
 CURVES = {
     "val_loss": "Validation loss",
@@ -157,7 +159,9 @@ def strip(result: RunResult) -> bytes:
     """The images that git has of a run as a PNG: originals over reconstructions over decoded, dark on white."""
     run = result.run
     found = read_npz(files_of(result).digits, made_by=addressed(run.stages[1], run.graph))
-    rows = [np.concatenate(list(found[name]), axis=1) for name in ("originals", "reconstructions", "decoded")]
+    shown = [found[name] for name in ("originals", "reconstructions", "decoded")]
+    columns = max(map(len, shown))  # there may be fewer classes than decoded images
+    rows = [np.concatenate(list(filled(images, columns)), axis=1) for images in shown]
     picture = Image.fromarray(255 - np.concatenate(rows)).convert("L")
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)

@@ -102,7 +102,7 @@ def operations(params: RunParams) -> Results:
     values = np.abs(draw("values", 1 << 16)) + np.float32(1e-3)
     yield "in no step: reciprocal", tf.function(tf.math.reciprocal)(values)
     yield "in no step: reciprocal square root", tf.function(tf.math.rsqrt)(values)
-    yield f"{STEPS} training steps", _steps(replace(params, batch_norm=False, dropout=0.0))
+    yield f"{STEPS} training steps", steps(replace(params, batch_norm=False, dropout=0.0))
 
 
 def _both_ways(
@@ -147,7 +147,7 @@ def _evaluation(vae: VAE, params: RunParams) -> Results:
     yield "SciPy: ndtr", ndtr(wide)
 
 
-def _steps(params: RunParams) -> list[np.ndarray]:
+def steps(params: RunParams) -> list[np.ndarray]:
     """The weights after whole steps."""
     vae = build_vae(params)
     for variable in vae.trainable_variables:

@@ -15,15 +15,15 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from digit_vae.base.command import run as run_command
 from digit_vae.base.errors import UserError
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run
-from digit_vae.tracking.reading import read_run, read_trial
-from digit_vae.tracking.record import of_run
+from digit_vae.tracking.reading import read_run, read_trial, readers
+from digit_vae.tracking.record import of_run, read_by
 from digit_vae.tracking.store import Store, project_root
 from digit_vae.tracking.sync import Live
 
@@ -33,7 +33,7 @@ class Follower:
 
     def __init__(self) -> None:
         self._live: Live | None = None
-        self._runs: dict[str, Run] = {}
+        self._runs: dict[str, tuple[Run, Sequence[str]]] = {}  # with the studies that read them
         self._given_up: set[str] = set()
         self._experiment = os.environ.get("DVC_EXP_NAME")
 
@@ -66,11 +66,15 @@ class Follower:
             live.end(run, read_trial(run))
             return
         if run not in self._runs:  # params.yaml may change later on
-            self._runs[run] = find_run(load_params(), run)
+            params = load_params()
+            declared = find_run(params, run)
+            self._runs[run] = declared, readers(params, declared)
+        declared, studies = self._runs[run]
         if event["event"] == "start":
-            live.start(run, of_run(self._runs[run], event["history"], event["timings"], experiment=self._experiment))
+            record = of_run(declared, event["history"], event["timings"], experiment=self._experiment)
+            live.start(run, read_by(record, studies))
         else:
-            live.end(run, read_run(self._runs[run], self._experiment))
+            live.end(run, read_by(read_run(declared, self._experiment), studies))
 
     def _give_up(self, run: str, since: str, error: UserError) -> None:
         if run not in self._given_up:

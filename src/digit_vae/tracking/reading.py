@@ -20,7 +20,7 @@ from digit_vae.base.paths import comparisons as comparisons_folder
 from digit_vae.base.paths import figures as figures_folder
 from digit_vae.base.paths import tables as tables_folder
 from digit_vae.config.runs import GRAPHS, Graph, Run, runs
-from digit_vae.config.schema import Params
+from digit_vae.config.schema import FULL, Params
 from digit_vae.data.datasets import described
 from digit_vae.report import figures
 from digit_vae.search.record import best, read_search, trial_run
@@ -32,11 +32,13 @@ from digit_vae.tracking.record import (
     Comparison,
     Content,
     Record,
+    commits_of,
     made_by,
     numbers,
     of_repetition,
     of_run,
     of_trial,
+    read_by,
     with_comparisons,
 )  # fmt: skip
 
@@ -64,13 +66,28 @@ def read_project(params: Params) -> Project:
     """Raises: UserError when a file is damaged."""
     declared = runs(params)
     there = [run for run in declared if _is_trained(run)]
-    trained = [read_run(run) for run in there]
+    trained = [read_by(read_run(run), readers(params, run)) for run in there]
     measured, summaries = _benchmarks()
     searched, least = _searched()
     groups = with_comparisons(trained + measured + searched, _comparisons(params) | summaries | least)
     groups = [_with_question(params, group) for group in groups] + list(_reports(params, trained))
     missing = [run.name for run in declared if run.graph == "paper" and run not in there]
     return Project(trained, measured, searched, groups, missing)
+
+
+def readers(params: Params, run: Run) -> tuple[str, ...]:
+    """The studies that read a run: its own, then those that name it under `beside`.
+
+    Of variants on folds such a study reads those that it compares.
+    """
+    on_full = FULL in params.studies[run.study].splits
+    others = (
+        name
+        for name, study in params.studies.items()
+        if run.study in study.beside
+        and (on_full or study.against is None or run.variant in (study.against, *study.variants))
+    )
+    return run.study, *others
 
 
 def read_run(run: Run, experiment: str | None = None) -> Record:
@@ -182,7 +199,7 @@ def _with_question(params: Params, group: Record) -> Record:
 def _reports(params: Params, trained: Sequence[Record]) -> Iterator[Record]:
     """A group without runs for each graph: the figures and tables of its report, and the paper's classifier.
 
-    Its times are those of the runs: the same files give the same times.
+    Its times and commits are those of the graph's runs: the same files give the same.
     """
     for graph in GRAPHS:
         files, metrics = _report_files(graph), {}
@@ -195,7 +212,7 @@ def _reports(params: Params, trained: Sequence[Record]) -> Iterator[Record]:
             yield Record(
                 name=f"report/{graph}",
                 identity={"group": f"report/{graph}", "params_sha256": sha256_of(settings)},
-                tags={"graph": graph} | made_by("make repro" if graph == "paper" else "make beyond"),
+                tags={"graph": graph} | made_by("make repro" if graph == "paper" else "make beyond") | commits_of(its),
                 params={name: str(value) for name, value in settings.items()},
                 started=min(record.started for record in its),
                 finished=max(record.finished or 0 for record in its),

@@ -84,7 +84,7 @@ def of_run(run: Run, history: Content, timings: Content, *, experiment: str | No
     experiment: the experiment of DVC that trained it; its runs stand beside the project's own and replace none.
     """
     address = f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
-    shared = {"variant": run.variant, "study": run.study, "graph": run.graph}
+    shared = {"variant": run.variant, "graph": run.graph} | _studies(run.study)
     group = _group(f"{run.study}/{run.variant}", history, timings, shared | made_by(f"{PARAMS}:studies.{run.study}"))
     tags = shared | {"split": run.split, "seed": str(run.seed)} | made_by(address)
     note = f"Variant `{run.variant}`, split `{run.split}`, seed {run.seed}, of the study `{run.study}`."
@@ -93,9 +93,15 @@ def of_run(run: Run, history: Content, timings: Content, *, experiment: str | No
     return _of_experiment(record, experiment) if experiment else record
 
 
+def read_by(record: Record, studies: Sequence[str]) -> Record:
+    """The record of a run that these studies read, its own first; so does its group."""
+    parent = record.parent and read_by(record.parent, studies)
+    return replace(record, tags=dict(record.tags) | _studies(*studies), parent=parent)
+
+
 def of_repetition(group: str, number: int, history: Content, timings: Content, measured: Mapping[str, float]) -> Record:
     """One run of a recorded benchmark: see digit_vae.speed.records.repetitions. measured: its speed."""
-    shared = {"variant": history["variant"], "study": "benchmark"} | made_by("make bench")
+    shared = {"variant": history["variant"]} | _studies("benchmark") | made_by("make bench")
     parent = _group(group, history, timings, shared)
     tags = shared | {"split": history["split"], "seed": str(number)}
     record = _attempt(history["run"], history, timings, tags, parent, "One repetition of `make bench`.\n")
@@ -105,7 +111,7 @@ def of_repetition(group: str, number: int, history: Content, timings: Content, m
 def of_trial(search: Search, trial: Trial, run: Run) -> Record:
     """One trial of a search, which is its parent. run: the trial as a run, which no study declares."""
     inputs, made = search.inputs, trial.made
-    shared = {"study": run.study, "graph": run.graph} | made_by("digit-vae search")
+    shared = {"graph": run.graph} | _studies(run.study) | made_by("digit-vae search")
     params = {**inputs["train"], **trial.options, "seed": run.seed}
     datasets = tuple(_datasets({"split": run.split, "data": inputs["data"]}))
     own = {"variant": run.variant, "split": run.split, "seed": str(run.seed), "round": str(trial.round)}
@@ -158,17 +164,21 @@ def with_comparisons(records: Sequence[Record], comparisons: Mapping[str, Compar
 
     comparisons: by name of the group. Where the runs of one name differ in their params, none of them is compared.
     """
-    groups: dict[str, Record] = {}
+    families: dict[str, list[Record]] = {}
     for record in records:
         if record.parent:
-            key = sha256_of(record.parent.identity)
-            group = groups.setdefault(key, record.parent)
-            datasets = tuple(dict.fromkeys(group.datasets + record.datasets))
-            finished = max(group.finished or 0, record.finished or 0)
-            groups[key] = replace(group, finished=finished, datasets=datasets)
-    names = Counter(group.name for group in groups.values())
+            families.setdefault(sha256_of(record.parent.identity), []).append(record)
+    groups = [_group_of(family) for family in families.values()]
+    names = Counter(group.name for group in groups)
     compared = {name: comparison for name, comparison in comparisons.items() if names[name] == 1}
-    return [_compared(group, compared.get(group.name, NOTHING)) for group in groups.values()]
+    return [_compared(group, compared.get(group.name, NOTHING)) for group in groups]
+
+
+def commits_of(records: Sequence[Record]) -> dict[str, str]:
+    """Tags: the commits that made these runs, in the order in which they started. MLflow's pages show one, the last."""
+    by_start = sorted(records, key=lambda record: record.started)
+    commits = list(dict.fromkeys(record.tags["commit"] for record in by_start if "commit" in record.tags))
+    return _commit_tags(", ".join(commits), commits[-1]) if commits else {}
 
 
 def epoch_points(losses: Content, timing: Content) -> tuple[Point, ...]:
@@ -209,6 +219,18 @@ def _attempt(
     )
 
 
+def _group_of(records: Sequence[Record]) -> Record:
+    """The parent of these runs, with their data and commits, and the end of the last."""
+    (first, *_) = parents = [record.parent for record in records if record.parent]
+    datasets = (dataset for each in (*parents, *records) for dataset in each.datasets)
+    return replace(
+        first,
+        tags=dict(first.tags) | commits_of(records),
+        finished=max(each.finished or 0 for each in (first, *records)),
+        datasets=tuple(dict.fromkeys(datasets)),
+    )
+
+
 def _group(name: str, history: Content, timings: Content, tags: Mapping[str, str]) -> Record:
     shared = {key: value for key, value in history["params"].items() if key != "seed"}
     identity = {"group": name, "params_sha256": sha256_of(shared)}
@@ -222,6 +244,11 @@ def _group(name: str, history: Content, timings: Content, tags: Mapping[str, str
         finished=started,
         datasets=tuple(_datasets(history)),
     )
+
+
+def _studies(own: str, *others: str) -> dict[str, str]:
+    """Tags: the study that declares a run, and all that read it. Commas around each tell `beta` from `beta_full`."""
+    return {"study": own, "studies": f",{','.join((own, *others))},"}
 
 
 def _texts(params: Content) -> dict[str, str]:
@@ -254,9 +281,13 @@ def _machine_tags(timings: Content) -> dict[str, str]:
     machine = timings["machine"]
     tags = {name: str(machine[name] or "none") for name in ("cpu", "gpu", "device", "precision")}
     tags["machine"] = machine_name(machine)
-    if commit := timings["git_commit"]:
-        tags |= {"commit": commit, "mlflow.source.git.commit": commit.removesuffix("-dirty")}
-    return tags
+    commit = timings["git_commit"]
+    return tags | _commit_tags(commit, commit) if commit else tags
+
+
+def _commit_tags(commits: str, shown: str) -> dict[str, str]:
+    """shown: the one that MLflow's pages show."""
+    return {"commit": commits, "mlflow.source.git.commit": shown.removesuffix("-dirty")}
 
 
 def _datasets(history: Content) -> Iterator[Dataset]:

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import re
 import socket
 import sqlite3
 import textwrap
@@ -32,18 +33,21 @@ NOTE = "mlflow.note.content"
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # no prompts and traces
 CHARTS = {"compareRunsMode": "CHART"}
-# Comparisons, each one address of MLflow's pages: the filter, and what the runs are in the order of.
+# Comparisons, each one address of MLflow's pages: the filter, and what the runs are in the order of. None has earlier
+# attempts.
 COMPARISONS = {
-    "the ablation over folds": ('tags.study = "ablation"', "metrics.`validation/elbo`"),
-    "beta over folds": ('tags.study = "beta"', "metrics.`validation/kl_loss`"),
+    "the ablation over folds": ('tags.studies LIKE "%,ablation,%"', "metrics.`validation/elbo`"),
+    "beta over folds": ('tags.studies LIKE "%,beta,%"', "metrics.`validation/kl_loss`"),
     "seeds of the paper's model": ('tags.variant = "baseline" and tags.split = "full"', "metrics.`test/elbo`"),
     "CPU and GPU": ('tags.study = "benchmark"', "tags.`device`"),
 }
+ONLY_CURRENT = f'tags.`{CURRENT}` = "true"'
 DESCRIPTION = """\
 Each run is one trained model, `<variant>-<split>-<seed>`; its parent, `<study>/<variant>`, has what the comparison of
 the study says of the variant. `make track` makes all of this from the files.
 
 * `tags.digit_vae.current = 'true'`: what the present files say; others are earlier attempts.
+* `tags.studies LIKE '%,beta,%'`: all runs that a study reads, also those of the studies beside it.
 * `tags.study = 'ablation'`, `tags.variant = 'dropout'`, `tags.split = 'full'`, `tags.seed = '0'`: some of the runs.
 * `tags.study = 'benchmark'`: measured speed; `tags.device = 'gpu'`: of GPUs, by `tags.machine`.
 * `tags.experiment = 'NAME'`: the runs of an experiment of DVC.
@@ -58,7 +62,7 @@ def comparison(experiment_id: str, name: str) -> str:
     runs, order = COMPARISONS[name]
     asked = {
         "workflowType": "machine_learning",
-        "searchFilter": runs,
+        "searchFilter": f"{runs} and {ONLY_CURRENT}",
         "orderByKey": order,
         "orderByAsc": "false",
     } | CHARTS
@@ -67,8 +71,18 @@ def comparison(experiment_id: str, name: str) -> str:
 
 def description(experiment_id: str) -> str:
     """The experiment's note, in Markdown."""
-    links = (f"* [{name}]({comparison(experiment_id, name)})\n" for name in COMPARISONS)
-    return DESCRIPTION + "".join(links)
+    return DESCRIPTION + "".join(f"* {_link(experiment_id, name)}\n" for name in COMPARISONS)
+
+
+def with_present_addresses(note: str, experiment_id: str) -> str:
+    """The experiment's note, in which somebody may have written, with each comparison that it links at its address."""
+    for name in COMPARISONS:
+        note = re.sub(rf"\[{re.escape(name)}\]\(#/experiments/[^)\s]*\)", _link(experiment_id, name), note)
+    return note
+
+
+def _link(experiment_id: str, name: str) -> str:
+    return f"[{name}]({comparison(experiment_id, name)})"
 
 
 def project_root() -> Path:
@@ -162,10 +176,12 @@ class Store:
                 f"{DATABASE} expects its artifacts in {experiment.artifact_location}, and this folder has them in "
                 f"{artifacts}: {REBUILD}"
             )
-        tags = KIND | {NOTE: description(experiment.experiment_id)}
-        for tag in tags.keys() - experiment.tags.keys():
-            self.client.set_experiment_tag(experiment.experiment_id, tag, tags[tag])
-        return str(experiment.experiment_id)
+        its = experiment.experiment_id
+        note = with_present_addresses(experiment.tags.get(NOTE, description(its)), its)
+        for tag, value in (KIND | experiment.tags | {NOTE: note}).items():
+            if experiment.tags.get(tag) != value:
+                self.client.set_experiment_tag(its, tag, value)
+        return str(its)
 
 
 def create_database(path: Path) -> None:

@@ -121,15 +121,16 @@ def living(store: Store, known: Iterable[Run]) -> set[str]:
 def ensure(store: Store, record: Record, known: list[Run]) -> Run:
     """The run with the record's identity, its name and tags put right; where `known` has none, it is made and added.
 
-    A name or tag may be wrong because somebody edited it, or deleted the group that it names. A note is only set where
-    there is none: it may be the user's.
+    A name or tag may be wrong because somebody edited it, or deleted the group that it names. A note that was not
+    written here is the user's and stays.
     """
     tags = dict(record.tags)
     if record.parent:
         tags[PARENT] = ensure(store, record.parent, known).info.run_id
     for run in known:
         if record.identity.items() <= run.data.tags.items():
-            store.set_tags(run, tags if NOTE in run.data.tags else tags | note(store, run, record))
+            written = (None, *(_note(store, run, record, figures=figures) for figures in (True, False)))
+            store.set_tags(run, tags | note(store, run, record) if run.data.tags.get(NOTE) in written else tags)
             if run.info.run_name != record.name:
                 store.client.update_run(run.info.run_id, name=record.name)
             return run
@@ -151,11 +152,13 @@ def _create(store: Store, record: Record, tags: Mapping[str, str], known: list[R
 
 def note(store: Store, run: Run, record: Record) -> dict[str, str]:
     """The tag with a run's note, which links to its files; none for a record without one."""
-    if not record.note:
-        return {}
+    return {NOTE: _note(store, run, record, figures=record.figures is not None)} if record.note else {}
+
+
+def _note(store: Store, run: Run, record: Record, *, figures: bool) -> str:
     pages = f"#/experiments/{store.experiment_id}/runs/{run.info.run_id}"
-    its = f"[Figures]({pages}/artifacts/{FIGURES}), [all files]({pages}/artifacts), [curves]({pages}/model-metrics)"
-    return {NOTE: f"{record.note}\n{its} of this run.\n"}
+    files = f"[Figures]({pages}/artifacts/{FIGURES}), [all" if figures else "[All"
+    return f"{record.note}\n{files} files]({pages}/artifacts), [curves]({pages}/model-metrics) of this run.\n"
 
 
 def bring(store: Store, run: Run, record: Record) -> bool:
@@ -246,7 +249,8 @@ def _upload(store: Store, run_id: str, record: Record, names: Container[str]) ->
     """Uploads the record's files with these names, and the figures drawn from them."""
     with tempfile.TemporaryDirectory() as folder:
         drawn = Path(folder) / FIGURES
-        drawn.mkdir()
+        if record.figures:
+            drawn.mkdir()
         for name, path in record.files.items():
             if name in names:
                 shutil.copyfile(path, Path(folder) / name)

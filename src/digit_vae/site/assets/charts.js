@@ -1,9 +1,11 @@
 // Draws charts as SVG from plain descriptions (see charts.py), one for each panel, as wide as there is room.
 // A point's numbers show on hover, touch and focus. A panel is one stop of the Tab key; arrows go from point to point.
 
+const FEWEST = 3; // ticks of an axis
 const SVG = "http://www.w3.org/2000/svg";
 const MARGIN = { top: 10, right: 18, bottom: 44, left: 14 };
 const ROW = 58; // pixels of a category
+const [LETTER, LINE] = [6.6, 15]; // pixels: about the width of a letter of a rule's label, and the height of a line
 const REACH = 28; // pixels from a point within which the pointer shows it
 
 export async function drawCharts(root, source) {
@@ -54,7 +56,7 @@ function legendOf(chart) {
     else if (series.style === "guide") key.append(svg("line", { class: "guide", x1: 0, x2: 22, y1: 6, y2: 6, ...dashed(series) }));
     else {
       if (series.style !== "dot") key.append(svg("line", { class: "stroke", x1: 0, x2: 22, y1: 6, y2: 6, ...dashed(series) }));
-      if (series.style !== "line") key.append(shape(series, 11, 6));
+      if (series.style !== "line" || series.shape === "ring") key.append(shape(series, 11, 6));
     }
     const item = element("li", {});
     item.append(key, name);
@@ -101,11 +103,17 @@ function gridOf(panel, x, y, { left, width, bottom, rows, yTicks, texts }) {
     made.push(svg("line", { class: "grid", x1: left, x2: right, y1: y(tick), y2: y(tick) }));
     made.push(svg("text", { class: "tick", x: left - 6, y: y(tick) + 4, "text-anchor": "end" }, texts[place]));
   });
+  const labels = []; // {from, to, line}: where each stands, lines counted upwards
   for (const rule of panel.rules ?? []) {
     made.push(svg("line", { class: "rule", x1: x(rule.at), x2: x(rule.at), y1: MARGIN.top, y2: bottom }));
     if (rule.label) {
       const flip = x(rule.at) > (left + right) / 2;
-      const where = { x: x(rule.at) + (flip ? -5 : 5), y: bottom - 7, "text-anchor": flip ? "end" : "start" };
+      const start = x(rule.at) + (flip ? -5 : 5);
+      const length = LETTER * rule.label.length;
+      const label = { from: flip ? start - length : start, to: flip ? start : start + length, line: 0 };
+      while (labels.some((each) => each.line === label.line && each.from < label.to && label.from < each.to)) label.line += 1;
+      labels.push(label);
+      const where = { x: start, y: bottom - 7 - LINE * label.line, "text-anchor": flip ? "end" : "start" };
       made.push(svg("text", { class: "rule-label", ...where }, rule.label));
     }
   }
@@ -236,14 +244,19 @@ function scale([low, high], [from, to]) {
   return (value) => from + ((value - low) / (high - low)) * (to - from);
 }
 
-/** At most `most` round numbers between `low` and `high`. whole: no fractions. */
+/** About `most` round numbers between `low` and `high`, and `FEWEST` where there is room. whole: no fractions. */
 function ticks(low, high, most, whole = false) {
   const raw = Math.max((high - low) / Math.max(1, most), whole ? 1 : 0);
   const power = 10 ** Math.floor(Math.log10(raw));
-  const step = [1, 2, 5, 10].map((factor) => factor * power).find((each) => each >= raw);
-  const made = [];
-  for (let count = Math.ceil(low / step - 1e-9); count * step <= high + step * 1e-9; count += 1) made.push(count * step);
-  return made;
+  const steps = (whole && power === 1 ? [1, 2, 5, 10] : [0.5, 1, 2, 5, 10]).map((factor) => factor * power);
+  const made = (step) => {
+    const first = Math.ceil(low / step - 1e-9);
+    const last = Math.floor(high / step + 1e-9);
+    return Array.from({ length: Math.max(0, last - first + 1) }, (_, count) => (first + count) * step);
+  };
+  const wide = steps.findIndex((step) => step >= raw);
+  const found = made(steps[wide]);
+  return found.length < FEWEST && most >= FEWEST && wide > 0 ? made(steps[wide - 1]) : found;
 }
 
 function tickTexts(values) {

@@ -15,6 +15,7 @@ const paper = document.getElementById("paper");
 const data = await (await fetch(table.dataset.source)).json();
 
 const minus = (text) => text.replace("-", "\u2212");
+const nats = (value) => minus(value.toFixed(2));
 const shown = (value) => (Number.isInteger(value) ? minus(String(value)) : minus(value.toPrecision(5)));
 
 function readAddress() {
@@ -76,7 +77,7 @@ function filter() {
     row.hidden = !kept;
     count += kept;
   }
-  document.getElementById("count").textContent = `${count} of ${rows.length} runs`;
+  document.getElementById("count").textContent = `${count} of ${rows.length} run${rows.length === 1 ? "" : "s"}`;
 }
 
 function drawCurves(names) {
@@ -123,7 +124,7 @@ function card(name, place) {
   made.append(element("p", { class: "note" }, `Study ${run.study}: ${run.question}`));
   if (run.complaints.length) made.append(element("p", { class: "warning" }, run.complaints.join("; ")));
   const test = run.metrics.test;
-  made.append(definitions([["Test ELBO", shown(test.elbo)], ["Reconstruction", shown(test.reconstruction_loss)], ["KL", shown(test.kl_loss)]]));
+  made.append(definitions([["Test ELBO", nats(test.elbo)], ["Reconstruction", nats(test.reconstruction_loss)], ["KL", nats(test.kl_loss)]]));
   for (const figure of run.figures) {
     made.append(element("figure", {}, element("img", { src: figure.file, alt: figure.says, loading: "lazy" }), element("figcaption", {}, figure.says)));
   }

@@ -1,4 +1,5 @@
 // What the planes show, with the digits at the pointer, as a PNG.
+import { coordinates } from "./names.js";
 import { css, image, SIDE, theme } from "./pictures.js";
 
 const [EDGE, GAP, FOOT] = [900, 24, 150]; // pixels: of a plane, between things, below the planes
@@ -23,7 +24,7 @@ export async function savePicture(explorer) {
     context.fillText(plane.model.title, left + FOOT, top + 40);
     context.fillStyle = css(muted);
     context.font = "20px system-ui, sans-serif";
-    const place = explorer.place(plane).map((value) => value.toFixed(2)).join(", ");
+    const place = coordinates(explorer.place(plane));
     context.fillText(`${plane.model.run}, decoded at z = (${place})`, left + FOOT, top + 76);
     context.fillText(`${data.count.toLocaleString("en")} test images, digit-vae`, left + FOOT, top + 106);
   });

@@ -49,6 +49,7 @@ export function gestures(element, heard) {
     event.preventDefault();
     const pixels = event.deltaY * (event.deltaMode === 1 ? 16 : 1);
     heard.look(heard.view().zoomed(Math.exp(-pixels / 400), pixel(event)));
+    if (!down.size) heard.hover(pixel(event)); // a still mouse points at other dots now
   };
   element.addEventListener("wheel", wheel, { passive: false });
 }

@@ -1,5 +1,5 @@
 // The digit at the pointer, large, with what the classifier makes of it.
-import { named } from "./names.js";
+import { coordinates, judged } from "./names.js";
 import { canvas, paint } from "./pictures.js";
 
 export class HereCard {
@@ -25,9 +25,9 @@ export class HereCard {
       if (!decoded || decoded === part.shown) continue;
       part.shown = decoded;
       paint(part.digit, decoded.pixels);
-      const lines = [part.plane.model.title, `z = (${decoded.place.map((value) => value.toFixed(2)).join(", ")})`];
+      const lines = [part.plane.model.title, `z = (${coordinates(decoded.place)})`];
       const seen = part.plane.seen(decoded.place);
-      if (seen) lines.push(`the classifier says ${named(this.explorer.data, seen.digit)} (${seen.percent} %)`);
+      if (seen) lines.push(`the classifier says ${judged(this.explorer.data, seen)}`);
       part.caption.replaceChildren(...lines.map((line, number) => element(number ? "span" : "strong", line)));
     }
     const { backend, decodeTime } = this.explorer;

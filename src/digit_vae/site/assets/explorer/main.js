@@ -4,7 +4,7 @@ import { readImages, readModel } from "./files.js";
 import { latest, settled } from "./latest.js";
 import { Network } from "./network.js";
 import { Plane } from "./plane.js";
-import { named } from "./names.js";
+import { coordinates, imageName, judged } from "./names.js";
 import { fitted, inked, PAD } from "./prepare.js";
 import { repaint } from "./pictures.js";
 import { HereCard } from "./here.js";
@@ -42,6 +42,7 @@ export class Explorer {
   }
 
   async restore() {
+    if (this.state) this.path.stop(); // it may have no ends any more
     this.state = read(location.hash, this.runs, this.data.count);
     await this.setModels();
     for (const card of this.cards) card.restored?.();
@@ -96,8 +97,9 @@ export class Explorer {
     });
     plane.ask = latest(async (place) => {
       const started = performance.now();
+      const warm = Boolean(plane.decoded); // the first decode waits for what starts up
       plane.decoded = { place, pixels: await this.network.decode(model.run, place) };
-      this.decodeTime = performance.now() - started;
+      if (warm) this.decodeTime = performance.now() - started;
       plane.showDigit(plane.decoded.pixels);
       this.changed();
     });
@@ -147,9 +149,13 @@ export class Explorer {
     return this.hovered ? this.hovered.image : this.state.image;
   }
 
+  get path() {
+    return this.cards.find((card) => card instanceof PathCard);
+  }
+
   // Where a plane's pointer is. Each model has a test image elsewhere; a place without one is the same in each.
   place(plane) {
-    if (this.travelling !== null) return this.cards.find((card) => card instanceof PathCard).at(this.travelling);
+    if (this.travelling !== null && this.path.ends) return this.path.at(this.travelling);
     if (this.hovered?.plane === plane) return this.hovered.place;
     if (this.image !== null) return plane.posterior(this.image).mean;
     return this.hovered?.place ?? this.state.z;
@@ -167,13 +173,12 @@ export class Explorer {
   }
 
   scene(plane) {
-    const { state } = this;
+    const { state, path } = this;
     const pad = this.cards.find((card) => card instanceof PadCard);
-    const path = this.cards.find((card) => card instanceof PathCard);
     return {
       ...this.view, background: state.background, points: state.points,
       shown: this.isShownDigit, place: this.place(plane), image: this.image,
-      path: { from: state.from, to: state.to, at: this.travelling === null ? null : path.at(this.travelling) },
+      path: { from: state.from, to: state.to, at: this.travelling === null || !path.ends ? null : path.at(this.travelling) },
       drawn: pad.posterior(plane),
     };
   }
@@ -234,11 +239,11 @@ export class Explorer {
 }
 
 function spokenPlace(explorer, plane) {
-  const place = explorer.place(plane).map((value) => value.toFixed(2)).join(", ");
+  const place = coordinates(explorer.place(plane));
   const seen = plane.seen(explorer.place(plane));
-  const judged = seen ? ` The classifier says ${named(explorer.data, seen.digit)}, ${seen.percent} per cent.` : "";
-  const { image, labels } = explorer;
-  return `${place}.${image === null ? "" : ` Test image ${image}${labels ? `: ${named(explorer.data, labels[image])}` : ""}.`}${judged}`;
+  const says = seen ? ` The classifier says ${judged(explorer.data, seen)}.` : "";
+  const { data, image, labels } = explorer;
+  return `${place}.${image === null ? "" : ` ${imageName(data, labels, image)}.`}${says}`;
 }
 
 function fail(error) {

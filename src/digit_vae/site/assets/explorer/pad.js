@@ -1,5 +1,6 @@
 // Draws a digit, makes an image like MNIST's of it, and encodes that with every model in view.
 import { latest } from "./latest.js";
+import { fixed } from "./names.js";
 import { canvas, paint, theme } from "./pictures.js";
 import { fitted, inked, PAD } from "./prepare.js";
 
@@ -101,7 +102,7 @@ export class PadCard {
     const made = document.createElement("div");
     made.className = "drawn-row";
     const title = document.createElement("p");
-    const numbers = mean.map((value, axis) => `${value.toFixed(2)} \u00b1 ${Math.exp(log_var[axis] / 2).toPrecision(2)}`);
+    const numbers = mean.map((value, axis) => `${fixed(value)} \u00b1 ${Math.exp(log_var[axis] / 2).toPrecision(2)}`);
     const name = document.createElement("strong");
     name.textContent = plane.model.title;
     title.append(name, ` z = (${numbers.join(", ")})`);

@@ -8,7 +8,9 @@ const SECONDS = 4;
 export class PathCard {
   constructor(explorer) {
     this.explorer = explorer;
+    this.parts = []; // a moving digit for each plane
     this.box = document.getElementById("path-strips");
+    this.moving = document.getElementById("path-moving");
     this.button = document.getElementById("path-play");
     this.slider = document.getElementById("path-slider");
     this.ask = latest((ends) => this.show(ends));
@@ -29,8 +31,7 @@ export class PathCard {
     return from && to ? [from, to] : null;
   }
 
-  at(share) {
-    const [from, to] = this.ends;
+  at(share, [from, to] = this.ends) {
     return from.map((value, axis) => value + share * (to[axis] - value));
   }
 
@@ -67,24 +68,40 @@ export class PathCard {
 
   planesChanged() {
     this.asked = undefined;
+    this.parts = this.explorer.planes.map((plane) => {
+      const figure = document.createElement("figure");
+      const digit = canvas(`What ${plane.model.title} decodes along the path`);
+      const caption = document.createElement("figcaption");
+      caption.textContent = plane.model.title;
+      figure.append(digit, caption);
+      return { plane, figure, digit };
+    });
+    this.moving.replaceChildren(...this.parts.map((part) => part.figure));
   }
 
   update() {
-    const { planes } = this.explorer;
+    const { planes, travelling } = this.explorer;
+    for (const part of travelling === null ? [] : this.parts) {
+      const { decoded } = part.plane;
+      if (decoded && decoded !== part.shown) paint(part.digit, (part.shown = decoded).pixels);
+    }
     const key = JSON.stringify([this.ends, planes.map((plane) => plane.model.run)]);
     if (key === this.asked) return;
     this.asked = key;
     this.button.disabled = this.slider.disabled = !this.ends;
     document.getElementById("path-hint").hidden = Boolean(this.ends);
+    this.moving.hidden = !this.ends;
     this.ask(this.ends);
   }
 
   async show(ends) {
     if (!ends) return void this.box.replaceChildren();
-    const z = Array.from({ length: STOPS }, (_, stop) => this.at(stop / (STOPS - 1))).flat();
+    const z = Array.from({ length: STOPS }, (_, stop) => this.at(stop / (STOPS - 1), ends)).flat();
     const strips = [];
-    for (const plane of [...this.explorer.planes]) {
-      strips.push(strip(plane.model.title, this.explorer.data.nouns, await this.explorer.network.paint(plane.model.run, z)));
+    for (const { plane, digit } of [...this.parts]) {
+      const pixels = await this.explorer.network.paint(plane.model.run, z);
+      strips.push(strip(plane.model.title, this.explorer.data.nouns, pixels));
+      if (this.explorer.travelling === null) paint(digit, pixels.subarray(0, 784)); // where the path begins
     }
     this.box.replaceChildren(...strips);
   }

@@ -2,7 +2,7 @@
 import { Points } from "./points.js";
 import { Tiles } from "./tiles.js";
 import { View } from "./view.js";
-import { named } from "./names.js";
+import { coordinates, fixed, named } from "./names.js";
 import { canvas, css, paint, theme } from "./pictures.js";
 import { gestures } from "./gestures.js";
 
@@ -140,7 +140,8 @@ export class Plane {
     }
     for (let value = Math.ceil(low[1] / step); value * step < high[1]; value++) {
       const [, down] = this.view.pixel([0, value * step]);
-      if (down > 12 && down < this.side - 24) text(shown(value * step, step), 14, down);
+      const label = shown(value * step, step);
+      if (down > 12 && down < this.side - 24) text(label, 5 + context.measureText(label).width / 2, down);
     }
   }
 
@@ -216,7 +217,7 @@ export class Plane {
     const right = x + 20 + size > this.side ? x - 20 - size : x + 20;
     const down = Math.min(Math.max(y - size - 34, 6), this.side - size - 34);
     this.lens.style.transform = `translate(${right}px, ${down}px)`;
-    this.lens.lastChild.textContent = `${scene.place.map((value) => value.toFixed(2)).join(", ")}`;
+    this.lens.lastChild.textContent = coordinates(scene.place);
   }
 
   showDigit(pixels) {
@@ -235,15 +236,25 @@ export class Plane {
     return best;
   }
 
-  // What the classifier sees at a place: {digit, percent}, or null outside of its map.
+  // What the classifier sees at a place: {digit, other, percent}, or null outside of its map. A cell has what is seen at
+  // its middle: nearer to its edge than to that, `other` is the class beyond where that differs; otherwise null.
   seen(place) {
     const map = this.model.arrays.map_classes;
     if (!map) return null;
     const [cells, reach] = [map.shape[0], this.model.regions_reach];
-    const [column, row] = [place[0] + reach, reach - place[1]].map((value) => Math.floor((value * cells) / (2 * reach)));
-    if (Math.min(column, row) < 0 || Math.max(column, row) >= cells) return null;
-    const cell = row * cells + column;
-    return { digit: map.values[cell], percent: this.model.arrays.map_percent.values[cell] };
+    const at = [place[0] + reach, reach - place[1]].map((value) => (value * cells) / (2 * reach));
+    const inside = (each) => each >= 0 && each < cells;
+    const [column, row] = at.map(Math.floor);
+    if (!inside(column) || !inside(row)) return null;
+    const digit = map.values[row * cells + column];
+    const away = [at[0] - column - 0.5, at[1] - row - 0.5]; // from the middle, in cells
+    const [across, down] = away.map((each) => (Math.abs(each) > 0.25 ? Math.sign(each) : 0));
+    const beside = [[across, 0], [0, down]];
+    if (Math.abs(away[1]) > Math.abs(away[0])) beside.reverse();
+    const others = [...beside, [across, down]].filter(([x, y]) => inside(column + x) && inside(row + y));
+    const classes = others.map(([x, y]) => map.values[(row + y) * cells + column + x]);
+    const other = classes.find((each) => each !== digit) ?? null;
+    return { digit, other, percent: this.model.arrays.map_percent.values[row * cells + column] };
   }
 
   get step() {
@@ -297,8 +308,7 @@ function written(context, text, x, y, colour, halo) {
 }
 
 function shown(value, step) {
-  const text = Math.abs(value).toFixed(step < 0.1 ? 2 : step < 1 ? 1 : 0);
-  return value < -step / 2 ? `\u2212${text}` : text;
+  return fixed(value, step < 0.1 ? 2 : step < 1 ? 1 : 0);
 }
 
 function regions({ map_classes, map_percent }) {

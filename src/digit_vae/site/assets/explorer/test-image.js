@@ -1,6 +1,6 @@
 // A test image: the original, what each model makes of it, and its losses.
 import { latest } from "./latest.js";
-import { named } from "./names.js";
+import { imageName } from "./names.js";
 import { canvas, paint } from "./pictures.js";
 
 export class ImageCard {
@@ -47,8 +47,7 @@ export class ImageCard {
     const decoded = await Promise.all(
       planes.map((plane) => explorer.network.decode(plane.model.run, plane.posterior(image).mean)),
     );
-    const label = explorer.labels ? `: ${named(explorer.data, explorer.labels[image])}` : "";
-    this.name.textContent = `Test image ${image}${label}`;
+    this.name.textContent = imageName(explorer.data, explorer.labels, image);
     const original = figure("Original", pixels, 255, []);
     const rest = planes.map((plane, place) => figure(plane.model.title, decoded[place], 1, losses(plane, image)));
     this.box.replaceChildren(original, ...rest);

@@ -1,5 +1,6 @@
 // From the pointer along each dimension alone, from -3 to 3 standard deviations of the prior.
 import { latest } from "./latest.js";
+import { fixed } from "./names.js";
 import { canvas, paint } from "./pictures.js";
 
 const STOPS = [-3, -2.25, -1.5, -0.75, 0, 0.75, 1.5, 2.25, 3];
@@ -27,7 +28,7 @@ export class TraversalCard {
     const digits = STOPS.map((stop) => {
       const button = document.createElement("button");
       button.type = "button";
-      button.setAttribute("aria-label", `${plane.model.title}: go to z${axis} = ${stop}`);
+      button.setAttribute("aria-label", `${plane.model.title}: go to z${axis} = ${fixed(stop, Number.isInteger(stop) ? 0 : 2)}`);
       const digit = canvas("");
       digit.removeAttribute("role");
       digit.setAttribute("aria-hidden", "true");
