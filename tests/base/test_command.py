@@ -97,6 +97,22 @@ def test_a_fault_of_the_code_is_a_traceback(workspace):
     assert "ZeroDivisionError" in said
 
 
+def test_a_reader_that_has_seen_enough_ends_it_quietly(workspace):
+    with started(workspace, "for number in range(10**6): print(number)") as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.wait(60) == 141
+        assert process.stderr.read() == b""
+
+
+def test_an_output_that_is_closed_hides_no_mistake(workspace):
+    script = STAGE.format(body="print('x'); raise UserError('x: expected 1; received 2')", options="")
+    command = f'exec {sys.executable} -c "$SCRIPT" >&-'
+    environment = os.environ | {"PYTHONPATH": "src", "SCRIPT": script}
+    done = subprocess.run(["sh", "-c", command], cwd=workspace, env=environment, stderr=subprocess.PIPE, check=False)
+    assert (done.returncode, done.stderr) == (1, b"error: x: expected 1; received 2\n")
+
+
 def test_ctrl_c_is_no_traceback(workspace):
     heeded = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"  # whatever pytest was started with

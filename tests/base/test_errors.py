@@ -18,6 +18,9 @@ def failing(error: BaseException):
         (lambda: None, 0, ""),
         (failing(UserError("x: expected 1; received 2")), 1, "error: x: expected 1; received 2\n"),
         (failing(UserError("no http://me:secret@host")), 1, "error: no http://me:***@host\n"),
+        (failing(PermissionError(13, "Permission denied", "data/x.npy")), 1, "error: data/x.npy: Permission denied\n"),
+        (failing(OSError(28, "No space left on device")), 1, "error: [Errno 28] No space left on device\n"),
+        (failing(BrokenPipeError()), 141, ""),
         (failing(KeyboardInterrupt()), 130, "interrupted\n"),
     ],
 )

@@ -1,5 +1,9 @@
+import itertools
+
 import numpy as np
 import pytest
+from matplotlib import get_data_path
+from PIL import Image, ImageDraw, ImageFont
 
 from digit_vae.base.errors import UserError
 from digit_vae.serving.preparing import fitted, light, prepare
@@ -102,6 +106,30 @@ def test_the_light_is_a_quadratic_surface_through_the_paper(digits):
     surface = 100 + 20 * x - 10 * y + 5 * x * y - 15 * x * x
     found = light(surface - 50 * ink, np.ones(ink.shape, bool))
     assert np.abs(found - surface).max() < 1
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.01, 0.02, 0.03, 0.05])
+@pytest.mark.parametrize("font", ["DejaVuSans", "DejaVuSans-Bold"])
+def test_a_digit_that_fills_the_picture_is_found(font, margin):
+    """Its border is ink: cropped to its box, and with little paper around it. Two in twenty may be mistaken."""
+    face = ImageFont.truetype(f"{get_data_path()}/fonts/ttf/{font}.ttf", 120)
+    likeness = []
+    for number, shade in itertools.product(range(10), (-1, 1)):
+        picture = Image.new("L", (300, 300))
+        ImageDraw.Draw(picture).text((60, 60), str(number), font=face, fill=255)
+        cut = np.asarray(picture.crop(picture.getbbox()))
+        ink = np.pad(cut, round(margin * max(cut.shape)))
+        image, _ = prepare(128 + 0.2 * shade * ink, np.ones(ink.shape, bool))
+        likeness.append(alike(image, fitted(ink)))
+    assert np.mean(np.array(likeness) > 0.85) >= 0.9, likeness
+
+
+def test_a_disc_that_nearly_fills_the_picture_is_found():
+    y, x = np.mgrid[:200, :200] - 100
+    ink = (y * y + x * x < 80 * 80).astype(float)
+    image, done = prepare(255 - 255 * ink, np.ones(ink.shape, bool))
+    assert alike(image, fitted((255 * ink).astype(np.uint8))) > 0.95
+    assert "added a margin" in done
 
 
 def test_a_table_beside_the_paper_is_no_digit(digits):

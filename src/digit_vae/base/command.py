@@ -1,19 +1,21 @@
 """How stages and tools start and end: with the code of their own folder, and without tracebacks for mistakes."""
 
 import io
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
 import digit_vae
-from digit_vae.base.errors import UserError, exit_status
+from digit_vae.base.errors import PIPE_CLOSED, UserError, exit_status
 
 PACKAGE = Path("src/digit_vae")
 
 
 def run(main: Callable[[], None], *, anywhere: bool = False) -> NoReturn:
-    """Runs `main` and ends the process: with status 0, 1 after a `UserError` (one line), 130 after Ctrl-C.
+    """Runs `main` and ends the process: with status 0, 1 after a `UserError` (one line), 130 after Ctrl-C, 141 where
+    nobody reads its output any more.
 
     anywhere: whether the package in use may be another than that of the working folder; otherwise it is refused.
     """
@@ -24,7 +26,10 @@ def run(main: Callable[[], None], *, anywhere: bool = False) -> NoReturn:
         main()
 
     print_all_characters()
-    sys.exit(exit_status(checked))
+    status = exit_status(checked)
+    if status == PIPE_CLOSED:  # what is still to be written at the end has nowhere to go
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(status)
 
 
 def check_code(folder: Path) -> None:
@@ -43,7 +48,13 @@ def check_code(folder: Path) -> None:
 
 
 def print_all_characters() -> None:
-    """Makes standard output and error escape characters that they cannot encode, instead of failing."""
+    """Makes standard output and error escape characters that they cannot encode, instead of failing.
+
+    One that was closed before the process began, as by `>&-`, becomes one that nobody reads.
+    """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, Path(os.devnull).open("w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")

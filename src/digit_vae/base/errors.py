@@ -4,17 +4,29 @@ import re
 import sys
 from collections.abc import Callable
 
+PIPE_CLOSED = 141  # what a shell calls a process that SIGPIPE has ended
+
 
 class UserError(Exception):
     """A mistake that the user can correct: one sentence that says what, where, expected and received."""
 
 
 def exit_status(command: Callable[[], None]) -> int:
-    """Runs `command` and returns its exit status; a `UserError` becomes one line on standard error, no traceback."""
+    """Runs `command` and returns its exit status.
+
+    A `UserError`, or what the system refuses (a file that may not be read, a full disk), becomes one line on standard
+    error, without a traceback. Who no longer reads the output, as `| head` does, ends it quietly.
+    """
     try:
         command()
     except UserError as error:
         _say(f"error: {masked(str(error))}")
+        return 1
+    except BrokenPipeError:
+        return PIPE_CLOSED
+    except OSError as error:
+        said = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
+        _say(f"error: {masked(said)}")
         return 1
     except KeyboardInterrupt:
         _say("interrupted")

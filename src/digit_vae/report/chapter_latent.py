@@ -55,7 +55,7 @@ def samples_of(result: RunResult, classifier: Json) -> Table:
     ]
     real = [classifier.get(key, classifier.get(f"{key}_train")) for key in keys]
     header = (TITLED.get(key, key).replace("_", " ") for key in keys)
-    return Table(("Digits from", *header), (*rows, ("real images", *real)), digits=3)
+    return Table(("Images from", *header), (*rows, ("real images", *real)), digits=3)
 
 
 def tables(compared: Iterable[Compared]) -> dict[str, Table]:

@@ -25,10 +25,14 @@ NEAR = 0.25  # parts no farther from the largest than this share of its size bel
 HEAVY = 0.02  # where they have at least this share of its ink
 ALONG_EDGE = 0.5  # a part that lies along the picture's edge for this share of its longer side is no digit
 SMALLEST = 5  # pixels along the longer side: less is no digit
+SPLITS = 4  # rounds of telling ink from paper by their brightness, which hardly changes after the first
+APART = 0.77  # ink and paper are two shades where they explain this share of the variance; noise has 0.64, a ramp 0.75
+MISTAKEN = 0.5  # the paper was taken from ink where it is wrong by more than this share of what ink differs by
 
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
+Found = tuple[Bytes, bool, tuple[str, ...]]  # a digit cut out, whether it is dark, and what was done, in words
 
 
 class Prepared(NamedTuple):
@@ -48,16 +52,46 @@ def prepare(brightness: Floats, visible: Mask) -> Prepared:
         raise UserError("expected a digit; received a picture that is transparent everywhere")
     step = -(-max(brightness.shape) // LONGEST)
     brightness, visible = _reduced(brightness, step), _reduced(visible.astype(np.float64), step) > 0.5
-    contrast = brightness - light(brightness, visible)
-    contrast[~visible] = 0
-    smooth = ndimage.gaussian_filter(contrast, SMOOTHING)
-    noise = _noise(smooth[visible])
-    dark = _is_dark(smooth, noise)
-    ink = _digit(-contrast if dark else contrast, -smooth if dark else smooth, noise)
+    paper, shades = light(brightness, visible), _shades(brightness, visible)
+    ink, dark, done = _evened(brightness, visible, paper, shades) or _widened(brightness, visible, shades)
     polarity = "inverted, since its ink is darker than its border" if dark else "not inverted: its ink is light"
     height, width = ink.shape
     found = f"found a digit of {width * step}x{height * step} pixels"
-    return Prepared(fitted(ink)[..., np.newaxis], ("evened out the light", polarity, found, "fitted and centred"))
+    return Prepared(fitted(ink)[..., np.newaxis], (*done, polarity, found, "fitted and centred"))
+
+
+def _evened(brightness: Floats, visible: Mask, paper: Floats, shades: "Shades | None") -> Found | None:
+    """The digit where the border is paper; None where it is ink instead: nothing is found, or the paper is mistaken.
+
+    Raises: UserError when there is no digit, and no two shades to look for one in.
+    """
+    if shades is not None and np.abs(paper - shades.paper)[visible].max() > MISTAKEN * shades.apart:
+        return None
+    try:
+        return *_found(np.where(visible, brightness - paper, 0), visible), ("evened out the light",)
+    except UserError:
+        if shades is None:
+            raise
+        return None
+
+
+def _widened(brightness: Floats, visible: Mask, shades: "Shades | None") -> Found:
+    """The digit that fills the picture: a margin of paper is added all around first."""
+    if shades is None:
+        raise UserError("expected a digit; received an empty picture")
+    contrast = np.pad(np.where(visible, brightness - shades.paper, 0), max(brightness.shape) // 2)
+    return *_found(contrast, np.ones(contrast.shape, np.bool_)), ("evened out the light", "added a margin")
+
+
+def _found(contrast: Floats, visible: Mask) -> tuple[Bytes, bool]:
+    """The digit in what differs from the paper, as `_digit` has it, and whether it is dark.
+
+    Raises: UserError when there is none.
+    """
+    smooth = ndimage.gaussian_filter(contrast, SMOOTHING)
+    noise = _noise(smooth[visible])
+    dark = _is_dark(smooth, noise)
+    return _digit(-contrast if dark else contrast, -smooth if dark else smooth, noise), dark
 
 
 def light(brightness: Floats, visible: Mask) -> Floats:
@@ -76,6 +110,57 @@ def light(brightness: Floats, visible: Mask) -> Floats:
     surface = _fit(terms[border], reduced[border], np.zeros(6), biweight=False)
     surface = _fit(terms[seen], reduced[seen], surface, biweight=True)
     return np.asarray(all_terms @ surface)
+
+
+class Shades(NamedTuple):
+    """A picture of two shades. paper: (H, W), what its brightness would be without ink. apart: of ink from paper."""
+
+    paper: Floats
+    apart: float
+
+
+def _shades(brightness: Floats, visible: Mask) -> Shades | None:
+    """Tells ink from paper where the digit may fill the picture, so that much of its border is ink.
+
+    Otsu's threshold parts them by their brightness, together with a quadratic surface of light below both; the paper is
+    what most of the outermost pixels have. Returns: None where there are no two shades.
+    """
+    step = -(-max(brightness.shape) // GRID)
+    reduced, seen = _reduced(brightness, step), _reduced(visible.astype(np.float64), step) == 1
+    all_terms = _terms(brightness.shape)
+    terms, values = _reduced(all_terms, step)[seen], reduced[seen]
+    if len(values) < FEWEST:
+        return None
+    slopes, flat = np.zeros(terms.shape[1] - 1), values
+    for _ in range(SPLITS):
+        fit = np.linalg.lstsq(np.column_stack([terms, flat > _threshold(flat)]), values, rcond=1e-9)[0]
+        slopes = fit[1:-1]
+        flat = values - terms[:, 1:] @ slopes
+    bright = flat > _threshold(flat)
+    if not _are_two_shades(flat, bright, float(np.ptp(values))):
+        return None
+    outermost = (seen & ~ndimage.binary_erosion(seen))[seen]
+    paper = bright if bright[outermost].mean() > 0.5 else ~bright
+    level, ink = (float(np.median(flat[each])) for each in (paper, ~paper))
+    return Shades(all_terms[..., 1:] @ slopes + level, abs(ink - level))
+
+
+def _threshold(values: Floats) -> float:
+    """Otsu's: the two sides of it differ the most, for their sizes."""
+    rising = np.sort(values)
+    below = np.arange(1, len(rising))
+    sums = rising.cumsum()
+    means = sums[:-1] / below, (sums[-1] - sums[:-1]) / (len(rising) - below)
+    place = int(np.argmax(below * (len(rising) - below) * (means[1] - means[0]) ** 2))
+    return float(rising[place] + rising[place + 1]) / 2
+
+
+def _are_two_shades(values: Floats, bright: Mask, extent: float) -> bool:
+    """Whether the values are two heaps, as noise and uneven light are not. extent: of the values with their light."""
+    if bright.all() or not bright.any() or np.ptp(values) <= 1e-3 * extent:
+        return False
+    within = np.where(bright, values[bright].mean(), values[~bright].mean())
+    return bool(within.var() >= APART * values.var())
 
 
 def fitted(ink: Bytes) -> Bytes:

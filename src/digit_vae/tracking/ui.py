@@ -18,7 +18,12 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
 # MLflow's pages open on prompts and traces, whatever the experiment is, unless the address says otherwise.
-RUNS = "/#/experiments/{}/runs?workflowType=machine_learning"
+RUNS = "#/experiments/{}/runs?workflowType=machine_learning"
+# A server never sees what follows a #, such as a comparison, and a redirect to another # loses it: the browser decides.
+FIRST_PAGE = """\
+<!doctype html><html lang="en"><title>MLflow</title>
+<script>location.replace("/?runs" + (location.hash || "{}"))</script></html>
+"""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -58,14 +63,17 @@ def serve(connection: socket.socket) -> None:
 
 
 def opening_on_runs(app: "ASGIApp", experiment_id: str) -> "ASGIApp":
-    """The app, whose first page leads to the runs of the experiment. A query tells its own page from MLflow's."""
+    """The app, whose first page leads to the runs of the experiment, or to what the address names after a #.
+
+    A query tells its own page from MLflow's.
+    """
 
     async def opening(scope: "Scope", receive: "Receive", send: "Send") -> None:
         if scope["type"] != "http" or scope["path"] != "/" or scope["method"] != "GET" or scope["query_string"]:
             await app(scope, receive, send)
             return
-        address = RUNS.format(experiment_id).replace("/#", "/?runs#", 1).encode()
-        await send({"type": "http.response.start", "status": 307, "headers": [(b"location", address)]})
-        await send({"type": "http.response.body", "body": b""})
+        headers = [(b"content-type", b"text/html; charset=utf-8"), (b"cache-control", b"no-store")]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": FIRST_PAGE.format(RUNS.format(experiment_id)).encode()})
 
     return opening
