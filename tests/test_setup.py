@@ -91,7 +91,8 @@ def test_an_environment_of_an_unfinished_installation_is_finished(project):
     assert mark.exists()
 
 
-def test_make_test_starts_as_many_workers_as_the_process_has_cores(project):
+def test_make_test_starts_as_many_workers_as_the_process_has_cores(project, monkeypatch):
+    monkeypatch.delenv("PYTEST_XDIST_AUTO_NUM_WORKERS", raising=False)  # of the `make test` that this one is part of
     said_by = "import os; print('workers', os.environ['PYTEST_XDIST_AUTO_NUM_WORKERS'])\n"
     (project / "pytest.py").write_text(said_by, encoding="utf-8")
     assert f"workers {usable_cores()}\n" in shell(project, "make test")[1]

@@ -81,7 +81,7 @@ def test_what_scripts_show_of_an_image_is_the_name_of_its_class(own_site, served
     }""")
     name = CLOTHES.classes[int(page.evaluate("explorer.data.labels[0]"))]
     page.get_by_role("heading", name=f"Test image 0, {name}").wait_for()
-    page.get_by_text("the classifier says Ankle boot (9 %)").wait_for()
+    page.get_by_text("the classifier says Ankle boot (9 %)", exact=True).wait_for()
     page.get_by_role("img", name="items along the path").wait_for()
     heard = page.evaluate("""() => [...document.querySelectorAll("[aria-label]")].map((each) => each.ariaLabel)""")
     assert list(filter(DIGIT.search, [page.locator("body").inner_text(), *heard])) == []

@@ -32,7 +32,7 @@ def find_trained(name: str) -> TrainedRun:
     Its weights are those of its training here, or else the committed ones. Of an undeclared run standard error says so.
     Raises: UserError when there is no such run, it has no weights here, or a file is damaged.
     """
-    params = load_params()
+    params = load_params() if Path("params.yaml").is_file() else None  # a trained run outlives it
     if name == Path(name).name:  # not the way to another folder
         for files in (RunFiles(graph, name) for graph in GRAPHS):
             if files.history.is_file():
@@ -40,8 +40,9 @@ def find_trained(name: str) -> TrainedRun:
                 if found.made_by == NO_STAGE:
                     print(f"{name}: params.yaml no longer declares this run", file=sys.stderr)
                 return found
-    run = find_run(params, name)
-    return _read(RunFiles(run.graph, run.name), _training(params, name), params)
+    declaring = params or load_params()
+    run = find_run(declaring, name)
+    return _read(RunFiles(run.graph, run.name), _training(declaring, name), declaring)
 
 
 def with_committed_weights(params: Params) -> list[str]:
@@ -50,16 +51,16 @@ def with_committed_weights(params: Params) -> list[str]:
     return [each.run for each in files if (each.published / "encoder.weights.h5").is_file() and each.history.is_file()]
 
 
-def _training(params: Params, name: str) -> str:
-    """The argument of `dvc repro` that trains a run; NO_STAGE for an undeclared one."""
-    declared = {run.name: run for run in runs(params)}
+def _training(params: Params | None, name: str) -> str:
+    """The argument of `dvc repro` that trains a run; NO_STAGE for one that no params declare."""
+    declared = {run.name: run for run in runs(params)} if params else {}
     if name not in declared:
         return NO_STAGE
     run = declared[name]
     return run.stages[0] if run.graph == "paper" else f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
 
 
-def _read(files: RunFiles, made_by: str, declared: Params) -> TrainedRun:
+def _read(files: RunFiles, made_by: str, declared: Params | None) -> TrainedRun:
     """The run with these files. Its weights have to be those that its history names."""
     weights = {part: _weights(files, part, made_by, declared) for part in PARTS}
     history = read_json(files.history, made_by=made_by, keys=("params", "weights_sha256"))
@@ -76,13 +77,13 @@ def _read(files: RunFiles, made_by: str, declared: Params) -> TrainedRun:
     return TrainedRun(files.run, params, weights["encoder"], weights["decoder"], made_by)
 
 
-def _weights(files: RunFiles, part: str, made_by: str, params: Params) -> Path:
+def _weights(files: RunFiles, part: str, made_by: str, params: Params | None) -> Path:
     """The file with the weights of the encoder or the decoder. Raises: UserError that says how to come by it."""
     trained, committed = (folder / f"{part}.weights.h5" for folder in (files.models, files.published))
     for path in (trained, committed):
         if path.is_file():
             return path
-    others = ", ".join(with_committed_weights(params)) or "no run"
+    others = ", ".join(with_committed_weights(params) if params else ()) or "no run"
     missing = f"there are no weights of {files.run} here, {trained} is missing"
     how = f"`dvc repro {made_by}` trains it" if made_by != NO_STAGE else "params.yaml no longer declares this run"
     raise UserError(f"{missing}: {how} (git has those of {others})")
