@@ -113,7 +113,7 @@ def last_epochs(known: Sequence[Source]) -> Table:
 
 def elsewhere(machine: Json, here: Json) -> str:
     """What stands behind the name of a machine that is not the runs'."""
-    return "" if of_same_machine(machine, here) else " (another machine than the runs')"
+    return "" if of_same_machine(machine, here) else " (other machine)"
 
 
 def _run(result: RunResult) -> Source:

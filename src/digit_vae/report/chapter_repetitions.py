@@ -85,7 +85,7 @@ def table(found: list[Repeated]) -> Table:
         ends = (f"{ill.found} of {ill.of}", Interval(100 * ill.low, 100 * ill.high))
         without = each.without.difference if each.without else None
         rows.append((verdict.variant, each.folds, verdict.difference, *tests, *ends, each.without_folds, without))
-    header = ("Variant", "Folds", "ELBO, difference", "p (Holm)", "Would have been seen", "p of equivalence")
+    header = ("Variant", "Folds", "ELBO, difference", "p (Holm)", "Smallest detectable", "p of equivalence")
     return Table((*header, "Collapsed runs", "Share, %", "Folds without", "ELBO, difference without"), tuple(rows))
 
 

@@ -111,6 +111,8 @@ def _shown(cell: Cell, digits: int) -> str:
             return ""
         case Spread(value, None) | Nats(value, None):
             return _shown(value, digits)
+        case Range(value, low, high) if low == high:
+            return typeset(value, digits)
         case Spread(value, float(deviation)) | Nats(value, float(deviation)):
             return f"{typeset(value, digits)} ± {typeset(deviation, digits)}"
         case Difference():
