@@ -152,7 +152,7 @@ def test_what_repetitions_can_tell_is_a_dot_for_each_count_of_them(project):
     assert chapter_power.chapters(project) == []
     runs = {"1": {"difference": 4.0, "margin": 3.0}, "3": {"difference": 2.5, "margin": 2.0}}
     its = {"folds": 3, "std": 1.0, "repetitions": runs, "repetitions_for_wished": {"corrected": None, "independent": 4}}
-    planned = {"power": 0.8, "variants": {"dropout": its}}
+    planned = {"power": 0.8, "wished": 1.0, "variants": {"dropout": its}}
     detectable, shown = chapter_power.chart(planned, 5.0).panels
     assert [[point.x for point in each.points] for each in detectable.series] == [[4.0], [2.5]]
     assert [[point.x for point in each.points] for each in shown.series] == [[3.0], [2.0]]
