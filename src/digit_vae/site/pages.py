@@ -10,12 +10,11 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from digit_vae.analysis import fold_comparison
 from digit_vae.analysis.results import Json, Results, at, read_results
 from digit_vae.config.loading import load_params
-from digit_vae.config.runs import GRAPHS, Graph
+from digit_vae.config.runs import Graph
 from digit_vae.config.schema import Params
-from digit_vae.report.verdicts import Compared, read_compared
+from digit_vae.report.verdicts import Compared, compared_studies
 
 TEMPLATES = Path(__file__).parent / "templates"
 COPIES = "files"  # the folder of the site with the committed files that it links
@@ -45,10 +44,7 @@ def read_project() -> Project:
     """The committed results in the working folder. Raises: UserError where one of the paper's is missing."""
     params = load_params()
     results = read_results(params, "beyond")
-    compared = {
-        graph: [read_compared(each, graph) for each in fold_comparison.fold_studies(results, graph)] for graph in GRAPHS
-    }
-    return Project(params, results, compared)
+    return Project(params, results, compared_studies(results))
 
 
 def fold_studies(project: Project) -> Iterator[tuple[Graph, Compared]]:
