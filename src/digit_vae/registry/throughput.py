@@ -3,7 +3,6 @@
 Server and clients share this machine's cores. Each request and each call has one image. Prints a table in Markdown.
 """
 
-import argparse
 import contextlib
 import http.client
 import json
@@ -17,7 +16,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digit_vae.base.arguments import number, whole
+from digit_vae.base.arguments import number, parser_of, whole
 from digit_vae.base.errors import UserError
 from digit_vae.base.ports import HOST
 from digit_vae.registry.package import input_example
@@ -38,7 +37,7 @@ class Measured(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="digit-vae measure-serving", description=__doc__)
+    parser = parser_of("measure-serving", __doc__)
     clients = f"at once, 1 to {MOST_CLIENTS}; default: 8"
     parser.add_argument("--clients", type=whole(1, MOST_CLIENTS), default=8, help=clients)
     parser.add_argument("--seconds", type=number(1, 3600), default=10, help="of each measurement; default: 10")

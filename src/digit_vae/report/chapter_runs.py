@@ -38,7 +38,7 @@ class Worst:
 
 
 def page(results: Results, graph: Graph) -> Page:
-    """Of the runs of `graph`, and of those of the other that are read beside them. None where there are none."""
+    """Of all runs of `results`, those beyond the paper with the paper's. Without values where `graph` has no runs."""
     runs = list(results.runs.values())
     if not results.in_graph(graph):
         return Page({"values": None})

@@ -8,7 +8,6 @@ It takes an hour; run nothing beside it. Copy in and commit the files of other m
 the params, the data's hashes and the commit that it was measured with.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from digit_vae.base.arguments import whole
+from digit_vae.base.arguments import parser_of, whole
 from digit_vae.base.files import write_json
 from digit_vae.base.paths import BENCHMARKS, PROCESSED
 from digit_vae.base.progress import Elapsed, epoch_line
@@ -47,9 +46,7 @@ class Progress:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="digit-vae bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("bench", __doc__)
     parser.add_argument("--gpu", action="store_true", help="on the CPU and on the GPU")
     parser.add_argument(
         "--data", metavar="TIMES", type=whole(2, 1000), help="only an epoch on so many times the images"

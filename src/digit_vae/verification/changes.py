@@ -23,6 +23,7 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_text
 from digit_vae.base.paths import SMOKE
@@ -75,9 +76,7 @@ class Changed(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Raises: UserError when a number changed without its run."""
-    parser = argparse.ArgumentParser(
-        prog="digit-vae changes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("changes", __doc__)
     parser.add_argument("--base", required=True, help="a branch or commit to compare with")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="append the Markdown to this file")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write everything to this HTML file")
