@@ -15,7 +15,8 @@ from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_bytes
 from digit_vae.data.arrays import read_listed
 from digit_vae.data.datasets import described
-from digit_vae.serving.pictures import Picture, read_digit, shown
+from digit_vae.data.own import shown
+from digit_vae.serving.pictures import Picture, read_digit
 from digit_vae.serving.trained import TrainedRun
 from digit_vae.serving.typical import Compared, compared, reconstruction_losses, typical_losses
 

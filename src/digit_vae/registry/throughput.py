@@ -28,7 +28,7 @@ PATIENCE_SECONDS = 60.0
 JSON = {"Content-Type": "application/json"}
 
 
-class Measured(NamedTuple):
+class Pace(NamedTuple):
     """Calls a second, and milliseconds of a call: the median, and what 95 % of the calls stay below."""
 
     rate: float
@@ -55,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             row(of, measured(partial(ask, port, body), parsed.clients, parsed.seconds))
 
 
-def measured(call: Callable[[], object], clients: int, seconds: float) -> Measured:
+def measured(call: Callable[[], object], clients: int, seconds: float) -> Pace:
     """Calls for so many seconds, as many at once as there are clients, each one after the other."""
     call()  # what is slow once
     end = time.perf_counter() + seconds
@@ -70,7 +70,7 @@ def measured(call: Callable[[], object], clients: int, seconds: float) -> Measur
     with ThreadPoolExecutor(clients) as pool:
         took = np.concatenate(list(pool.map(client, range(clients))))
     median, p95 = 1000 * np.percentile(took, (50, 95))
-    return Measured(len(took) / seconds, float(median), float(p95))
+    return Pace(len(took) / seconds, float(median), float(p95))
 
 
 def ask(port: str, body: bytes) -> bytes:
@@ -98,5 +98,5 @@ def served(port: str) -> Iterator[str]:
             process.terminate()
 
 
-def row(name: str, of: Measured) -> None:
+def row(name: str, of: Pace) -> None:
     print(f"| {name} | {of.rate:,.0f} | {of.median:.1f} | {of.p95:.1f} |", flush=True)
