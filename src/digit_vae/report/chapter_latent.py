@@ -54,7 +54,7 @@ def samples_of(result: RunResult, classifier: Json) -> Table:
         for title, section in {"prior": "samples", "mixture": "mixture"}.items()
     ]
     real = [classifier.get(key, classifier.get(f"{key}_train")) for key in keys]
-    header = (TITLED.get(key, key).replace("_", " ") for key in keys)
+    header = map(_title, keys)
     return Table(("Images from", *header), (*rows, ("real images", *real)), digits=3)
 
 
@@ -141,7 +141,11 @@ def greatest_seen(verdicts: Iterable[Verdict]) -> float | None:
 def titled(compared: Compared, section: str) -> dict[str, tuple[str, ...]]:
     """The ways to all numbers of one section of the metrics, by their titles."""
     paths = _paths(compared.variants[compared.against][section])
-    return {": ".join(TITLED.get(key, key).replace("_", " ") for key in path): path for path in paths}
+    return {": ".join(map(_title, path)): path for path in paths}
+
+
+def _title(key: str) -> str:
+    return TITLED.get(key, key).replace("_", " ")
 
 
 def _spreads(

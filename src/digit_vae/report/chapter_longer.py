@@ -9,7 +9,7 @@ from digit_vae.model.units import UNITS
 from digit_vae.report import figures
 from digit_vae.report.origins import origins
 from digit_vae.report.pages import Page
-from digit_vae.report.paper import TABLE_1
+from digit_vae.report.paper import paper_curves, paper_losses
 from digit_vae.report.tables import Table
 
 STUDY, IMPROVED = "longer", "longer_improved"
@@ -64,12 +64,12 @@ def page(results: Results) -> Page:
         "runs": found,
         "lacking": lacking,
         "units": UNITS["hidden"],
-        "paper": {label: epochs[-1].val_loss for label, epochs in TABLE_1.items()},
+        "paper": paper_losses(),
         "origins": origins([*runs, *short]),
     }
     drawn = figures.health(
         {name: [list(each.epochs) for each in its] for name, its in _labelled(short, shown).items()},
-        {label: [epoch.val_loss for epoch in epochs] for label, epochs in TABLE_1.items()},
+        paper_curves(),
     )
     return Page(values, {"longer": table(found)}, {"longer": drawn})
 

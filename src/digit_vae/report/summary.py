@@ -19,10 +19,11 @@ from digit_vae.report import chapter_beta, chapter_recipe
 from digit_vae.report.chapter_beta import Highest
 from digit_vae.report.chapter_full import over_runs
 from digit_vae.report.chapter_recipe import Recipe, recipe
-from digit_vae.report.chapter_seeds import baseline_seeds, paper_losses
+from digit_vae.report.chapter_seeds import baseline_seeds
 from digit_vae.report.chapter_studies import studies
 from digit_vae.report.origins import origins
 from digit_vae.report.pages import Page, rendered
+from digit_vae.report.paper import paper_losses
 from digit_vae.report.verdicts import Compared, Verdict, compared_studies
 from digit_vae.speed.records import Range, machine_name, read_benchmarks
 
