@@ -25,25 +25,17 @@ TITLED = {  # the keys of the metrics that are no words
 def page(results: Results, graph: Graph, compared: Sequence[Compared]) -> Page:
     beside = shown_beside(results, graph)
     first = results.runs[results.params.report.first_run] if graph == "paper" else None
-    drawn = digits_beside(beside.runs)
     values = {
         "beside": beside if beside.runs else None,
-        "samples_shown": "samples_beside" in drawn,
         "first": first,
-        "first_mixture": first is not None and has_mixture(first.metrics),
         "evaluate": results.params.evaluate,
         "latent_dim": results.params.train.latent_dim,
         "classifier": results.classifier,
         "dataset": results.dataset,
         "studies": [readings(each) for each in compared],
     }
-    of_first = {"first_samples": samples_of(first, results.classifier)} if first and has_mixture(first.metrics) else {}
-    return Page(values, tables(compared) | of_first, drawn)
-
-
-def has_mixture(metrics: Json) -> bool:
-    """Whether digits of a mixture were measured: an older version did not."""
-    return "mixture" in metrics.get("quality", {})
+    of_first = {"first_samples": samples_of(first, results.classifier)} if first and "quality" in first.metrics else {}
+    return Page(values, tables(compared) | of_first, digits_beside(beside.runs))
 
 
 def samples_of(result: RunResult, classifier: Json) -> Table:
@@ -71,12 +63,14 @@ def tables(compared: Iterable[Compared]) -> dict[str, Table]:
 
 
 def _of_images(compared: Compared) -> dict[str, Table]:
-    """The numbers of digits from the mixture, where there are such, in a table of their own."""
+    """The numbers of digits from the mixture in a table of their own."""
     paths = titled(compared, "quality")
     mixture = {title: path for title, path in paths.items() if path[0] == "mixture"}
     others = {title: path for title, path in paths.items() if path[0] != "mixture"}
-    made = {f"{compared.name}_quality": _spreads(compared, "quality", others)}
-    return made | ({f"{compared.name}_mixture": _spreads(compared, "quality", mixture)} if mixture else {})
+    return {
+        f"{compared.name}_quality": _spreads(compared, "quality", others),
+        f"{compared.name}_mixture": _spreads(compared, "quality", mixture),
+    }
 
 
 def sections(compared: Compared) -> list[str]:
@@ -129,7 +123,6 @@ def readings(compared: Compared) -> dict[str, object]:
             section: {title: greatest_seen(of[title]) for title in of if title not in differ[section]}
             for section, of in verdicts.items()
         },
-        "mixture": has_mixture(compared.variants[compared.against]),
     }
 
 
