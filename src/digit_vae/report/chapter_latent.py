@@ -57,7 +57,10 @@ def tables(compared: Iterable[Compared]) -> dict[str, Table]:
         made |= {f"{each.name}_latent": latent(each)}
         made |= _of_images(each) if "quality" in sections(each) else {}
         for section in sections(each):
-            found = {title: dict(_metrics(each, section, path)) for title, path in titled(each, section).items()}
+            found = {
+                title: {name: at(its, (section, *path)) for name, its in each.others.items()}
+                for title, path in titled(each, section).items()
+            }
             made |= {f"{each.name}_{section}_differences": difference_tests(found, digits=3)}
     return made
 
@@ -154,10 +157,6 @@ def _spreads(
         for name, each in compared.variants.items()
     ]
     return Table(("Variant", *columns, *titles), tuple(rows), digits=3)
-
-
-def _metrics(compared: Compared, section: str, path: Sequence[str]) -> dict[str, Json]:
-    return {name: at(each, (section, *path)) for name, each in compared.others.items()}
 
 
 def _paths(metrics: Json) -> list[tuple[str, ...]]:

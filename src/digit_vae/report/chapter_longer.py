@@ -59,6 +59,7 @@ def page(results: Results) -> Page:
         return Page({"runs": [], "lacking": lacking})
     shown = {each.run.variant: [run for run in runs if run.run.variant == each.run.variant] for each in runs}
     short = [each for run in runs if (each := short_run(results, run)) is not None]
+    shown |= {"the same, short": short} if short else {}  # at most three labels
     found = [longer(each, short_run(results, each)) for each in runs]
     values = {
         "runs": found,
@@ -68,7 +69,7 @@ def page(results: Results) -> Page:
         "origins": origins([*runs, *short]),
     }
     drawn = figures.health(
-        {name: [list(each.epochs) for each in its] for name, its in _labelled(short, shown).items()},
+        {name: [list(each.epochs) for each in its] for name, its in shown.items()},
         paper_curves(),
     )
     return Page(values, {"longer": table(found)}, {"longer": drawn})
@@ -117,8 +118,3 @@ def table(runs: Iterable[Longer]) -> Table:
 
 def _lacking(results: Results, study: str) -> LeftOut | None:
     return results.left_out.get(study) or results.partial.get(study)
-
-
-def _labelled(short: list[RunResult], long: dict[str, list[RunResult]]) -> dict[str, list[RunResult]]:
-    """At most three labels: all short runs share one."""
-    return long | ({"the same, short": short} if short else {})

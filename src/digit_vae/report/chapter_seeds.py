@@ -217,24 +217,12 @@ def _paired(pairs: Sequence[Pair]) -> Tested | None:
 
 def devices(pairs: Iterable[Pair]) -> Table:
     """A row a pair: loss on the test images, KL in the training loss and collapsed dimensions, on both devices."""
-    header = (
-        "Seed",
-        "GPU",
-        "Loss, CPU",
-        "Loss, GPU",
-        "GPU - CPU",
-        "KL, CPU",
-        "KL, GPU",
-        "Collapsed, CPU",
-        "Collapsed, GPU",
+    header = ("Seed", "GPU", "Loss, CPU", "Loss, GPU", "GPU - CPU", "KL, CPU", "KL, GPU")
+    rows = tuple(
+        (each.cpu.run.seed, each.machine, *each.losses, each.losses[1] - each.losses[0], *each.kls, *each.collapsed)
+        for each in sorted(pairs, key=lambda pair: (pair.machine, pair.cpu.run.seed))
     )
-    return Table(
-        header,
-        tuple(
-            (each.cpu.run.seed, each.machine, *each.losses, each.losses[1] - each.losses[0], *each.kls, *each.collapsed)
-            for each in sorted(pairs, key=lambda pair: (pair.machine, pair.cpu.run.seed))
-        ),
-    )
+    return Table((*header, "Collapsed, CPU", "Collapsed, GPU"), rows)
 
 
 def points(runs: Iterable[RunResult]) -> list[Point]:

@@ -52,7 +52,8 @@ class Encodings(NamedTuple):
 def page(project: Project) -> SitePage:
     """Raises: UserError when the test images or TensorFlow.js are not here, or a published file is damaged."""
     (images, digest), (labels, _) = read_listed("test_images.npy"), read_listed("test_labels.npy")
-    files = {f"explorer/vendored/{name}": content for name, content in _scripts(project.params).items()}
+    scripts = tensorflow_js(VENDORED, project.params.fetch, report=print)
+    files = {f"explorer/vendored/{name}": content for name, content in scripts.items()}
     files["explorer/images.bin"] = zlib.compress(images.tobytes(), 9)
     models = []
     for run in published(project.params):
@@ -185,7 +186,3 @@ def _regions(run: Run) -> tuple[dict[str, np.ndarray], dict[str, float]]:
 def _shades(mass: np.ndarray) -> np.ndarray:
     """Probabilities of cells as bytes of opacity. The power lets thin regions be seen beside dense ones."""
     return np.asarray(np.rint(240 * (mass / mass.max()) ** 0.4), np.uint8)
-
-
-def _scripts(params: Params) -> dict[str, bytes]:
-    return tensorflow_js(VENDORED, params.fetch, report=print)
