@@ -56,8 +56,8 @@ def series(compared: Compared, key: str) -> list[Series]:
             for title, value in zip(titles, differences, strict=True)
         ]
         metric = at(variant, ("validation", key))
-        mean, *ends = difference_of(metric)
-        means.append(_interval(name, "95 % interval", mean, *ends, row + INTERVAL))
+        mean, low, high = difference_of(metric)
+        means.append(_interval(name, "95 % interval", mean, low, high, row + INTERVAL))
         bootstrap.append(_interval(name, "bootstrap", mean, *bootstrap_of(metric), row + BOOTSTRAP))
     return [
         Series(folds, colour=0, legend="a fold", shape="ring"),
