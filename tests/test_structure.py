@@ -42,7 +42,7 @@ ALLOWED = {
     "matplotlib": {"report", "tracking"},
     "onnx": {"exports"},
     "onnxruntime": {"registry.served_model", "site"},
-    "jinja2": {"report", "site", "verification.changes"},
+    "jinja2": {"report"},
     "optuna": {"search.proposals"},
     "sklearn": {"data.splits", "evaluation", "analysis"},
     "pydantic": {"config", "search.record", "speed.processors", "speed.records", "verification.evidence"},

@@ -10,14 +10,14 @@ import yaml
 from synthetic import write_params
 
 from digit_vae.base.errors import UserError
-from digit_vae.cli import repro
+from digit_vae.cli import launching, repro
 
 
 @pytest.fixture
 def asked(project, monkeypatch):  # noqa: ARG001 - its working folder
     """What the driver was asked for."""
     calls = []
-    monkeypatch.setattr(repro, "die_with_parent", lambda: None)
+    monkeypatch.setattr(launching, "die_with_parent", lambda: None)
     monkeypatch.setattr(repro, "reproduce", lambda _, chosen, **options: calls.append((chosen, options)))
     before = signal.getsignal(signal.SIGTERM)
     yield calls
@@ -69,7 +69,7 @@ def test_a_mistake_in_params_ends_it_before_anything_runs(asked, project):
     assert asked == []
 
 
-OUTLIVES = "from digit_vae.cli import repro; print(repro.is_to_outlive_its_parent())"
+OUTLIVES = "from digit_vae.cli import launching; print(launching.is_to_outlive_its_parent())"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +98,7 @@ def test_a_driver_dies_with_its_parent_unless_it_was_asked_not_to(around, inside
 @pytest.mark.parametrize("outlives", [True, False])
 def test_only_a_driver_that_is_to_outlive_its_parent_does_so(monkeypatch, outlives):
     tied = []
-    monkeypatch.setattr(repro, "is_to_outlive_its_parent", lambda: outlives)
-    monkeypatch.setattr(repro, "die_with_parent", lambda: tied.append(True))
+    monkeypatch.setattr(launching, "is_to_outlive_its_parent", lambda: outlives)
+    monkeypatch.setattr(launching, "die_with_parent", lambda: tied.append(True))
     repro.main([])
     assert tied == ([] if outlives else [True])

@@ -8,7 +8,7 @@ from searched import searched
 from synthetic import write_params
 
 from digit_vae.base.errors import UserError
-from digit_vae.cli import search
+from digit_vae.cli import launching, search
 from digit_vae.config.loading import load_params
 from digit_vae.driver import search as driver
 from digit_vae.search.record import NOTHING, best
@@ -18,7 +18,7 @@ from digit_vae.search.record import NOTHING, best
 def asked(project, monkeypatch):  # noqa: ARG001 - its working folder
     """What the driver was asked for."""
     calls = []
-    monkeypatch.setattr(search, "die_with_parent", lambda: None)
+    monkeypatch.setattr(launching, "die_with_parent", lambda: None)
     monkeypatch.setattr(driver, "search", lambda _, **options: calls.append(options) or NOTHING)
     return calls
 

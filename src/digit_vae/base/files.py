@@ -1,4 +1,4 @@
-"""Reads and writes every file of the project.
+"""Reads and writes files: JSON, arrays, CSV, texts.
 
 A file appears whole or not at all: a temporary file is written, synced to the disk and renamed. The same content
 gives the same bytes. Texts are UTF-8, whatever the locale.

@@ -36,19 +36,13 @@ def evidence(params: Params, run: Run, trained: TrainedRun) -> dict[str, str]:
 
 def model_sha256(trained: TrainedRun) -> str:
     """Of all that decides what the model answers: its ONNX files and its code."""
-    digest = hashlib.sha256(CODE.read_bytes())
-    for content in onnx_files(trained).values():
-        digest.update(content)
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join((CODE.read_bytes(), *onnx_files(trained).values()))).hexdigest()
 
 
 def stored_sha256(folder: Path) -> str:
     """The same of a model's folder. Raises: OSError when a file is missing."""
-    parts = (folder / "artifacts" / f"{part}.onnx" for part in PARTS)
-    digest = hashlib.sha256((folder / CODE.name).read_bytes())
-    for path in parts:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    files = (folder / CODE.name, *(folder / "artifacts" / f"{part}.onnx" for part in PARTS))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def certified(run: str) -> str:

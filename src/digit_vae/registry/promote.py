@@ -5,12 +5,12 @@ collapsed and, over folds, its variant's ELBO is detectably above that of the ch
 none to be better than.
 """
 
-import argparse
 from collections.abc import Sequence
 
 from mlflow.entities.model_registry import ModelVersion
 
 from digit_vae.analysis.results import read_results
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
 from digit_vae.base.paths import RunFiles
@@ -24,9 +24,7 @@ from digit_vae.tracking.store import Store, project_root
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="digit-vae promote", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("promote", __doc__)
     parser.add_argument("run", metavar="RUN", help="a registered run; its newest version is promoted")
     params = load_params()
     run = find_run(params, parser.parse_args(arguments).run)

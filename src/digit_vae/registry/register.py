@@ -1,8 +1,8 @@
 """`digit-vae register`: a version of the registered model in MLflow for each run, with its evidence as tags."""
 
-import argparse
 from collections.abc import Sequence
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.paths import GRAPH_FILES
 from digit_vae.base.progress import Elapsed, say
 from digit_vae.config.loading import load_params
@@ -17,7 +17,7 @@ from digit_vae.tracking.track import track
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="digit-vae register", description=__doc__)
+    parser = parser_of("register", __doc__)
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a run on all images, such as baseline-full-0")
     names = dict.fromkeys(parser.parse_args(arguments).runs)
     params = load_params()

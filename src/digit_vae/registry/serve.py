@@ -8,7 +8,6 @@ GET /ping answers 200 when the model is loaded; POST /invocations takes JSON:
 docs/use_a_model.md says more. Nothing asks who calls: it is for programs on this machine.
 """
 
-import argparse
 import os
 import socket
 from collections.abc import Sequence
@@ -19,6 +18,7 @@ from mlflow.pyfunc import PyFuncModel, scoring_server
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.orphans import die_with_parent
 from digit_vae.base.ports import HOST, listening
@@ -32,9 +32,7 @@ MOST_CONNECTIONS = 32  # at once: each may hold some 100 MB
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="digit-vae serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("serve", __doc__)
     parser.add_argument("--port", default=PORT, help=f"default: {PORT}")
     port = parser.parse_args(arguments).port
     die_with_parent()

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from digit_vae.analysis.power import Share, share
+from digit_vae.analysis.power import Share
 from digit_vae.analysis.repetitions import STUDY
 from digit_vae.analysis.results import Results
 from digit_vae.analysis.statistics import LEVEL, Tested, corrected_t_test
@@ -12,6 +12,7 @@ from digit_vae.base.files import read_json
 from digit_vae.base.paths import POWER
 from digit_vae.config.runs import Run, study_runs
 from digit_vae.report import chapter_folds
+from digit_vae.report.chapter_full import collapsed_share
 from digit_vae.report.pages import Page
 from digit_vae.report.tables import Interval, Probability, Table
 from digit_vae.report.verdicts import Compared, Verdict
@@ -68,9 +69,8 @@ def repeated(compared: Compared, verdict: Verdict) -> Repeated:
 
 
 def collapses(compared: Compared, variant: str) -> Share:
-    """The share of a variant's runs over the folds that ended with a collapsed latent dimension."""
-    runs = compared.study.runs[variant].values()
-    return share(sum(each.collapsed > 0 for each in runs), len(runs))
+    """Of the variant's runs over the folds."""
+    return collapsed_share(compared.study.runs[variant].values())
 
 
 def table(found: list[Repeated]) -> Table:

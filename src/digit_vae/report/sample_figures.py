@@ -72,9 +72,11 @@ def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
     columns = len(next(iter(files.values()))["decoded"])  # there may be fewer classes
     originals = filled(next(iter(files.values()))["originals"], columns)
     rows = {name: (filled(each["reconstructions"], columns), each["decoded"]) for name, each in files.items()}
-    drawn = {name: (each["prior"], each["mixture"]) for name, each in files.items() if "mixture" in each}
-    more = {"samples_beside": figures.samples_beside(drawn)} if drawn else {}
-    return {"digits_beside": figures.digits_beside(originals, rows)} | more
+    drawn = {name: (each["prior"], each["mixture"]) for name, each in files.items()}
+    return {
+        "digits_beside": figures.digits_beside(originals, rows),
+        "samples_beside": figures.samples_beside(drawn),
+    }
 
 
 def filled(images: np.ndarray, count: int) -> np.ndarray:

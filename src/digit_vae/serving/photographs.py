@@ -7,7 +7,6 @@ A digit is enlarged, turned, and put anywhere into a picture with uneven light, 
 fixed before `digit_vae.serving.preparing` was tuned on training images.
 """
 
-import argparse
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digit_vae.base.arguments import whole
+from digit_vae.base.arguments import parser_of, whole
 from digit_vae.base.errors import UserError
 from digit_vae.base.paths import CLASSIFIER_WEIGHTS
 from digit_vae.data.arrays import read_listed
@@ -178,9 +177,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="digit-vae photographs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("photographs", __doc__)
     parser.add_argument("--images", choices=("test", "train"), default="test", help="whose digits (default: test)")
     parser.add_argument(
         "--count", type=whole(1, 2**31 - 1), default=10_000, help="of the first digits (default: 10000)"

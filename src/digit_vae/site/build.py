@@ -49,7 +49,8 @@ def build(folder: Path) -> int:
 def site_files(project: Project) -> dict[str, bytes]:
     """The contents of every file of the site, by its path there."""
     made = {name: entry.page(project) for name, entry in PAGES.items()}
-    files = {f"assets/{path.relative_to(ASSETS).as_posix()}": path.read_bytes() for path in _assets()}
+    assets = sorted(path for path in ASSETS.rglob("*") if path.is_file())
+    files = {f"assets/{path.relative_to(ASSETS).as_posix()}": path.read_bytes() for path in assets}
     shared: dict[str, object] = {"pages": {name: entry.title for name, entry in PAGES.items()}, "commit": git_commit()}
     for name, page in made.items():
         files[f"{name}.html"] = html(name, {**shared, **page.values, "current": name})
@@ -73,7 +74,3 @@ def write_tree(folder: Path, contents: Mapping[str, bytes]) -> None:
                 path.unlink()
     except OSError as error:
         raise UserError(f"{folder} could not be cleared: {error.strerror or error}") from error
-
-
-def _assets() -> list[Path]:
-    return sorted(path for path in ASSETS.rglob("*") if path.is_file())

@@ -10,7 +10,7 @@ from digit_vae.base.files import json_bytes, read_json
 from digit_vae.base.paths import BENCHMARKS, CERTIFICATE, RunFiles, pictures
 from digit_vae.config.schema import BASELINE
 from digit_vae.report import chapter_beta, chapter_paper, chapter_recipe, chapter_seeds
-from digit_vae.report.paper import TABLE_1
+from digit_vae.report.paper import paper_curves
 from digit_vae.report.summary import page as summary
 from digit_vae.report.tables import Table, typeset
 from digit_vae.site import runs
@@ -90,10 +90,10 @@ def losses(shown: list[RunResult]) -> Chart:
     paper = [
         _line(
             f"paper, {label}",
-            [epoch.val_loss for epoch in epochs],
+            values,
             Series([], colour=number, dashed=True, shape="ring"),
         )
-        for number, (label, epochs) in enumerate(TABLE_1.items(), start=1)
+        for number, (label, values) in enumerate(paper_curves().items(), start=1)
     ]
     lines = [*ours, *paper]
     says = f"Validation loss by epoch of {', '.join(each.legend for each in lines)}"

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
 from digit_vae.base.paths import RunFiles
@@ -52,9 +53,7 @@ class Pass(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="digit-vae times", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("times", __doc__)
     parser.add_argument("--wall", required=True, type=_seconds, help="how long the pass took: H:MM:SS, MM:SS or SS")
     parser.add_argument("--beyond", action="store_true", help="of both graphs, as `make beyond` makes them")
     parsed = parser.parse_args(arguments)

@@ -18,7 +18,7 @@ from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json, sha256_of
 from digit_vae.config.schema import Device, Precision
 
-Record = dict[str, Any]  # a measurement as its JSON file has it
+Measurement = dict[str, Any]  # a measurement as its JSON file has it
 
 REFERENCE = "keras-float32"  # Keras' own `fit`, which the others are compared with
 
@@ -213,17 +213,17 @@ def _ranges(values: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]
     return {key: value_range([each[key] for each in values])._asdict() for key in values[0]}
 
 
-def read_benchmarks(folder: Path) -> dict[str, Record]:
+def read_benchmarks(folder: Path) -> dict[str, Measurement]:
     """The benchmarks in `folder` by file name, sorted. Raises: UserError that names file and key."""
     return _read(folder, _Benchmark, summary)
 
 
-def read_comparisons(folder: Path) -> dict[str, Record]:
+def read_comparisons(folder: Path) -> dict[str, Measurement]:
     """The comparisons in `folder` by file name, sorted. Raises: UserError that names file and key."""
     return _read(folder, _Comparison, comparison_summary)
 
 
-def _read(folder: Path, kind: type[_Recorded], summarise: Callable[[Record], object]) -> dict[str, Record]:
+def _read(folder: Path, kind: type[_Recorded], summarise: Callable[[Measurement], object]) -> dict[str, Measurement]:
     recorded = {}
     for path in sorted(folder.glob("*.json")):
         content = read_json(path, made_by="benchmark")
@@ -239,7 +239,7 @@ def _read(folder: Path, kind: type[_Recorded], summarise: Callable[[Record], obj
     return recorded
 
 
-def repetitions(name: str, benchmark: Mapping[str, Any]) -> list[tuple[Record, Record]]:
+def repetitions(name: str, benchmark: Mapping[str, Any]) -> list[tuple[Measurement, Measurement]]:
     """The runs of the benchmark in the file called `name` as a history.json and a timings.json have them.
 
     Their params lack the seed: the repetitions of a benchmark have the same params.

@@ -7,12 +7,13 @@ named so that MLflow's pages group them: `train/`, `health/` and `seconds/` have
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from digit_vae.base.files import sha256_of
+from digit_vae.base.nested import flat
 from digit_vae.base.paths import GRAPH_FILES, PARAMS
 from digit_vae.config.runs import Run
 from digit_vae.config.schema import FULL
@@ -171,7 +172,11 @@ def with_comparisons(records: Sequence[Record], comparisons: Mapping[str, Compar
     groups = [_group_of(family) for family in families.values()]
     names = Counter(group.name for group in groups)
     compared = {name: comparison for name, comparison in comparisons.items() if names[name] == 1}
-    return [_compared(group, compared.get(group.name, NOTHING)) for group in groups]
+    return [
+        replace(group, metrics=numbers(its.content), files=its.files)
+        for group in groups
+        for its in [compared.get(group.name, NOTHING)]
+    ]
 
 
 def commits_of(records: Sequence[Record]) -> dict[str, str]:
@@ -193,7 +198,7 @@ def epoch_points(losses: Content, timing: Content) -> tuple[Point, ...]:
 
 def numbers(content: Content) -> dict[str, float]:
     """The numbers of nested mappings: {"test": {"elbo": -150.2}} -> {"test/elbo": -150.2}"""
-    return dict(_numbers(content, ""))
+    return {name: value for name, value in flat(content, "/").items() if isinstance(value, int | float)}
 
 
 def milliseconds(seconds: float) -> int:
@@ -260,10 +265,6 @@ def made_by(name: str) -> dict[str, str]:
     return {"mlflow.source.name": name, "mlflow.source.type": "LOCAL"}
 
 
-def _compared(group: Record, comparison: Comparison) -> Record:
-    return replace(group, metrics=numbers(comparison.content), files=comparison.files)
-
-
 def _of_experiment(record: Record, experiment: str) -> Record:
     """The same under the experiment's name, so that it is another run in another group."""
     key = "run" if record.parent else "group"
@@ -295,11 +296,3 @@ def _datasets(history: Content) -> Iterator[Dataset]:
     yield Dataset("train_images", digests["train_images"], "training")
     validation = "test_images" if history["split"] == FULL else history["split"]
     yield Dataset(validation, digests["validation"], "validation")
-
-
-def _numbers(content: Content, prefix: str) -> Iterable[tuple[str, float]]:
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float):
-            yield prefix + name, value

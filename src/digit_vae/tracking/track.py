@@ -1,12 +1,12 @@
 """`digit-vae track` brings into MLflow what it lacks; `digit-vae verify-tracking` compares MLflow with the files.
 
-A second `track` changes nothing. `verify-tracking` never changes anything, and fails where MLflow claims what the files
+A second `track` changes nothing. `verify-tracking` changes no run, and fails where MLflow claims what the files
 do not say.
 """
 
-import argparse
 from collections.abc import Sequence
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.progress import Elapsed, say
 from digit_vae.config.loading import load_params
@@ -20,13 +20,13 @@ SHOWN = 3  # of what a run lacks
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Brings in every run that params.yaml declares, whose files are there, and every recorded benchmark."""
-    argparse.ArgumentParser(prog="digit-vae track", description=main.__doc__).parse_args(argv)
+    parser_of("track", main.__doc__).parse_args(argv)
     track()
 
 
 def verify_main(argv: Sequence[str] | None = None) -> None:
     """Says which runs in MLflow are of the present files, and fails where one claims what the files do not say."""
-    argparse.ArgumentParser(prog="digit-vae verify-tracking", description=verify_main.__doc__).parse_args(argv)
+    parser_of("verify-tracking", verify_main.__doc__).parse_args(argv)
     verify()
 
 

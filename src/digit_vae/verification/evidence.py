@@ -57,7 +57,7 @@ class Evidence(NamedTuple):
     weights: dict[str, Path]
 
 
-class Record(NamedTuple):
+class Expected(NamedTuple):
     """What is expected: the MD5 of each file of data/processed, the same on every machine, and runs by name."""
 
     arrays: Outputs
@@ -152,18 +152,18 @@ def files_of(run: Run) -> dict[str, Path]:
     return {path.name: path for path in (its.encoder, its.decoder, its.history, its.digits, its.metrics, its.samples)}
 
 
-def smoke_record(folder: Path, params: Params) -> Record:
+def smoke_record(folder: Path, params: Params) -> Expected:
     """The record of the small graph in `folder`."""
     made = {run.name: trained(folder, run)._replace(weights={}) for run in runs(params)}
-    return Record(read_lock(folder / LOCKS["paper"])["preprocess"], made)
+    return Expected(read_lock(folder / LOCKS["paper"])["preprocess"], made)
 
 
-def read_record() -> Record:
+def read_record() -> Expected:
     """What reports/smoke.json holds. Raises: UserError when it is missing or damaged."""
     if not SMOKE.is_file():
         raise UserError(f"{SMOKE} is missing: {MAKE_RECORD}")
     with _refusing_damage(SMOKE, MAKE_RECORD):
-        record = TypeAdapter(Record).validate_json(SMOKE.read_bytes())
+        record = TypeAdapter(Expected).validate_json(SMOKE.read_bytes())
         if any(each.md5.keys() != {*TRAINED, *EVALUATED} for each in record.runs.values()):
             raise ValueError("a run's files are others than a run has")
         return record
@@ -175,7 +175,7 @@ def smoke_runs(smoke: bytes | None) -> dict[str, SmokeRun]:
         return {} if smoke is None else _Smoke.model_validate_json(smoke).runs
 
 
-def record_json(record: Record) -> dict[str, Any]:
+def record_json(record: Expected) -> dict[str, Any]:
     return {"arrays": record.arrays, "runs": {name: each._asdict() for name, each in record.runs.items()}}
 
 

@@ -21,6 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import remove, write_json, write_text
 from digit_vae.base.paths import CERTIFICATE, RAW, SMOKE, RunFiles
@@ -36,8 +37,8 @@ from digit_vae.model.device import select_device
 from digit_vae.speed.processors import machines_with_bytes
 from digit_vae.verification.certificate import append_text, certificate, certificate_text
 from digit_vae.verification.comparison import (
-    Compared,
     Deviation,
+    Outcome,
     compare,
     compare_files,
     compare_metrics,
@@ -46,8 +47,8 @@ from digit_vae.verification.evidence import (
     MAKE_RECORD,
     WEIGHTS,
     Evidence,
+    Expected,
     Outputs,
-    Record,
     is_published,
     published,
     read_locks,
@@ -93,9 +94,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="digit-vae verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("verify", __doc__)
     parser.add_argument("--runs", nargs="+", default=(), metavar="RUN", help="runs to train anew, or all")
     parser.add_argument("--quick", action="store_true", help="the paper's studies at smoke size")
     parser.add_argument("--record", action="store_true", help="with --quick: expect from now on what it makes")
@@ -122,9 +121,9 @@ def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
     return list(first.values())
 
 
-def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) -> list[Compared]:
+def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) -> list[Outcome]:
     """Trains `chosen` anew, and compares these runs and the committed weights with what is published."""
-    expected = Record(locks["preprocess"], {run.name: published(run, locks) for run in chosen})
+    expected = Expected(locks["preprocess"], {run.name: published(run, locks) for run in chosen})
     weights, seen = committed_weights(params, locks), machines_with_bytes()
     with scratch_copy("digit-vae-verify-", params) as folder:
         reproduce(folder, (*DRIVER, "--runs", *expected.runs, "--anew"))
@@ -132,7 +131,7 @@ def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) 
         return [*anew, *measure_weights(params, weights, folder)]
 
 
-def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: bool) -> list[Compared]:
+def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: bool) -> list[Outcome]:
     """The same with the paper's studies at smoke size. recording: whether to expect from now on what they make."""
     few, weights, seen = small(params), committed_weights(params, locks), machines_with_bytes()
     if not recording and read_record().runs.keys() != {run.name for run in runs(few)}:
@@ -154,10 +153,10 @@ def committed_files(locks: Mapping[str, Outputs]) -> Outputs:
 def compare_runs(
     params: Params,
     folder: Path,
-    expected: Record,
+    expected: Expected,
     tolerance: Callable[[Mapping[str, Any]], Tolerance],
     seen: Sequence[Mapping[str, Any]],
-) -> list[Compared]:
+) -> list[Outcome]:
     """Compares everything that the copy in `folder` made with what was expected. tolerance: of a run's params."""
     found = [compare_files("arrays and splits", folder, expected.arrays)]
     for name, evidence in expected.runs.items():
@@ -172,7 +171,7 @@ def committed_weights(params: Params, locks: Mapping[str, Outputs]) -> dict[Run,
     return {run: published(run, locks) for run in runs(params) if run.name in names and is_published(run)}
 
 
-def measure_weights(params: Params, expected: Mapping[Run, Evidence], folder: Path) -> Iterator[Compared]:
+def measure_weights(params: Params, expected: Mapping[Run, Evidence], folder: Path) -> Iterator[Outcome]:
     """Measures the committed weights once more, on the test images that stage preprocess keeps of those in `folder`."""
     select_device("cpu")
     allowed = of_weights(params.verify)
@@ -183,11 +182,11 @@ def measure_weights(params: Params, expected: Mapping[Run, Evidence], folder: Pa
         try:
             vae = load_vae(settings, *(where / each for each in WEIGHTS), made_by=f"publish@{run.name}")
         except UserError as error:
-            yield Compared(name, "not measured", [Deviation(name, "files", "weights of this run", str(error))])
+            yield Outcome(name, "not measured", [Deviation(name, "files", "weights of this run", str(error))])
             continue
         measured = measure(encode(vae, images, params.evaluate), params.evaluate.active_unit_variance)
         how = f"measured on {len(images):,} test images, to {allowed.last} nats"
-        yield Compared(name, how, list(compare_metrics(name, evidence.metrics["test"], measured, allowed)))
+        yield Outcome(name, how, list(compare_metrics(name, evidence.metrics["test"], measured, allowed)))
 
 
 def facts(params: Params, locks: Mapping[str, Outputs], what: str, commit: str | None) -> dict[str, Any]:
