@@ -9,6 +9,7 @@ from synthetic import SMALL_PARAMS, write_params
 from digit_vae.base.errors import UserError
 from digit_vae.config.runs import find_run, read_together, run_params, runs, splits, study_runs
 
+UNUSED = yaml.safe_load(SMALL_PARAMS.read_text(encoding="utf-8"))["variants"] | {"unused": {}}
 STUDY = {"question": "?", "variants": ["baseline"], "splits": ["full"], "seeds": [0, 1]}
 
 
@@ -116,6 +117,10 @@ def test_a_whole_number_where_a_fraction_is_meant_is_the_same_run(load):
         ({}, {"publish": {"paper": ["improved-full-0"]}}, r"publish\.paper: .*received 'improved-full-0'"),
         ({}, {"publish": {"beyond": ["baseline-full-0"]}}, r"publish\.beyond: .*received 'baseline-full-0'"),
         ({}, {"variants": {"base": {}}}, r"variants: expected an entry 'baseline', .*received base$"),
+        ({}, {"compare": {"chose": {"clipped": ["fold0-0"]}}}, r"compare\.chose: .*'clipped'"),
+        ({}, {"compare": {"chose": {"unused": ["fold0-0"]}}, "variants": UNUSED}, r"compare\.chose: .*'unused'"),
+        ({}, {"compare": {"chose": {"beta_2": ["fold0-0", "fold9-0"]}}}, r"compare\.chose\.beta_2: .*'fold9-0'"),
+        ({}, {"compare": {"chose": {"beta_2": ["fold0-7"]}}}, r"compare\.chose\.beta_2: .*'fold0-7'"),
         ({}, {"preprocess": {"folds": 11, "train_images": 101}}, r"preprocess\.train_images: .*110.*received 101"),
     ],
 )
