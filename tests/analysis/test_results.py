@@ -4,7 +4,7 @@ import shutil
 import pytest
 from example_project import STUDIES, change, example_results, study, write_project
 
-from digit_vae.analysis.results import addressed, read_results, refuse_undeclared, undeclared_runs
+from digit_vae.analysis.results import read_results, refuse_undeclared, undeclared_runs
 from digit_vae.base.errors import UserError
 from digit_vae.base.paths import MODELS, RunFiles
 from digit_vae.config.loading import load_params
@@ -139,11 +139,6 @@ def test_complaints_never_stop_the_report(tmp_path, monkeypatch):
     limits = dataclasses.replace(results.params.health, epochs=10)
     later = dataclasses.replace(results, params=dataclasses.replace(results.params, health=limits))
     assert later.complaints(result) == []
-
-
-def test_stages_beyond_the_paper_are_called_by_the_file_they_stand_in():
-    assert addressed("compare", "paper") == "compare"
-    assert addressed("compare", "beyond") == "beyond/dvc.yaml:compare"
 
 
 def test_a_study_of_one_seed_more_needs_that_run_alone(tmp_path, monkeypatch):

@@ -56,6 +56,12 @@ def test_a_runs_stages_and_split_bear_its_name(small_params):
     assert run.stages == ("train_ablation@dropout-fold2-0", "evaluate_ablation@dropout-fold2-0")
 
 
+def test_the_stages_of_a_run_beyond_the_paper_are_those_of_its_graphs_file(small_params):
+    train, evaluate = find_run(small_params, "improved-full-0").stages
+    assert train == "beyond/dvc.yaml:train_recipe@improved-full-0"
+    assert evaluate == "beyond/dvc.yaml:evaluate_recipe@improved-full-0"
+
+
 @pytest.mark.parametrize(
     ("name", "expected"),
     [

@@ -81,7 +81,7 @@ def test_stages_that_params_no_longer_declare_are_left_out_of_the_locks(run, sma
     write_text(Path("dvc.lock"), yaml.safe_dump({"stages": content}))
     assert read_locks(small_params).keys() == set(stages[:3])
     write_text(Path("beyond/dvc.lock"), yaml.safe_dump({"stages": {"publish@improved-full-0": {}}}))
-    assert read_locks(small_params).keys() == {*stages[:3], "publish@improved-full-0"}
+    assert read_locks(small_params).keys() == {*stages[:3], "beyond/dvc.yaml:publish@improved-full-0"}
 
 
 @pytest.mark.usefixtures("project")
@@ -111,7 +111,7 @@ def test_without_a_lock_of_the_data_there_is_nothing_to_hold_against(small_param
 def test_a_damaged_lock_is_refused_in_one_line(tmp_path, content):
     (tmp_path / "dvc.lock").write_bytes(content)
     with pytest.raises(UserError, match=r"^\S+/dvc\.lock is damaged \([^\n]+\): `git checkout \S+` brings [^\n]+$"):
-        read_lock(tmp_path / "dvc.lock")
+        read_lock("paper", tmp_path)
 
 
 @pytest.mark.integration

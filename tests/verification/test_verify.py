@@ -83,7 +83,8 @@ def write_locks(params):
         for run in runs(params, graph):
             its = RunFiles(graph, run.name)
             made = (its.encoder, its.decoder, its.history, its.timings), (its.samples, its.digits, its.metrics)
-            stages |= {stage: outputs(paths) for stage, paths in zip(run.stages, made, strict=True)}
+            names = (stage.rpartition(":")[2] for stage in run.stages)
+            stages |= {name: outputs(paths) for name, paths in zip(names, made, strict=True)}
         write_text(GRAPH_FILES[graph].with_suffix(".lock"), yaml.safe_dump({"stages": stages}))
     content = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))
     weights = RunFiles("paper", FIRST).published

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
-from digit_vae.base.paths import CLASSIFIER_METRICS, CLASSIFIER_WEIGHTS, GRAPH_FILES, MODELS, REPORTS, RunFiles
+from digit_vae.base.paths import CLASSIFIER_METRICS, CLASSIFIER_WEIGHTS, MODELS, REPORTS, RunFiles
 from digit_vae.config.loading import read_run_params
 from digit_vae.config.runs import GRAPHS, Graph, Run, read_together, run_params, runs, study_runs
 from digit_vae.config.schema import FULL, Params
@@ -29,11 +29,6 @@ EVALUATED = ("validation", "test", "likelihood", "latent")  # sections of a run'
 def at(metrics: Json, path: Iterable[str]) -> Any:  # noqa: ANN401 - whatever JSON holds
     """The value at the keys of `path`, one after the other."""
     return functools.reduce(operator.getitem, path, metrics)
-
-
-def addressed(stage: str, graph: Graph) -> str:
-    """What DVC calls a stage of a graph in the project's root."""
-    return stage if graph == "paper" else f"{GRAPH_FILES[graph]}:{stage}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,8 +188,7 @@ def _graph(params: Params, study: str) -> Graph:
 
 def read_run(run: Run, *, required: bool) -> RunResult | None:
     """What the stages wrote of one run; None where a file is missing. required: whether that is an error."""
-    files = RunFiles(run.graph, run.name)
-    train, evaluate = (addressed(stage, run.graph) for stage in run.stages)
+    files, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
     if not required and not all(path.is_file() for path in (files.history, files.timings, files.metrics)):
         return None
     return RunResult(

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from digit_vae.base.errors import UserError
+from digit_vae.base.paths import addressed
 from digit_vae.config.schema import BASELINE, FULL, Params, RunParams
 
 Graph = Literal["paper", "beyond"]
@@ -38,8 +39,9 @@ class Run:
 
     @property
     def stages(self) -> tuple[str, str]:
-        """The names of its two stages, training and evaluation, in its graph's dvc.yaml."""
-        return f"train_{self.study}@{self.name}", f"evaluate_{self.study}@{self.name}"
+        """What DVC calls its two stages, training and evaluation, in the project's root."""
+        its = f"{self.study}@{self.name}"
+        return addressed(f"train_{its}", self.graph), addressed(f"evaluate_{its}", self.graph)
 
 
 def study_runs(params: Params, study: str) -> tuple[Run, ...]:
@@ -109,8 +111,7 @@ def _wrong_sizes(params: Params) -> Iterator[str]:
 
 def _wrong_variants(params: Params) -> Iterator[str]:
     if BASELINE not in params.variants:
-        known = ", ".join(params.variants)
-        yield f"variants: expected an entry {BASELINE!r}, which the others are compared with; received {known}"
+        yield f"variants: expected an entry {BASELINE!r}, to compare others with; received {', '.join(params.variants)}"
     for name, study in params.studies.items():
         yield from _unknown(f"studies.{name}.variants", study.variants, "names of variants", params.variants)
 

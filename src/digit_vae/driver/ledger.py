@@ -80,7 +80,7 @@ class Ledger:
         return not self._outdated
 
     def is_outdated(self, run: Run) -> bool:
-        return any(_address(run.graph, name) in self._outdated for name in run.stages)
+        return any(stage in self._outdated for stage in run.stages)
 
     def prepare(self, chosen: Collection[Run]) -> None:
         """Brings data and classifier up to date, and makes sure that they are here if a chosen run has to be run."""
@@ -176,7 +176,7 @@ class Ledger:
         self._recorded.clear()
 
     def _stages_of(self, run: Run) -> tuple[Stage, Stage]:
-        train, evaluate = (_address(run.graph, name) for name in run.stages)
+        train, evaluate = run.stages
         return self._stages[train], self._stages[evaluate]
 
     def _is_restored(self, stage: Stage) -> bool:
@@ -247,11 +247,6 @@ def _said() -> Iterator[None]:
         ) from error
     except DvcException as error:
         raise UserError(" ".join(str(error).split())) from error
-
-
-def _address(graph: Graph, name: str) -> str:
-    """How DVC calls a stage."""
-    return name if graph == "paper" else f"{GRAPH_FILES[graph]}:{name}"
 
 
 def _is_of_run(name: str) -> bool:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from digit_vae.base.files import read_json, sha256
-from digit_vae.base.paths import CERTIFICATE, RunFiles, comparisons
+from digit_vae.base.paths import CERTIFICATE, RunFiles, addressed, comparisons
 from digit_vae.config.runs import Run
 from digit_vae.config.schema import Params
 from digit_vae.exports.graphs import onnx_files
@@ -77,8 +77,9 @@ def on_folds(params: Params, variant: str) -> str:
 def _compared(params: Params, variant: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The variant a study compares with others, and what its file says of the variant."""
     for name, study in params.studies.items():
-        path = comparisons("beyond" if study.beyond else "paper") / f"{name}.json"
-        if path.is_file() and variant in (content := read_json(path, made_by="compare")):
+        graph = "beyond" if study.beyond else "paper"
+        path = comparisons(graph) / f"{name}.json"
+        if path.is_file() and variant in (content := read_json(path, made_by=addressed("compare", graph))):
             yield str(study.against), content[variant]
 
 

@@ -9,7 +9,7 @@ from digit_vae.analysis.repetitions import STUDY
 from digit_vae.analysis.results import Results
 from digit_vae.analysis.statistics import LEVEL, Tested, corrected_t_test
 from digit_vae.base.files import read_json
-from digit_vae.base.paths import POWER
+from digit_vae.base.paths import POWER, addressed
 from digit_vae.config.runs import Run, study_runs
 from digit_vae.report import chapter_folds
 from digit_vae.report.pages import Page
@@ -37,7 +37,7 @@ def page(results: Results, compared: Compared | None) -> Page:
     if STUDY not in results.params.studies:
         return Page({"declared": 0})
     declared = study_runs(results.params, STUDY)
-    planned = read_json(POWER, made_by="beyond/dvc.yaml:power")
+    planned = read_json(POWER, made_by=addressed("power", "beyond"))
     values: dict[str, object] = {
         "plan": planned,
         "settings": results.params.compare,

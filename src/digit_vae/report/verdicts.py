@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
 from digit_vae.analysis.fold_comparison import FoldStudy, Pair
-from digit_vae.analysis.results import Json, RunResult, addressed, at
+from digit_vae.analysis.results import Json, RunResult, at
 from digit_vae.analysis.statistics import LEVEL, Difference
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
-from digit_vae.base.paths import comparisons
+from digit_vae.base.paths import addressed, comparisons
 from digit_vae.config.runs import Graph
 from digit_vae.report.origins import Origins, origins
 from digit_vae.report.tables import difference_of

@@ -13,7 +13,7 @@ import numpy as np
 from onnxruntime import InferenceSession
 
 from digit_vae.base.files import existing, npz_bytes, read_json, read_npz, sha256, sha256_of, write_bytes
-from digit_vae.base.paths import RunFiles
+from digit_vae.base.paths import RunFiles, addressed
 from digit_vae.config.runs import Run, find_run
 from digit_vae.config.schema import Params
 from digit_vae.data.arrays import read_listed
@@ -81,8 +81,9 @@ def published(params: Params) -> list[Run]:
 def read_weights(run: Run) -> dict[str, Layers]:
     """The committed weights of a run by part and layer. Raises: UserError when they are missing or damaged."""
     folder = RunFiles(run.graph, run.name).published
-    files = {part: existing(folder / f"{part}.weights.h5", made_by=STAGE) for part in LAYERS}
-    return {part: read_layers(path, part, made_by=STAGE) for part, path in files.items()}
+    stage = addressed(f"publish@{run.name}", run.graph)
+    files = {part: existing(folder / f"{part}.weights.h5", made_by=stage) for part in LAYERS}
+    return {part: read_layers(path, part, made_by=stage) for part, path in files.items()}
 
 
 def can_be_shown(layers: Mapping[str, Layers]) -> bool:

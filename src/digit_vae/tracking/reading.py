@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json, read_npy, read_npz, sha256, sha256_of
-from digit_vae.base.paths import BENCHMARKS, CLASSIFIER_METRICS, PROCESSED, SEARCH, RunFiles
+from digit_vae.base.paths import BENCHMARKS, CLASSIFIER_METRICS, PROCESSED, SEARCH, RunFiles, addressed
 from digit_vae.base.paths import comparisons as comparisons_folder
 from digit_vae.base.paths import figures as figures_folder
 from digit_vae.base.paths import tables as tables_folder
@@ -149,9 +149,10 @@ def _comparisons(params: Params) -> dict[str, Comparison]:
     """By group: what the study's file says about the variant."""
     found = {}
     for name, study in params.studies.items():
-        path = comparisons_folder("beyond" if study.beyond else "paper") / f"{name}.json"
+        graph = "beyond" if study.beyond else "paper"
+        path = comparisons_folder(graph) / f"{name}.json"
         if path.is_file():
-            for variant, content in read_json(path, made_by="compare").items():
+            for variant, content in read_json(path, made_by=addressed("compare", graph)).items():
                 found[f"{name}/{variant}"] = Comparison(content, {path.name: path})
     return found
 

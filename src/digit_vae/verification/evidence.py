@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 import yaml
 from pydantic import BaseModel, JsonValue, TypeAdapter
 
-from digit_vae.analysis.results import addressed
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
-from digit_vae.base.paths import GRAPH_FILES, PARAMS, SMOKE, RunFiles
-from digit_vae.config.runs import GRAPHS, Run, runs
+from digit_vae.base.paths import GRAPH_FILES, PARAMS, SMOKE, RunFiles, addressed
+from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import Params
 
 WEIGHTS = ("encoder.weights.h5", "decoder.weights.h5")
@@ -77,28 +76,29 @@ class _Smoke(BaseModel):
 
 
 def read_locks(params: Params) -> dict[str, Outputs]:
-    """The outputs of every stage that a lock of the two graphs has and params.yaml still declares.
+    """The outputs of every stage that a lock has and params.yaml still declares, by what DVC calls it.
 
     Raises: UserError when dvc.lock is missing or lacks stage `preprocess`, or a lock is damaged.
     """
     if not LOCKS["paper"].is_file():
         raise UserError(f"{LOCKS['paper']} is missing: `make repro` makes it")
     declared = {stage for run in runs(params) for stage in run.stages}
-    declared |= {f"publish@{name}" for name in (*params.publish.paper, *params.publish.beyond)}
-    found: dict[str, Outputs] = {}
-    for graph, lock in LOCKS.items():
-        stages = read_lock(lock) if lock.is_file() else {}
-        found |= {name: outputs for name, outputs in stages.items() if name in declared}
-        # Both graphs have a stage `report`.
-        found |= {addressed(name, graph): outputs for name, outputs in stages.items() if "@" not in name}
+    declared |= {addressed(f"publish@{name}", graph) for graph in GRAPHS for name in getattr(params.publish, graph)}
+    stages = {name: outputs for graph in GRAPHS for name, outputs in read_lock(graph).items()}
+    found = {name: outputs for name, outputs in stages.items() if "@" not in name or name in declared}
     if "preprocess" not in found:
         raise UserError(f"{LOCKS['paper']} has no stage preprocess: `make repro` runs it")
     return found
 
 
-def read_lock(lock: Path) -> dict[str, Outputs]:
-    """The outputs of every stage in a dvc.lock. Raises: UserError when it is damaged."""
-    return {name: stage.outputs for name, stage in read_stages(lock).items()}
+def read_lock(graph: Graph, folder: Path = Path()) -> dict[str, Outputs]:
+    """The outputs of every stage in a graph's lock, by what DVC calls it; none without a lock.
+
+    Raises: UserError when it is damaged.
+    """
+    lock = folder / LOCKS[graph]
+    stages = read_stages(lock) if lock.is_file() else {}
+    return {addressed(name, graph): stage.outputs for name, stage in stages.items()}
 
 
 def read_stages(lock: Path) -> dict[str, Stage]:
@@ -155,7 +155,7 @@ def files_of(run: Run) -> dict[str, Path]:
 def smoke_record(folder: Path, params: Params) -> Record:
     """The record of the small graph in `folder`."""
     made = {run.name: trained(folder, run)._replace(weights={}) for run in runs(params)}
-    return Record(read_lock(folder / LOCKS["paper"])["preprocess"], made)
+    return Record(read_lock("paper", folder)["preprocess"], made)
 
 
 def read_record() -> Record:

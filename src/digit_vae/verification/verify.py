@@ -23,7 +23,7 @@ from typing import Any
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import remove, write_json, write_text
-from digit_vae.base.paths import CERTIFICATE, RAW, SMOKE, RunFiles
+from digit_vae.base.paths import CERTIFICATE, RAW, SMOKE, RunFiles, addressed
 from digit_vae.base.progress import clock
 from digit_vae.base.provenance import git_commit
 from digit_vae.config.loading import load_params, read_run_params
@@ -181,7 +181,8 @@ def measure_weights(params: Params, expected: Mapping[Run, Evidence], folder: Pa
         name, where = f"committed weights of {run.name}", RunFiles(run.graph, run.name).published
         settings = read_run_params(evidence.params, f"params of {run.name}")
         try:
-            vae = load_vae(settings, *(where / each for each in WEIGHTS), made_by=f"publish@{run.name}")
+            made_by = addressed(f"publish@{run.name}", run.graph)
+            vae = load_vae(settings, *(where / each for each in WEIGHTS), made_by=made_by)
         except UserError as error:
             yield Compared(name, "not measured", [Deviation(name, "files", "weights of this run", str(error))])
             continue
