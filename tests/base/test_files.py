@@ -181,6 +181,23 @@ def test_a_damaged_file_names_the_stage_that_makes_it_again(tmp_path, read, cont
         read(tmp_path / "file", made_by="plot")
 
 
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"{")])
+def test_of_a_file_that_git_has_it_is_said_how_git_brings_it_back(tmp_path, monkeypatch, damage):
+    monkeypatch.chdir(tmp_path)
+    path = Path("reports/a.json")
+    files.write_json(path, {})
+    for command in (["init", "-q"], ["add", "reports"]):
+        subprocess.run(["git", *command], check=True)
+    damage(path)
+    with pytest.raises(UserError, match=r"a\.json is (missing|damaged).*`git checkout reports/a\.json`"):
+        files.read_json(path, made_by="plot")
+
+
+def test_of_a_file_that_a_command_makes_the_command_is_said(tmp_path):
+    with pytest.raises(UserError, match="`make bench`"):
+        files.read_json(tmp_path / "file", made_by="make bench")
+
+
 def test_an_array_of_objects_is_never_unpickled(tmp_path):
     np.save(tmp_path / "o.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(UserError, match=r"o\.npy is damaged"):

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from digit_vae.base import git
 from digit_vae.base.errors import UserError
 
 NO_STAGE = ""  # in the place of a stage's name, for files that no stage of params.yaml makes
@@ -148,7 +149,10 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
 
 
 def read_json(path: Path, *, made_by: str, keys: Sequence[str] = ()) -> dict[str, Any]:
-    """The JSON object in `path`, which has `keys`. Raises: UserError naming `made_by`, the stage that makes it."""
+    """The JSON object in `path`, which has `keys`.
+
+    Raises: UserError that says how to come by the file, as `existing` and `damaged` do.
+    """
     try:
         value = json.loads(existing(path, made_by=made_by).read_text(encoding="utf-8"))
     except _DAMAGE as error:
@@ -188,16 +192,27 @@ def sha256_of(value: Mapping[str, object]) -> str:
 
 
 def existing(path: Path, *, made_by: str) -> Path:
-    """`path`, which has to be a file. Raises: UserError naming `made_by`, its stage (NO_STAGE: that there is none)."""
+    """`path`, which has to be a file.
+
+    made_by: what DVC calls the stage that makes it, or another command, or NO_STAGE. Raises: UserError that says how to
+    come by the file.
+    """
     if not path.is_file():
-        how = f"`dvc repro {made_by}` makes it" if made_by != NO_STAGE else "no stage of params.yaml makes it"
-        raise UserError(f"{path} is missing: {how}")
+        raise UserError(f"{path} is missing: {_remedy(path, made_by, '`{}` makes it')}")
     return path
 
 
 def damaged(path: Path, made_by: str, reason: object) -> UserError:
-    """The error for a file that its stage, `made_by`, has to make again (NO_STAGE: which none can)."""
-    how = f"delete it and run `dvc repro {made_by}` to make it again"
+    """The error for a file that is not what it has to be. made_by: as of `existing`."""
     return UserError(
-        f"{path} is damaged ({reason}): {how if made_by != NO_STAGE else 'no stage of params.yaml makes it'}"
+        f"{path} is damaged ({reason}): {_remedy(path, made_by, 'delete it and run `{}` to make it again')}"
     )
+
+
+def _remedy(path: Path, made_by: str, otherwise: str) -> str:
+    """How to come by the file again: from git, if that has it."""
+    if git.has(path):
+        return f"`git checkout {path}` brings the committed one back"
+    if made_by == NO_STAGE:
+        return "no stage of params.yaml makes it"
+    return otherwise.format(made_by if " " in made_by else f"dvc repro {made_by}")
