@@ -198,6 +198,12 @@ def test_of_a_file_that_a_command_makes_the_command_is_said(tmp_path):
         files.read_json(tmp_path / "file", made_by="make bench")
 
 
+def test_a_value_of_another_kind_is_damage(tmp_path):
+    files.write_json(tmp_path / "file", {"epochs": [{"loss": "1"}]})
+    with pytest.raises(UserError, match=r"file is damaged \(epochs\[0\]\.loss: .*'1'\): "):
+        files.read_json(tmp_path / "file", made_by="plot", keys={"epochs": [{"loss": float}]})
+
+
 def test_an_array_of_objects_is_never_unpickled(tmp_path):
     np.save(tmp_path / "o.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(UserError, match=r"o\.npy is damaged"):

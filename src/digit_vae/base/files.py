@@ -22,6 +22,7 @@ import numpy as np
 
 from digit_vae.base import git
 from digit_vae.base.errors import UserError
+from digit_vae.base.shapes import Every, Shape, misfits
 
 NO_STAGE = ""  # in the place of a stage's name, for files that no stage of params.yaml makes
 
@@ -148,19 +149,18 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     return buffer.getvalue().encode()
 
 
-def read_json(path: Path, *, made_by: str, keys: Sequence[str] = ()) -> dict[str, Any]:
-    """The JSON object in `path`, which has `keys`.
+def read_json(path: Path, *, made_by: str, keys: Sequence[str] | Mapping[str, Shape] | Every = ()) -> dict[str, Any]:
+    """The JSON object in `path`. keys: those that it has, or their shapes (digit_vae.base.shapes).
 
     Raises: UserError that says how to come by the file, as `existing` and `damaged` do.
     """
+    shape = keys if isinstance(keys, Mapping | Every) else dict.fromkeys(keys, object)
     try:
-        value = json.loads(existing(path, made_by=made_by).read_text(encoding="utf-8"))
+        value: dict[str, Any] = json.loads(existing(path, made_by=made_by).read_text(encoding="utf-8"))
     except _DAMAGE as error:
         raise damaged(path, made_by, error) from error
-    if not isinstance(value, dict):
-        raise damaged(path, made_by, "it holds no JSON object")
-    if missing := [key for key in keys if key not in value]:
-        raise damaged(path, made_by, f"it lacks {', '.join(missing)}")
+    for problem in misfits(value, shape):
+        raise damaged(path, made_by, problem)
     return value
 
 

@@ -136,7 +136,7 @@ def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: boo
     """The same with the paper's studies at smoke size. recording: whether to expect from now on what they make."""
     few, weights, seen = small(params), committed_weights(params, locks), machines_with_bytes()
     if not recording and read_record().runs.keys() != {run.name for run in runs(few)}:
-        raise UserError(f"{SMOKE} has other runs than params.yaml: {MAKE_RECORD}")
+        raise UserError(f"{SMOKE} has other runs than params.yaml: `{MAKE_RECORD}` writes it anew")
     with scratch_copy("digit-vae-verify-", few) as folder:
         reproduce(folder, DRIVER)
         if recording:
