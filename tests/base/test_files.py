@@ -204,6 +204,30 @@ def test_a_value_of_another_kind_is_damage(tmp_path):
         files.read_json(tmp_path / "file", made_by="plot", keys={"epochs": [{"loss": float}]})
 
 
+READ = """
+import os, sys
+from pathlib import Path
+from digit_vae.base import files
+from digit_vae.base.errors import exit_status
+if os.getuid() == 0:
+    os.setuid(65534)  # root may read anything
+read = (files.read_json, files.read_npy, files.read_npz)
+sys.exit(max(exit_status(lambda: each(Path(sys.argv[1]), made_by="x")) for each in read))
+"""
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged():
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        path = Path(name) / "file"
+        path.write_bytes(b"{}")
+        path.parent.chmod(0o755)
+        path.chmod(0)
+        command = [sys.executable, "-c", READ, path]
+        environment = os.environ | {"PYTHONPATH": SRC}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (1, 3 * f"error: {path} could not be read: Permission denied\n")
+
+
 def test_an_array_of_objects_is_never_unpickled(tmp_path):
     np.save(tmp_path / "o.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(UserError, match=r"o\.npy is damaged"):

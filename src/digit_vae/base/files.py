@@ -83,7 +83,7 @@ def read_bytes_if_any(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UserError(f"{path} could not be read: {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
 
 
 def remove(path: Path) -> None:
@@ -192,13 +192,22 @@ def sha256_of(value: Mapping[str, object]) -> str:
 
 
 def existing(path: Path, *, made_by: str) -> Path:
-    """`path`, which has to be a file.
+    """`path`, which has to be a file that may be read.
 
     made_by: what DVC calls the stage that makes it, or another command, or NO_STAGE. Raises: UserError that says how to
     come by the file.
     """
     if not path.is_file():
         raise UserError(f"{path} is missing: {_remedy(path, made_by, '`{}` makes it')}")
+    return readable(path)
+
+
+def readable(path: Path) -> Path:
+    """`path`, which may be read. Raises: UserError with what the system says: the file need not be damaged."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise _unreadable(path, error) from error
     return path
 
 
@@ -216,3 +225,7 @@ def _remedy(path: Path, made_by: str, otherwise: str) -> str:
     if made_by == NO_STAGE:
         return "no stage of params.yaml makes it"
     return otherwise.format(made_by if " " in made_by else f"dvc repro {made_by}")
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} could not be read: {error.strerror or error}")
