@@ -133,6 +133,7 @@ def test_a_record_of_other_inputs_or_edited_is_refused(processed, params):
 
 
 def test_a_complete_search_starts_no_cluster(processed, params, monkeypatch, capsys):
+    (processed / ".dvc").mkdir()
     found = recorded(processed, params)
     monkeypatch.setattr(driver, "cluster", lambda *_: pytest.fail("a cluster is started"))
     assert driver.search(params) == found
@@ -141,7 +142,14 @@ def test_a_complete_search_starts_no_cluster(processed, params, monkeypatch, cap
     assert "11 of 20 trials are recorded" in capsys.readouterr().out
 
 
+def test_without_dvcs_folder_nothing_is_begun_and_none_is_made(processed, params):
+    with pytest.raises(UserError, match=r"^\.dvc is missing.*`git checkout \.dvc`"):
+        driver.search(params)
+    assert not (processed / ".dvc").exists()
+
+
 def test_while_one_searches_another_is_refused(processed, params):
+    (processed / ".dvc").mkdir()
     with driver.alone(), pytest.raises(UserError, match="`make search`"):
         driver.search(params)
     assert processed
@@ -156,6 +164,7 @@ VARIANTS = {name: {} for name in PLAIN} | {"wild": {"learning_rate": 10.0, "hidd
 def write_project(folder, digits):
     """The code and few images; of the first trial it is known that it diverges."""
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / ".dvc").mkdir()
     return write_small_project(folder, digits, variants=VARIANTS, search=SMALL | {"space": SPACE})
 
 

@@ -8,12 +8,13 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from digit_vae.base.errors import UserError
+from digit_vae.base.arguments import whole
 from digit_vae.base.orphans import die_with_parent
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run, runs
 from digit_vae.driver.reproduce import reproduce
 
+MOST_JOBS = 10_000
 DOES = {
     "repro": "Brings the paper's graph up to date, with the runs side by side.",
     "beyond": "Brings the paper's graph and the runs that go beyond it up to date, side by side.",
@@ -34,7 +35,7 @@ def parser(command: str = "repro") -> argparse.ArgumentParser:
         epilog=EXAMPLES.format(command=command),
         formatter_class=argparse.RawTextHelpFormatter,
     )
-    made.add_argument("--jobs", type=int, help="how many runs at once (default: one a core)")
+    made.add_argument("--jobs", type=whole(1, MOST_JOBS), help="how many runs at once (default: one a core)")
     made.add_argument("--address", help="a Ray cluster: auto, or such as 10.0.0.1:6379 (default: one for this call)")
     made.add_argument(
         "--anew", action="store_true", help="make here what is not here, even where all that git has fits"
@@ -50,8 +51,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         die_with_parent()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: CI stops things so
     given = parser("beyond" if arguments and arguments[0] == "--beyond" else "repro").parse_args(arguments)
-    if given.jobs is not None and given.jobs < 1:
-        raise UserError(f"--jobs: expected at least 1; received {given.jobs}")
     params = load_params()
     chosen = runs(params, None if given.beyond else "paper")
     if given.runs:

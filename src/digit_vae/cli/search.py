@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 import yaml
 
-from digit_vae.base.errors import UserError
+from digit_vae.base.arguments import whole
 from digit_vae.base.orphans import die_with_parent
 from digit_vae.base.paths import SEARCH
-from digit_vae.cli.repro import is_to_outlive_its_parent
+from digit_vae.cli.repro import MOST_JOBS, is_to_outlive_its_parent
 from digit_vae.config.loading import load_params
 from digit_vae.config.schema import Params
 from digit_vae.search.record import Search, Trial, best, loss_of
@@ -28,8 +28,8 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         "digit-vae search", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawTextHelpFormatter
     )
-    made.add_argument("--trials", type=int, metavar="N", help="at most so many more (default: all)")
-    made.add_argument("--jobs", type=int, help="how many at once (default: one a core)")
+    made.add_argument("--trials", type=whole(0, 1000), metavar="N", help="at most so many more (default: all)")
+    made.add_argument("--jobs", type=whole(1, MOST_JOBS), help="how many at once (default: one a core)")
     made.add_argument("--address", help="a Ray cluster: auto, or such as 10.0.0.1:6379 (default: one for this call)")
     made.add_argument("--anew", action="store_true", help="begin without the trials that are recorded")
     return made
@@ -40,9 +40,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         die_with_parent()
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: CI stops things so
     given = parser().parse_args(arguments)
-    for name, least in (("jobs", 1), ("trials", 0)):
-        if (value := getattr(given, name)) is not None and value < least:
-            raise UserError(f"--{name}: expected at least {least}; received {value}")
     params = load_params()
     from digit_vae.driver.search import search  # it imports Ray and Optuna, which take seconds
 

@@ -21,12 +21,12 @@ from starlette.types import ASGIApp
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.orphans import die_with_parent
-from digit_vae.base.ports import HOST, listening
+from digit_vae.base.ports import HOST, listening, port_number
 from digit_vae.registry.guard import Guard
 from digit_vae.registry.versions import CHAMPION, champion, stored_model, tag
 from digit_vae.tracking.store import DATABASE, Store, project_root
 
-PORT = "5002"
+PORT = 5002
 HOSTS = (HOST, "localhost")  # a page elsewhere whose name leads to this machine asks for another one
 MOST_CONNECTIONS = 32  # at once: each may hold some 100 MB
 
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         prog="digit-vae serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--port", default=PORT, help=f"default: {PORT}")
+    parser.add_argument("--port", type=port_number, default=PORT, help=f"default: {PORT}")
     port = parser.parse_args(arguments).port
     die_with_parent()
     with listening(port, example="make serve PORT=5003") as connection:
