@@ -84,8 +84,8 @@ def read_description(path: Path = DATASET) -> Description:
     content = read_json(path, made_by=STAGE, keys=RECORDED)
     hashed = {name: content["files"][name] for name in NAMES}
     files = DataSet(*(RawFile(name, its["size"], its["sha256"]) for name, its in hashed.items()))
-    words = (content[key] for key in ("dataset", "noun", "nouns"))
-    found = Description(*words, tuple(map(str, content["classes"])), files)
+    words = {key: content[key] for key in ("dataset", "noun", "nouns")}
+    found = Description(**words, classes=tuple(map(str, content["classes"])), files=files)
     known = KNOWN.get(found.dataset)
     if known and known.with_recorded(found).content() != found.content():
         raise damaged(path, STAGE, f"it is not what is known of {found.dataset}")

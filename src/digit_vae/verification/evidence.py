@@ -201,8 +201,9 @@ def _read(folder: Path, run: Run, digests: dict[str, str], weights: dict[str, Pa
     evaluation = {"machine": None, "classifier_sha256": None}
     if (folder / its.evaluation).is_file():
         evaluation = read_json(folder / its.evaluation, made_by=evaluate, keys=EVALUATION)
-    asked = [history[key] for key in ("params", "data", "epochs")]
-    return Evidence(*asked, metrics, machine, evaluation["machine"], evaluation["classifier_sha256"], digests, weights)
+    asked = (history[key] for key in ("params", "data", "epochs"))
+    judged = evaluation["machine"], evaluation["classifier_sha256"]
+    return Evidence._make((*asked, metrics, machine, *judged, digests, weights))
 
 
 @contextmanager
