@@ -422,7 +422,7 @@ def test_a_damaged_record_of_a_processor_is_named_before_anything_is_trained(run
     write_text(Path("reports/processors/a-cpu.json"), "{")
     status, out, asked = run_verify("--runs", OTHER)
     assert (status, asked) == (1, [])
-    assert re.search(r"^error: reports/processors/a-cpu\.json: ", out, re.MULTILINE)
+    assert re.search(r"^error: reports/processors/a-cpu\.json is damaged ", out, re.MULTILINE)
 
 
 def test_quick_holds_the_smoke_graph_against_its_record(run_verify):
