@@ -448,6 +448,25 @@ def test_quick_holds_the_smoke_graph_against_its_record(run_verify):
     assert f"- {FIRST}: MD5 of encoder.weights.h5: " in out
 
 
+def test_a_summary_that_cannot_be_written_is_said_before_anything_is_trained(run_verify):
+    write_text(CERTIFICATE, "of an earlier call")
+    status, out, asked = run_verify("--summary", "params.yaml/summary.md")
+    assert (status, asked) == (1, [])
+    assert "error: params.yaml/summary.md could not be written" in out
+    assert CERTIFICATE.exists()
+
+
+def test_where_the_summary_is_lost_at_the_end_the_certificate_stays(run_verify):
+    def leave_no_room(_):
+        Path("summary.md").unlink()
+        Path("summary.md").mkdir()
+
+    status, out, _ = run_verify("--summary", "summary.md", breaking=leave_no_room)
+    assert status == 1
+    assert "error: summary.md could not be written" in out
+    assert certificate()["holds"]
+
+
 def test_a_record_of_other_runs_is_refused_before_anything_is_trained(run_verify):
     assert run_verify("--quick", "--record")[0] == 0
     change(SMOKE, "runs", value={})

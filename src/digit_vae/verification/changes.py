@@ -88,11 +88,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     changed = changed_since(parsed.base)
     page = parsed.page.name if parsed.page else None
     text = rendered("changes.md.j2", changed, page=page, images=parsed.images or "", folder=project_folder())
+    print(text)
     if parsed.page:
         write_text(parsed.page, rendered("changes.html.j2", changed))
     if parsed.summary:
         append_text(parsed.summary, text)
-    print(text)
     if changed.unfounded:
         named = ", ".join(each.path for each in changed.unfounded)
         raise UserError(f"numbers changed without their run (see above): {named}")

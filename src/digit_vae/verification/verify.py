@@ -65,6 +65,8 @@ UNCOMMITTED = "the working tree has changes that are not committed: what is veri
 def main(arguments: Sequence[str] | None = None) -> None:
     """Raises: UserError when something is not as published, or when the verification itself fails."""
     parsed = parse_arguments(arguments)
+    if parsed.summary:
+        append_text(parsed.summary, "")  # what cannot be written is said before anything is trained
     params, started = load_params(), time.monotonic()
     chosen = chosen_runs(params, parsed.runs)
     commit = git_commit()  # asked first: the files are copied next
@@ -83,11 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     note = {"note": UNCOMMITTED} if uncommitted else {}
     said = note | facts(params, locks, what, commit) | {"took": clock(time.monotonic() - started)}
     print(certificate_text(compared, said))
-    if parsed.summary:
-        append_text(parsed.summary, certificate_text(compared, said) + "\n")
     if not parsed.quick:
         write_json(CERTIFICATE, certificate(compared, said))
         write_text(CERTIFICATE.with_suffix(".md"), certificate_text(compared, said))
+    if parsed.summary:
+        append_text(parsed.summary, certificate_text(compared, said) + "\n")
     if deviating := [each.of for each in compared if each.deviations]:
         raise UserError(f"not as published (see above): {', '.join(deviating)}")
 
