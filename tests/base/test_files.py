@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -100,6 +101,32 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(UserError, match="folder could not be written"):
         files.write_text(tmp_path / "folder", "x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_an_output_is_written_to_what_a_link_leads_to(tmp_path):
+    (tmp_path / "folder").mkdir()
+    link, target = tmp_path / "link", tmp_path / "folder/target"
+    link.symlink_to(target)
+    for content in (b"made", b"replaced"):
+        files.write_output(link, content)
+        assert (link.is_symlink(), target.read_bytes()) == (True, content)
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_output_that_is_a_pipe_is_written_to_and_stays_one(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_bytes)
+        files.write_output(pipe, b"content")
+        assert read.result(timeout=10) == b"content"
+    assert pipe.is_fifo()
+
+
+def test_an_output_that_is_a_device_is_written_to_and_stays_one():
+    before = Path(os.devnull).stat()
+    files.write_output(Path(os.devnull), b"content")
+    assert (Path(os.devnull).stat().st_ino, Path(os.devnull).is_char_device()) == (before.st_ino, True)
 
 
 def test_the_same_content_gives_the_same_bytes(tmp_path):

@@ -72,6 +72,20 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def write_output(path: Path, content: bytes) -> None:
+    """Writes where the user says: a link is followed, and a pipe or a device is written to instead of being replaced.
+
+    Raises: UserError when that cannot be done.
+    """
+    if not path.exists() or path.is_file() or path.is_dir():
+        write_bytes(Path(os.path.realpath(path)) if path.is_symlink() else path, content)
+        return
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"{path} could not be written: {error.strerror or error}") from error
+
+
 def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 

@@ -24,7 +24,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import write_text
+from digit_vae.base.files import write_output
 from digit_vae.base.paths import SMOKE
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import runs
@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     text = rendered("changes.md.j2", changed, page=page, images=parsed.images or "", folder=project_folder())
     print(text)
     if parsed.page:
-        write_text(parsed.page, rendered("changes.html.j2", changed))
+        write_output(parsed.page, rendered("changes.html.j2", changed).encode())
     if parsed.summary:
         append_text(parsed.summary, text)
     if changed.unfounded:
