@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     params = load_params()
     run = find_run(params, parser.parse_args(arguments).run)
     say(f"{run.name}: looking for its newest version in MLflow")
-    say(promote(Store(project_root()), params, run))
+    say(promote(Store(project_root(), making=False), params, run))
 
 
 def promote(store: Store, params: Params, run: Run) -> str:

@@ -9,7 +9,6 @@ docs/use_a_model.md says more. Nothing asks who calls: it is for programs on thi
 """
 
 import argparse
-import os
 import socket
 from collections.abc import Sequence
 
@@ -24,7 +23,7 @@ from digit_vae.base.orphans import die_with_parent
 from digit_vae.base.ports import HOST, listening, port_number
 from digit_vae.registry.guard import Guard
 from digit_vae.registry.versions import CHAMPION, champion, stored_model, tag
-from digit_vae.tracking.store import DATABASE, Store, project_root
+from digit_vae.tracking.store import NoStoreError, Store, project_root
 
 PORT = 5002
 HOSTS = (HOST, "localhost")  # a page elsewhere whose name leads to this machine asks for another one
@@ -45,20 +44,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def load_champion() -> tuple[str, PyFuncModel]:
     """What the champion is called, and its model. Raises: UserError when there is none."""
-    nothing = UserError(
-        "expected a champion in the registry; received none: `digit-vae register RUN`, then `digit-vae promote RUN`"
-    )
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not (project_root() / DATABASE).exists():
-        raise nothing
-    store = Store(project_root())
+    try:
+        store = Store(project_root(), making=False)
+    except NoStoreError as error:
+        raise _no_champion() from error
     version = champion(store)
     if version is None:
-        raise nothing
+        raise _no_champion()
     name = f"{tag(version, 'run')} (version {version.version}, {CHAMPION})"
     with stored_model(store, version) as folder, store.failures():
         set_tracking_uri(store.uri)
         set_registry_uri(store.uri)
         return name, pyfunc.load_model(str(folder))
+
+
+def _no_champion() -> UserError:
+    how = "`digit-vae register RUN`, then `digit-vae promote RUN`"
+    return UserError(f"expected a champion in the registry; received none: {how}")
 
 
 def application(model: PyFuncModel) -> ASGIApp:
