@@ -22,7 +22,10 @@ from digit_vae.base.files import replacing
 EXPERIMENT = "digit-vae"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
-REBUILD = f"delete {DATABASE} and run `make track`, which makes it again from the files"
+REBUILD = (
+    f"delete {DATABASE} and run `make track`, which makes it again from the files, but for registered versions and the "
+    "champion: `digit-vae register RUN` and `digit-vae promote RUN` make these anew"
+)
 MAKE = "`make track` makes it, or `digit-vae register RUN`"
 
 CURRENT = "digit_vae.current"  # "true" for the attempt that the present files came from
