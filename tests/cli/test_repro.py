@@ -1,5 +1,6 @@
 """The command line of `make repro`: what it refuses before anything runs, and when it outlives its parent."""
 
+import re
 import shlex
 import signal
 import subprocess
@@ -48,7 +49,6 @@ def test_runs_that_are_named_are_made_here_and_nothing_else(asked):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--jobs", "0"], "--jobs: expected at least 1; received 0"),
         (["--runs", "baseline-full-0", "baseline-fold9-0"], "'baseline-fold9-0'"),
         (["--address", "10.0.0.1:80000"], "--address: .*80000"),
     ],
@@ -56,6 +56,14 @@ def test_runs_that_are_named_are_made_here_and_nothing_else(asked):
 def test_mistakes_end_it_before_anything_runs(asked, arguments, message):
     with pytest.raises(UserError, match=message):
         repro.main(arguments)
+    assert asked == []
+
+
+@pytest.mark.parametrize("jobs", ["0", "abc", "-1", "1.5"])
+def test_how_many_at_once_is_a_whole_number(asked, capsys, jobs):
+    with pytest.raises(SystemExit):
+        repro.main(["--jobs", jobs])
+    assert re.search(f"--jobs: expected .* from 1 .*received '{jobs}'", capsys.readouterr().err)
     assert asked == []
 
 

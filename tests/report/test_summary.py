@@ -10,7 +10,7 @@ from digit_vae.analysis.fold_comparison import fold_studies
 from digit_vae.analysis.results import read_results
 from digit_vae.analysis.statistics import Spread
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import write_json
+from digit_vae.base.files import read_json, write_json
 from digit_vae.base.paths import BENCHMARKS, REPORTS, comparisons
 from digit_vae.config.loading import load_params
 from digit_vae.report.chapters import write_report
@@ -83,6 +83,15 @@ def test_the_papers_results_alone_make_a_summary_too(folder):
     assert "`baseline-full-2`" not in summary
     assert "improved" not in readme
     assert page(read_results(load_params(), "beyond")).values["seeds"] is None
+
+
+def test_a_damaged_comparison_is_named(folder):
+    path = comparisons("paper") / "ablation.json"
+    content = read_json(path, made_by="test")
+    content["dropout"]["validation"]["elbo"]["difference"] = "none"
+    write_json(path, content)
+    with pytest.raises(UserError, match=rf"{path} is damaged \(dropout\.validation\.elbo\.difference: "):
+        write_summary(folder)
 
 
 @pytest.mark.usefixtures("folder")

@@ -106,13 +106,13 @@ def test_recorded_files_are_read_by_name(tmp_path):
 )
 def test_a_file_that_is_no_benchmark_is_refused_with_its_key(tmp_path, keys, value, message):
     (tmp_path / "a.json").write_text(json.dumps(change(measured.benchmark(), keys, value)), encoding="utf-8")
-    with pytest.raises(UserError, match=rf"a\.json: .*{message}"):
+    with pytest.raises(UserError, match=rf"a\.json is damaged \(.*{message}.*`make bench`"):
         records.read_benchmarks(tmp_path)
 
 
 def test_a_comparison_without_keras_is_refused(tmp_path):
     write_json(tmp_path / "a.json", change(measured.comparison(), ["rounds", 0, "keras-float32"], None))
-    with pytest.raises(UserError, match=r"a\.json: rounds\.0: .*keras-float32"):
+    with pytest.raises(UserError, match=r"a\.json is damaged \(rounds\.0: .*keras-float32"):
         records.read_comparisons(tmp_path)
 
 

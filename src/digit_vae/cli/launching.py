@@ -7,12 +7,15 @@ import signal
 import sys
 from pathlib import Path
 
+from digit_vae.base.arguments import whole
 from digit_vae.base.orphans import die_with_parent
+
+MOST_JOBS = 10_000
 
 
 def add_options(parser: argparse.ArgumentParser, *, anew: str) -> None:
     """anew: what the option --anew is for."""
-    parser.add_argument("--jobs", type=int, help="how many at once (default: one a core)")
+    parser.add_argument("--jobs", type=whole(1, MOST_JOBS), help="how many at once (default: one a core)")
     parser.add_argument("--address", help="a Ray cluster: auto, or such as 10.0.0.1:6379 (default: one for this call)")
     parser.add_argument("--anew", action="store_true", help=anew)
 

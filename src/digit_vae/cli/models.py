@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from digit_vae.base.arguments import parser_of, whole
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import write_bytes
+from digit_vae.base.files import write_output
 from digit_vae.data.arrays import read_listed
 from digit_vae.data.datasets import described
 from digit_vae.data.own import shown
@@ -98,8 +98,10 @@ def compared_pictures(paths: Sequence[Path], run: TrainedRun, vae: "VAE", images
 
 
 def write(path: Path, content: bytes) -> None:
-    write_bytes(path, content)
-    print(f"wrote {path}")
+    """Of a pipe or a device nothing is said: it may be standard output."""
+    write_output(path, content)
+    if path.is_file():
+        print(f"wrote {path}")
 
 
 def write_png(path: Path, content: bytes) -> None:

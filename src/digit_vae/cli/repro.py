@@ -4,12 +4,12 @@ import argparse
 from collections.abc import Sequence
 
 from digit_vae.base.arguments import parser_of
-from digit_vae.base.errors import UserError
 from digit_vae.cli.launching import add_options, begin, cluster_address
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run, runs
 from digit_vae.driver.reproduce import reproduce
 
+MOST_JOBS = 10_000
 DOES = {
     "repro": "Brings the paper's graph up to date, with the runs side by side.",
     "beyond": "Brings the paper's graph and the runs that go beyond it up to date, side by side.",
@@ -34,8 +34,6 @@ def parser(command: str = "repro") -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     begin()
     given = parser("beyond" if arguments and arguments[0] == "--beyond" else "repro").parse_args(arguments)
-    if given.jobs is not None and given.jobs < 1:
-        raise UserError(f"--jobs: expected at least 1; received {given.jobs}")
     params = load_params()
     chosen = runs(params, None if given.beyond else "paper")
     if given.runs:

@@ -6,8 +6,7 @@ from dataclasses import asdict
 
 import yaml
 
-from digit_vae.base.arguments import parser_of
-from digit_vae.base.errors import UserError
+from digit_vae.base.arguments import parser_of, whole
 from digit_vae.base.paths import SEARCH
 from digit_vae.cli.launching import add_options, begin, cluster_address
 from digit_vae.config.loading import load_params
@@ -24,7 +23,7 @@ EXAMPLES = f"""\
 
 def parser() -> argparse.ArgumentParser:
     made = parser_of("search", __doc__, examples=EXAMPLES)
-    made.add_argument("--trials", type=int, metavar="N", help="at most so many more (default: all)")
+    made.add_argument("--trials", type=whole(0, 1000), metavar="N", help="at most so many more (default: all)")
     add_options(made, anew="begin without the trials that are recorded")
     return made
 
@@ -32,9 +31,6 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> None:
     begin()
     given = parser().parse_args(arguments)
-    for name, least in (("jobs", 1), ("trials", 0)):
-        if (value := getattr(given, name)) is not None and value < least:
-            raise UserError(f"--{name}: expected at least {least}; received {value}")
     params = load_params()
     from digit_vae.driver.search import search  # it imports Ray and Optuna, which take seconds
 

@@ -189,8 +189,7 @@ class Trials:
 
     def _ended(self, its: Underway, reference: Reference) -> Trial:
         """The trial of what a task returned or raised."""
-        name, result, failed = its.run.name, None, None
-        timings, finished_at = self._timings[name], time.time()
+        name, result, failed, finished_at = its.run.name, None, None, time.time()
         try:
             files = RunFiles(its.run.graph, name)
             content = ray.get(reference)
@@ -199,6 +198,7 @@ class Trials:
             failed = reason(error)
             if not failed.startswith(DIVERGED):
                 raise UserError(f"{name} failed, and not because of its options: {failed}") from error
+            timings = self._timings[name]
         self._events.forget.remote(name)
         made = made_of(timings, timings.get("finished_at", finished_at))
         options, of_round = dict(its.options), its.number // self._params.search.a_round

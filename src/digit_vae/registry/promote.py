@@ -15,6 +15,7 @@ from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
 from digit_vae.base.paths import RunFiles
 from digit_vae.base.progress import say
+from digit_vae.base.shapes import HEALTH
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run
 from digit_vae.config.schema import Params
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     params = load_params()
     run = find_run(params, parser.parse_args(arguments).run)
     say(f"{run.name}: looking for its newest version in MLflow")
-    say(promote(Store(project_root()), params, run))
+    say(promote(Store(project_root(), making=False), params, run))
 
 
 def promote(store: Store, params: Params, run: Run) -> str:
@@ -70,5 +71,7 @@ def gain_over(params: Params, variant: str, other: str) -> Gain | None:
 
 def collapsed(run: Run) -> int:
     """The run's collapsed latent dimensions after its last epoch."""
-    history = read_json(RunFiles(run.graph, run.name).history, made_by=run.stages[0], keys=("epochs",))
+    history = read_json(
+        RunFiles(run.graph, run.name).history, made_by=run.stages[0], keys={"epochs": [{"health": HEALTH}]}
+    )
     return int(history["epochs"][-1]["health"]["collapsed_dimensions"])

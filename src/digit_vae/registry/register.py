@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from digit_vae.base.arguments import parser_of
-from digit_vae.base.paths import GRAPH_FILES
 from digit_vae.base.progress import Elapsed, say
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run
@@ -52,8 +51,7 @@ def register(store: Store, params: Params, run: Run) -> str:
 
 def note(run: Run, tags: dict[str, str]) -> str:
     """The version's description, in Markdown."""
-    address = f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
     return (
         f"Run `{run.name}`. On folds: {tags['folds']}. Certificate: {tags['certificate']}.\n\n"
-        f"The command that trains it again:\n\n    dvc repro {address}\n"
+        f"The command that trains it again:\n\n    dvc repro {run.stages[0]}\n"
     )

@@ -18,7 +18,7 @@ import numpy as np
 
 from digit_vae.base.arguments import number, parser_of, whole
 from digit_vae.base.errors import UserError
-from digit_vae.base.ports import HOST
+from digit_vae.base.ports import HOST, port_number
 from digit_vae.registry.package import input_example
 from digit_vae.registry.serve import MOST_CONNECTIONS, PORT, load_champion
 
@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     clients = f"at once, 1 to {MOST_CLIENTS}; default: 8"
     parser.add_argument("--clients", type=whole(1, MOST_CLIENTS), default=8, help=clients)
     parser.add_argument("--seconds", type=number(1, 3600), default=10, help="of each measurement; default: 10")
-    parser.add_argument("--port", default=PORT, help=f"default: {PORT}")
+    parser.add_argument("--port", type=port_number, default=PORT, help=f"default: {PORT}")
     parsed = parser.parse_args(arguments)
     name, model = load_champion()
     image = input_example()
@@ -73,9 +73,9 @@ def measured(call: Callable[[], object], clients: int, seconds: float) -> Pace:
     return Pace(len(took) / seconds, float(median), float(p95))
 
 
-def ask(port: str, body: bytes) -> bytes:
+def ask(port: int, body: bytes) -> bytes:
     """The answer to a request. Raises: UserError when it is not 200."""
-    connection = http.client.HTTPConnection(HOST, int(port), timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE_SECONDS)
     with contextlib.closing(connection):
         connection.request("POST", "/invocations", body, JSON)
         answer = connection.getresponse()
@@ -86,9 +86,9 @@ def ask(port: str, body: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def served(port: str) -> Iterator[str]:
+def served(port: int) -> Iterator[int]:
     """`digit-vae serve` in a process of its own, from its first line on until the end of the block."""
-    command = [sys.executable, "-m", "digit_vae", "serve", "--port", port]
+    command = [sys.executable, "-m", "digit_vae", "serve", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             if process.stdout is None or not process.stdout.readline():

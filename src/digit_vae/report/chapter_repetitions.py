@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
 from digit_vae.analysis.power import Share
@@ -9,7 +10,8 @@ from digit_vae.analysis.repetitions import STUDY
 from digit_vae.analysis.results import Results
 from digit_vae.analysis.statistics import LEVEL, Tested, corrected_t_test
 from digit_vae.base.files import read_json
-from digit_vae.base.paths import POWER
+from digit_vae.base.paths import POWER, addressed
+from digit_vae.base.shapes import NUMBER, NUMBERS, Every
 from digit_vae.config.runs import Run, study_runs
 from digit_vae.report import chapter_folds
 from digit_vae.report.chapter_full import collapsed_share
@@ -18,6 +20,9 @@ from digit_vae.report.tables import Interval, Probability, Table
 from digit_vae.report.verdicts import Compared, Verdict
 
 ELBO = ("validation", "elbo")
+WISHED = dict.fromkeys(("corrected", "independent"), (int, NoneType))
+PLANNED = {"folds": int, "std": NUMBER, "repetitions": Every(NUMBERS), "repetitions_for_wished": WISHED}
+PLAN = {"wished": NUMBER, "variants": Every(PLANNED)}
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,7 @@ def page(results: Results, compared: Compared | None) -> Page:
     if STUDY not in results.params.studies:
         return Page({"declared": 0})
     declared = study_runs(results.params, STUDY)
-    planned = read_json(POWER, made_by="beyond/dvc.yaml:power")
+    planned = read_json(POWER, made_by=addressed("power", "beyond"), keys=PLAN)
     values: dict[str, object] = {
         "plan": planned,
         "settings": results.params.compare,

@@ -54,7 +54,7 @@ def drawn_damage(generator: np.random.Generator) -> Damage:
 
 
 class Photograph(NamedTuple):
-    """A grey picture, or one with grey and alpha. margin: from the digit to the nearest edge, as a share of the height."""
+    """A grey picture, or one with grey and alpha. margin: from digit to nearest edge, as a share of the height."""
 
     picture: Image.Image
     margin: float

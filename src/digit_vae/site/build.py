@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import existing, write_bytes
+from digit_vae.base.files import write_bytes
 from digit_vae.base.provenance import git_commit
 from digit_vae.site import comparisons, explorer, overview, runs
 from digit_vae.site.pages import Project, SitePage, copied, html, read_project
@@ -55,7 +55,7 @@ def site_files(project: Project) -> dict[str, bytes]:
     for name, page in made.items():
         files[f"{name}.html"] = html(name, {**shared, **page.values, "current": name})
         files |= page.files
-        files |= {copied(path): existing(path, made_by="report").read_bytes() for path in page.copies}
+        files |= {copied(path): path.read_bytes() for path in page.copies}
     return files
 
 

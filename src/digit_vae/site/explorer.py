@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from onnxruntime import InferenceSession
 
-from digit_vae.base.files import existing, npz_bytes, read_json, read_npz, sha256, sha256_of, write_bytes
-from digit_vae.base.paths import RunFiles
+from digit_vae.base.files import npz_bytes, read_json, read_npz, sha256, sha256_of, write_bytes
+from digit_vae.base.paths import RunFiles, addressed
+from digit_vae.base.shapes import NUMBER
 from digit_vae.config.runs import Run, find_run
 from digit_vae.config.schema import Params
 from digit_vae.data.arrays import read_listed
@@ -23,7 +24,6 @@ from digit_vae.site.pages import Project, SitePage
 from digit_vae.site.vendored import VERSION, tensorflow_js
 
 KEPT, VENDORED = Path("build/explorer"), Path("build/vendored")
-STAGE = "publish"  # commits the weights
 BATCH = 500  # images at a time: what a layer makes of them stays small
 CELLS = 160  # of the density, along each axis
 COLOURS = 10  # that the page has for classes
@@ -82,8 +82,8 @@ def published(params: Params) -> list[Run]:
 def read_weights(run: Run) -> dict[str, Layers]:
     """The committed weights of a run by part and layer. Raises: UserError when they are missing or damaged."""
     folder = RunFiles(run.graph, run.name).published
-    files = {part: existing(folder / f"{part}.weights.h5", made_by=STAGE) for part in LAYERS}
-    return {part: read_layers(path, part, made_by=STAGE) for part, path in files.items()}
+    stage = addressed(f"publish@{run.name}", run.graph)
+    return {part: read_layers(folder / f"{part}.weights.h5", part, made_by=stage) for part in LAYERS}
 
 
 def can_be_shown(layers: Mapping[str, Layers]) -> bool:
@@ -154,7 +154,9 @@ def title(params: Params, run: Run) -> str:
 
 def _summary(run: Run) -> str:
     """One line on a model, of its committed metrics."""
-    metrics = read_json(RunFiles(run.graph, run.name).metrics, made_by=run.stages[1], keys=("test",))["test"]
+    metrics = read_json(
+        RunFiles(run.graph, run.name).metrics, made_by=run.stages[1], keys={"test": {"elbo": NUMBER, "kl_loss": NUMBER}}
+    )["test"]
     elbo, kl = f"{metrics['elbo']:.1f}".replace("-", "\u2212"), f"{metrics['kl_loss']:.2f}"
     return f"{run.name}: ELBO {elbo}, KL {kl} nats per test image"
 
@@ -168,7 +170,7 @@ def _measured_once(run: Run, layers: Mapping[str, Layers], images: np.ndarray, d
     if not path.is_file():
         print(f"encoding {len(images):,} test images with {run.name}", flush=True)
         write_bytes(path, npz_bytes(measure(layers, images)._asdict()))
-    return Encodings(**read_npz(path, made_by=STAGE))
+    return Encodings(**read_npz(path, made_by="make site"))
 
 
 def _regions(run: Run) -> tuple[dict[str, np.ndarray], dict[str, float]]:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from digit_vae.analysis.results import RunResult, addressed, read_run
+from digit_vae.analysis.results import RunResult, read_run
 from digit_vae.base.files import json_bytes, read_npz
 from digit_vae.base.nested import flat
 from digit_vae.base.paths import RunFiles, pictures
@@ -151,7 +151,7 @@ def strip_file(result: RunResult) -> str:
 def strip(result: RunResult) -> bytes:
     """The images that git has of a run as a PNG: originals over reconstructions over decoded, dark on white."""
     run = result.run
-    found = read_npz(files_of(result).digits, made_by=addressed(run.stages[1], run.graph))
+    found = read_npz(files_of(result).digits, made_by=run.stages[1])
     shown = [found[name] for name in ("originals", "reconstructions", "decoded")]
     columns = max(map(len, shown))  # there may be fewer classes than decoded images
     tiles = np.concatenate([filled(images, columns) for images in shown])

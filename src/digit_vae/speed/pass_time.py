@@ -18,12 +18,18 @@ from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
 from digit_vae.base.paths import RunFiles
 from digit_vae.base.progress import clock
+from digit_vae.base.shapes import MACHINE, NUMBER, SECONDS
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import GRAPHS, Graph, runs
 
 Json = Mapping[str, Any]
-OF_A_TRAINING = ("finished_at", "setup_seconds", "epochs", "machine")
-OF_AN_EVALUATION = ("started_at", "finished_at", "seconds")
+OF_A_TRAINING = {
+    "finished_at": NUMBER,
+    "setup_seconds": NUMBER,
+    "machine": MACHINE,
+    "epochs": [SECONDS | {"finished_at": NUMBER}],
+}
+OF_AN_EVALUATION = dict.fromkeys(("started_at", "finished_at", "seconds"), NUMBER)
 
 
 class Parts(NamedTuple):

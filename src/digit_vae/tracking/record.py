@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from digit_vae.base.files import sha256_of
 from digit_vae.base.nested import flat
-from digit_vae.base.paths import GRAPH_FILES, PARAMS
+from digit_vae.base.paths import PARAMS
 from digit_vae.config.runs import Run
 from digit_vae.config.schema import FULL
 from digit_vae.search.record import Search, Trial
@@ -84,12 +84,11 @@ def of_run(run: Run, history: Content, timings: Content, *, experiment: str | No
 
     experiment: the experiment of DVC that trained it; its runs stand beside the project's own and replace none.
     """
-    address = f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
     shared = {"variant": run.variant, "graph": run.graph} | _studies(run.study)
     group = _group(f"{run.study}/{run.variant}", history, timings, shared | made_by(f"{PARAMS}:studies.{run.study}"))
-    tags = shared | {"split": run.split, "seed": str(run.seed)} | made_by(address)
+    tags = shared | {"split": run.split, "seed": str(run.seed)} | made_by(run.stages[0])
     note = f"Variant `{run.variant}`, split `{run.split}`, seed {run.seed}, of the study `{run.study}`."
-    note = f"{note} The command that makes it again:\n\n    dvc repro {address}\n"
+    note = f"{note} The command that makes it again:\n\n    dvc repro {run.stages[0]}\n"
     record = _attempt(run.name, history, timings, tags, group, note)
     return _of_experiment(record, experiment) if experiment else record
 

@@ -12,7 +12,7 @@ from digit_vae.base.progress import Elapsed, say
 from digit_vae.config.loading import load_params
 from digit_vae.tracking.audit import INCOMPLETE, PRESENT, STATES, Audited, audit
 from digit_vae.tracking.reading import read_project
-from digit_vae.tracking.store import Store, project_root
+from digit_vae.tracking.store import NoStoreError, Store, project_root
 from digit_vae.tracking.sync import sync
 
 SHOWN = 3  # of what a run lacks
@@ -50,7 +50,10 @@ def track() -> None:
 def verify() -> None:
     """Says how each run in MLflow relates to the files. Raises: UserError when one claims what they do not say."""
     project = read_project(load_params())
-    audited = audit(Store(project_root()), project.records, project.groups)
+    try:
+        audited = audit(Store(project_root(), making=False), project.records, project.groups)
+    except NoStoreError:
+        audited = []
     for state in STATES:
         of_state = [f"{each.run} ({each.run_id[:8]})" for each in audited if each.state == state]
         print(f"{len(of_state)} {state}{': ' if of_state else ''}{', '.join(of_state)}")

@@ -23,7 +23,7 @@ from urllib.parse import quote
 
 from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import write_text
+from digit_vae.base.files import write_output
 from digit_vae.base.paths import SMOKE
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import runs
@@ -86,11 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     changed = changed_since(parsed.base)
     page = parsed.page.name if parsed.page else None
     text = rendered("changes.md.j2", changed, page=page, images=parsed.images or "", folder=project_folder())
+    print(text)
     if parsed.page:
-        write_text(parsed.page, rendered("changes.html.j2", changed))
+        write_output(parsed.page, rendered("changes.html.j2", changed).encode())
     if parsed.summary:
         append_text(parsed.summary, text)
-    print(text)
     if changed.unfounded:
         named = ", ".join(each.path for each in changed.unfounded)
         raise UserError(f"numbers changed without their run (see above): {named}")

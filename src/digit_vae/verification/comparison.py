@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from digit_vae.base.errors import UserError
+from digit_vae.base.files import readable
 from digit_vae.base.nested import flat
 from digit_vae.config.loading import AS_BEFORE
 from digit_vae.model.weights import UNREADABLE
@@ -199,7 +200,7 @@ def tensors(weights: Path) -> dict[str, Tensor]:
                 raise TypeError(f"{name} holds no numbers, but {found[name].dtype}")
 
     try:
-        with h5py.File(weights) as opened:
+        with h5py.File(readable(weights)) as opened:
             opened.visititems(collect)
     except UNREADABLE as error:
         raise UserError(f"{weights} is damaged ({' '.join(str(error).split())})") from error

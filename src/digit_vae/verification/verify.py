@@ -24,7 +24,7 @@ from typing import Any
 from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import remove, write_json, write_text
-from digit_vae.base.paths import CERTIFICATE, RAW, SMOKE, RunFiles
+from digit_vae.base.paths import CERTIFICATE, RAW, SMOKE, RunFiles, addressed
 from digit_vae.base.progress import clock
 from digit_vae.base.provenance import git_commit
 from digit_vae.config.loading import load_params, read_run_params
@@ -66,6 +66,8 @@ UNCOMMITTED = "the working tree has changes that are not committed: what is veri
 def main(arguments: Sequence[str] | None = None) -> None:
     """Raises: UserError when something is not as published, or when the verification itself fails."""
     parsed = parse_arguments(arguments)
+    if parsed.summary:
+        append_text(parsed.summary, "")  # what cannot be written is said before anything is trained
     params, started = load_params(), time.monotonic()
     chosen = chosen_runs(params, parsed.runs)
     commit = git_commit()  # asked first: the files are copied next
@@ -84,11 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     note = {"note": UNCOMMITTED} if uncommitted else {}
     said = note | facts(params, locks, what, commit) | {"took": clock(time.monotonic() - started)}
     print(certificate_text(compared, said))
-    if parsed.summary:
-        append_text(parsed.summary, certificate_text(compared, said) + "\n")
     if not parsed.quick:
         write_json(CERTIFICATE, certificate(compared, said))
         write_text(CERTIFICATE.with_suffix(".md"), certificate_text(compared, said))
+    if parsed.summary:
+        append_text(parsed.summary, certificate_text(compared, said) + "\n")
     if deviating := [each.of for each in compared if each.deviations]:
         raise UserError(f"not as published (see above): {', '.join(deviating)}")
 
@@ -135,7 +137,7 @@ def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: boo
     """The same with the paper's studies at smoke size. recording: whether to expect from now on what they make."""
     few, weights, seen = small(params), committed_weights(params, locks), machines_with_bytes()
     if not recording and read_record().runs.keys() != {run.name for run in runs(few)}:
-        raise UserError(f"{SMOKE} has other runs than params.yaml: {MAKE_RECORD}")
+        raise UserError(f"{SMOKE} has other runs than params.yaml: `{MAKE_RECORD}` writes it anew")
     with scratch_copy("digit-vae-verify-", few) as folder:
         reproduce(folder, DRIVER)
         if recording:
@@ -180,7 +182,8 @@ def measure_weights(params: Params, expected: Mapping[Run, Evidence], folder: Pa
         name, where = f"committed weights of {run.name}", RunFiles(run.graph, run.name).published
         settings = read_run_params(evidence.params, f"params of {run.name}")
         try:
-            vae = load_vae(settings, *(where / each for each in WEIGHTS), made_by=f"publish@{run.name}")
+            made_by = addressed(f"publish@{run.name}", run.graph)
+            vae = load_vae(settings, *(where / each for each in WEIGHTS), made_by=made_by)
         except UserError as error:
             yield Outcome(name, "not measured", [Deviation(name, "files", "weights of this run", str(error))])
             continue
