@@ -43,7 +43,7 @@ def page(results: Results, compared: Compared | None) -> Page:
     if STUDY not in results.params.studies:
         return Page({"declared": 0})
     declared = study_runs(results.params, STUDY)
-    planned = read_json(POWER, made_by=addressed("power", "beyond"), keys=PLAN)
+    planned = read_plan()
     values: dict[str, object] = {
         "plan": planned,
         "settings": results.params.compare,
@@ -59,6 +59,11 @@ def page(results: Results, compared: Compared | None) -> Page:
     values |= {"variants": found, "against": collapses(compared, compared.against), "level": LEVEL}
     tables |= {"repeated": table(found), **chapter_folds.tables([compared])}
     return Page(values, tables, chapter_folds.pictures([compared]))
+
+
+def read_plan() -> dict[str, Any]:
+    """What stage `power` wrote. Raises: UserError when it is missing or damaged."""
+    return read_json(POWER, made_by=addressed("power", "beyond"), keys=PLAN)
 
 
 def repeated(compared: Compared, verdict: Verdict) -> Repeated:

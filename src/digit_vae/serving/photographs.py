@@ -101,7 +101,7 @@ def _placed(ink: NDArray[np.float64], size: tuple[int, int], generator: np.rando
 def _margin(ink: NDArray[np.float64]) -> float:
     left, top, right, bottom = Image.fromarray(_bytes(ink)).getbbox() or (0, 0, 0, 0)
     height, width = ink.shape
-    return min(left, top, width - right, height - bottom) / height
+    return float(min(left, top, width - right, height - bottom) / height)
 
 
 def _corners_cut_off(ink: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from digit_vae.analysis.repetitions import STUDY
-from digit_vae.base.files import read_json
 from digit_vae.base.paths import POWER
-from digit_vae.report.chapter_repetitions import plan_table
+from digit_vae.report.chapter_repetitions import plan_table, read_plan
 from digit_vae.report.tables import typeset
 from digit_vae.site.chapters import Chapter, Numbers, sentences
 from digit_vae.site.charts import Axis, Chart, Panel, Point, Rule, Series, Shape
@@ -21,7 +20,7 @@ def chapters(project: Project) -> list[Chapter]:
     """None at all where no repetitions are declared, or nothing was there to plan them from."""
     if STUDY not in project.params.studies or not POWER.exists():
         return []
-    planned = read_json(POWER, made_by="beyond/dvc.yaml:power")
+    planned = read_plan()
     return [chapter(planned, project.params.compare.margin_nats)] if planned["variants"] else []
 
 
