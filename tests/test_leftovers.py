@@ -158,7 +158,7 @@ def declare(folder: Path, digits: np.ndarray, sections: dict) -> Params:
     for run in runs(params):
         write_made(folder / "made" / run.name, params, run)
     write_bytes(folder / "made/model.weights.h5", b"classifier")
-    write_json(folder / "made/classifier.json", {"accuracy": 0.99, "frechet_train": 0.8})
+    write_json(folder / "made/classifier.json", {"images": 100, "accuracy": 0.99, "frechet_train": 0.8})
     return params
 
 
@@ -167,7 +167,9 @@ def write_made(folder: Path, params: Params, run: Run) -> None:
     loss = generator.normal(155, 1)
     measured = {"images": 100, "elbo": -loss, "reconstruction_loss": loss - 6, "kl_loss": 6.0, "active_units": 2}
     measured |= {"kl_per_dimension": {"z0": 3.0, "z1": 3.0}, "dead_units": 11}
-    epoch = {"epoch": 1, "loss": loss, "val_loss": loss, "health": health(11, 6.0, 2)}
+    terms = {"loss": loss, "reconstruction_loss": loss - 6, "kl_loss": 6.0}
+    terms |= {f"val_{name}": value for name, value in terms.items()}
+    epoch = {"epoch": 1, "health": health(11, 6.0, 2)} | terms
     settings, data = asdict(run_params(params, run)), {"train_images": "a", "validation": "b"}
     write_json(folder / "history.json", {"run": run.name, "params": settings, "data": data, "epochs": [epoch]})
     write_json(folder / "timings.json", timings(run.name, epochs=1))

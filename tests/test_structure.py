@@ -42,7 +42,7 @@ ALLOWED = {
     "matplotlib": {"report", "tracking"},
     "onnx": {"exports"},
     "onnxruntime": {"registry.served_model", "site"},
-    "jinja2": {"report", "site", "verification.changes"},
+    "jinja2": {"report"},
     "optuna": {"search.proposals"},
     "sklearn": {"data.splits", "evaluation", "analysis"},
     "pydantic": {"config", "search.record", "speed.processors", "speed.records", "verification.evidence"},
@@ -291,6 +291,17 @@ def test_a_study_has_its_stages_in_its_graph(study, graph, work):
     stage = GRAPHS[graph][f"{work}_{study}"]
     axes = {"variant": "variants", "split": "splits", "seed": "seeds"}
     assert list(stage["matrix"].items()) == [(axis, f"${{studies.{study}.{key}}}") for axis, key in axes.items()]
+
+
+def test_the_page_on_studies_shows_their_stages_and_names_those_on_folds():
+    page = (ROOT / "docs/add_a_variant.md").read_text(encoding="utf-8")
+    graph = (ROOT / "beyond/dvc.yaml").read_text(encoding="utf-8")
+    for work in ("train", "evaluate"):
+        stage = re.search(rf"^  {work}_beta:\n(    .*\n)+", graph, re.MULTILINE)
+        assert stage[0].replace("beta", "batch") in page
+    [named] = re.findall(r"every study on folds \(([^)]*)\)", page)
+    on_folds = {study for study, section in PARAMS["studies"].items() if section["splits"] != ["full"]}
+    assert set(re.findall(r"`(\w+)`", named)) == on_folds
 
 
 def test_stages_of_studies_belong_to_studies():

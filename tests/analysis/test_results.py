@@ -2,9 +2,9 @@ import dataclasses
 import shutil
 
 import pytest
-from example_project import STUDIES, change, example_results, study, write_project
+from example_project import MACHINE, STUDIES, change, example_results, study, write_project
 
-from digit_vae.analysis.results import addressed, read_results, refuse_undeclared, undeclared_runs
+from digit_vae.analysis.results import read_results, refuse_undeclared, undeclared_runs
 from digit_vae.base.errors import UserError
 from digit_vae.base.paths import MODELS, RunFiles
 from digit_vae.config.loading import load_params
@@ -97,11 +97,30 @@ def test_a_run_of_the_paper_with_other_params_is_an_error(graph):
 
 def test_results_of_nobody_knows_whose_evaluation_and_of_another_machine_are_reported(folder):
     (folder / "reports/beyond/runs/improved-full-0/evaluation.json").unlink()
-    change("improved-full-1", "timings", machine={"cpu": "Another"})
+    change("improved-full-1", "timings", machine=MACHINE | {"cpu": "Another"})
     results = beyond()
     assert results.left_out == {}
     assert results.runs["improved-full-0"].evaluation is None
-    assert results.runs["improved-full-1"].timings["machine"] == {"cpu": "Another"}
+    assert results.runs["improved-full-1"].timings["machine"]["cpu"] == "Another"
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(
+    ("file", "values", "place"),
+    [
+        ("history", {"epochs": "many"}, "epochs"),
+        ("history", {"data": {"train_images": 3, "validation": "b"}}, r"data\.train_images"),
+        ("timings", {"machine": None}, "machine"),
+        ("timings", {"epochs": [{"train_seconds": "20", "validation_seconds": 1.0}]}, r"epochs\[0\]\.train_seconds"),
+        ("metrics", {"test": {"elbo": "high"}}, r"test\.elbo"),
+        ("metrics", {"latent": {"nmi": []}}, r"latent\.nmi"),
+        ("evaluation", {"classifier_sha256": 7}, "classifier_sha256"),
+    ],
+)
+def test_a_value_of_another_kind_is_named_with_its_file(file, values, place):
+    change("dropout-fold0-0", file, **values)
+    with pytest.raises(UserError, match=rf"dropout-fold0-0/{file}\.json is damaged \({place}: "):
+        read_results(load_params(), "paper")
 
 
 def test_folders_that_no_study_declares_are_found_and_refused(folder):
@@ -139,11 +158,6 @@ def test_complaints_never_stop_the_report(tmp_path, monkeypatch):
     limits = dataclasses.replace(results.params.health, epochs=10)
     later = dataclasses.replace(results, params=dataclasses.replace(results.params, health=limits))
     assert later.complaints(result) == []
-
-
-def test_stages_beyond_the_paper_are_called_by_the_file_they_stand_in():
-    assert addressed("compare", "paper") == "compare"
-    assert addressed("compare", "beyond") == "beyond/dvc.yaml:compare"
 
 
 def test_a_study_of_one_seed_more_needs_that_run_alone(tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,32 @@ def test_a_place_that_cannot_be_written_is_named(tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
 
 
+def test_an_output_is_written_to_what_a_link_leads_to(tmp_path):
+    (tmp_path / "folder").mkdir()
+    link, target = tmp_path / "link", tmp_path / "folder/target"
+    link.symlink_to(target)
+    for content in (b"made", b"replaced"):
+        files.write_output(link, content)
+        assert (link.is_symlink(), target.read_bytes()) == (True, content)
+    assert list(target.parent.iterdir()) == [target]
+
+
+def test_an_output_that_is_a_pipe_is_written_to_and_stays_one(tmp_path):
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(pipe.read_bytes)
+        files.write_output(pipe, b"content")
+        assert read.result(timeout=10) == b"content"
+    assert pipe.is_fifo()
+
+
+def test_an_output_that_is_a_device_is_written_to_and_stays_one():
+    before = Path(os.devnull).stat()
+    files.write_output(Path(os.devnull), b"content")
+    assert (Path(os.devnull).stat().st_ino, Path(os.devnull).is_char_device()) == (before.st_ino, True)
+
+
 def test_the_same_content_gives_the_same_bytes(tmp_path):
     for name in "ab":
         folder = tmp_path / name
@@ -179,6 +206,53 @@ def test_a_damaged_file_names_the_stage_that_makes_it_again(tmp_path, read, cont
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(UserError, match=r"(?s)file is damaged \(.+\): delete it and run `dvc repro plot` to make"):
         read(tmp_path / "file", made_by="plot")
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"{")])
+def test_of_a_file_that_git_has_it_is_said_how_git_brings_it_back(tmp_path, monkeypatch, damage):
+    monkeypatch.chdir(tmp_path)
+    path = Path("reports/a.json")
+    files.write_json(path, {})
+    for command in (["init", "-q"], ["add", "reports"]):
+        subprocess.run(["git", *command], check=True)
+    damage(path)
+    with pytest.raises(UserError, match=r"a\.json is (missing|damaged).*`git checkout reports/a\.json`"):
+        files.read_json(path, made_by="plot")
+
+
+def test_of_a_file_that_a_command_makes_the_command_is_said(tmp_path):
+    with pytest.raises(UserError, match="`make bench`"):
+        files.read_json(tmp_path / "file", made_by="make bench")
+
+
+def test_a_value_of_another_kind_is_damage(tmp_path):
+    files.write_json(tmp_path / "file", {"epochs": [{"loss": "1"}]})
+    with pytest.raises(UserError, match=r"file is damaged \(epochs\[0\]\.loss: .*'1'\): "):
+        files.read_json(tmp_path / "file", made_by="plot", keys={"epochs": [{"loss": float}]})
+
+
+READ = """
+import os, sys
+from pathlib import Path
+from digit_vae.base import files
+from digit_vae.base.errors import exit_status
+if os.getuid() == 0:
+    os.setuid(65534)  # root may read anything
+read = (files.read_json, files.read_npy, files.read_npz)
+sys.exit(max(exit_status(lambda: each(Path(sys.argv[1]), made_by="x")) for each in read))
+"""
+
+
+def test_a_file_that_may_not_be_read_is_not_called_damaged():
+    with tempfile.TemporaryDirectory() as name:  # pytest's own folders are closed to others
+        path = Path(name) / "file"
+        path.write_bytes(b"{}")
+        path.parent.chmod(0o755)
+        path.chmod(0)
+        command = [sys.executable, "-c", READ, path]
+        environment = os.environ | {"PYTHONPATH": SRC}
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (1, 3 * f"error: {path} could not be read: Permission denied\n")
 
 
 def test_an_array_of_objects_is_never_unpickled(tmp_path):

@@ -93,6 +93,17 @@ def test_generate_repeats_its_bytes_by_seed(command, processed):
 
 
 @pytest.mark.usefixtures("trained")
+def test_generate_follows_a_link_and_says_nothing_of_a_device(command, processed, capsys):
+    (processed / "link.png").symlink_to("target.png")
+    assert command("generate", RUN, "--output", "link.png") == 0
+    assert capsys.readouterr().out == "wrote link.png\n"
+    assert (processed / "link.png").is_symlink()
+    assert pixels(processed / "target.png").size
+    assert command("generate", RUN, "--output", os.devnull) == 0
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.usefixtures("trained")
 def test_generate_writes_no_png_under_the_name_of_another_format(command, processed, capsys):
     assert command("generate", RUN, "--output", "digits.jpg") == 1
     assert ".png; received 'digits.jpg'" in capsys.readouterr().err

@@ -1,5 +1,6 @@
 """The command line of `make repro`: what it refuses before anything runs, and when it outlives its parent."""
 
+import re
 import shlex
 import signal
 import subprocess
@@ -10,14 +11,14 @@ import yaml
 from synthetic import write_params
 
 from digit_vae.base.errors import UserError
-from digit_vae.cli import repro
+from digit_vae.cli import launching, repro
 
 
 @pytest.fixture
 def asked(project, monkeypatch):  # noqa: ARG001 - its working folder
     """What the driver was asked for."""
     calls = []
-    monkeypatch.setattr(repro, "die_with_parent", lambda: None)
+    monkeypatch.setattr(launching, "die_with_parent", lambda: None)
     monkeypatch.setattr(repro, "reproduce", lambda _, chosen, **options: calls.append((chosen, options)))
     before = signal.getsignal(signal.SIGTERM)
     yield calls
@@ -48,7 +49,6 @@ def test_runs_that_are_named_are_made_here_and_nothing_else(asked):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--jobs", "0"], "--jobs: expected at least 1; received 0"),
         (["--runs", "baseline-full-0", "baseline-fold9-0"], "'baseline-fold9-0'"),
         (["--address", "10.0.0.1:80000"], "--address: .*80000"),
     ],
@@ -56,6 +56,14 @@ def test_runs_that_are_named_are_made_here_and_nothing_else(asked):
 def test_mistakes_end_it_before_anything_runs(asked, arguments, message):
     with pytest.raises(UserError, match=message):
         repro.main(arguments)
+    assert asked == []
+
+
+@pytest.mark.parametrize("jobs", ["0", "abc", "-1", "1.5"])
+def test_how_many_at_once_is_a_whole_number(asked, capsys, jobs):
+    with pytest.raises(SystemExit):
+        repro.main(["--jobs", jobs])
+    assert re.search(f"--jobs: expected .* from 1 .*received '{jobs}'", capsys.readouterr().err)
     assert asked == []
 
 
@@ -69,7 +77,7 @@ def test_a_mistake_in_params_ends_it_before_anything_runs(asked, project):
     assert asked == []
 
 
-OUTLIVES = "from digit_vae.cli import repro; print(repro.is_to_outlive_its_parent())"
+OUTLIVES = "from digit_vae.cli import launching; print(launching.is_to_outlive_its_parent())"
 
 
 @pytest.mark.parametrize(
@@ -98,7 +106,7 @@ def test_a_driver_dies_with_its_parent_unless_it_was_asked_not_to(around, inside
 @pytest.mark.parametrize("outlives", [True, False])
 def test_only_a_driver_that_is_to_outlive_its_parent_does_so(monkeypatch, outlives):
     tied = []
-    monkeypatch.setattr(repro, "is_to_outlive_its_parent", lambda: outlives)
-    monkeypatch.setattr(repro, "die_with_parent", lambda: tied.append(True))
+    monkeypatch.setattr(launching, "is_to_outlive_its_parent", lambda: outlives)
+    monkeypatch.setattr(launching, "die_with_parent", lambda: tied.append(True))
     repro.main([])
     assert tied == ([] if outlives else [True])

@@ -9,6 +9,7 @@ from synthetic import SMALL_PARAMS, write_params
 from digit_vae.base.errors import UserError
 from digit_vae.config.runs import find_run, read_together, run_params, runs, splits, study_runs
 
+UNUSED = yaml.safe_load(SMALL_PARAMS.read_text(encoding="utf-8"))["variants"] | {"unused": {}}
 STUDY = {"question": "?", "variants": ["baseline"], "splits": ["full"], "seeds": [0, 1]}
 
 
@@ -53,6 +54,12 @@ def test_a_runs_stages_and_split_bear_its_name(small_params):
     run = find_run(small_params, "dropout-fold2-0")
     assert (run.variant, run.split, run.seed, run.split_name) == ("dropout", "fold2", 0, "fold2-0")
     assert run.stages == ("train_ablation@dropout-fold2-0", "evaluate_ablation@dropout-fold2-0")
+
+
+def test_the_stages_of_a_run_beyond_the_paper_are_those_of_its_graphs_file(small_params):
+    train, evaluate = find_run(small_params, "improved-full-0").stages
+    assert train == "beyond/dvc.yaml:train_recipe@improved-full-0"
+    assert evaluate == "beyond/dvc.yaml:evaluate_recipe@improved-full-0"
 
 
 @pytest.mark.parametrize(
@@ -116,6 +123,10 @@ def test_a_whole_number_where_a_fraction_is_meant_is_the_same_run(load):
         ({}, {"publish": {"paper": ["improved-full-0"]}}, r"publish\.paper: .*received 'improved-full-0'"),
         ({}, {"publish": {"beyond": ["baseline-full-0"]}}, r"publish\.beyond: .*received 'baseline-full-0'"),
         ({}, {"variants": {"base": {}}}, r"variants: expected an entry 'baseline', .*received base$"),
+        ({}, {"compare": {"chose": {"clipped": ["fold0-0"]}}}, r"compare\.chose: .*'clipped'"),
+        ({}, {"compare": {"chose": {"unused": ["fold0-0"]}}, "variants": UNUSED}, r"compare\.chose: .*'unused'"),
+        ({}, {"compare": {"chose": {"beta_2": ["fold0-0", "fold9-0"]}}}, r"compare\.chose\.beta_2: .*'fold9-0'"),
+        ({}, {"compare": {"chose": {"beta_2": ["fold0-7"]}}}, r"compare\.chose\.beta_2: .*'fold0-7'"),
         ({}, {"preprocess": {"folds": 11, "train_images": 101}}, r"preprocess\.train_images: .*110.*received 101"),
     ],
 )

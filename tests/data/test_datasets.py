@@ -30,7 +30,10 @@ def test_where_nothing_was_fetched_it_is_mnist():
 
 @pytest.mark.parametrize(
     "change",
-    [{"files": {}}, {"files": 3}, {"files": {name: {"size": 1} for name in NAMES}}, {"classes": 3}],
+    [
+        *({"files": {}}, {"files": 3}, {"files": {name: {"size": 1} for name in NAMES}}, {"classes": 3}, {"noun": 3}),
+        {"files": {name: {"size": "1", "sha256": "a"} for name in NAMES}},
+    ],
 )
 def test_a_damaged_description_names_its_stage(project, change):
     write_json(project / DATASET, OWN.content() | change)

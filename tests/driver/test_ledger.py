@@ -162,12 +162,33 @@ def test_a_run_is_trained_then_evaluated_and_then_there_is_nothing_to_do(params)
         assert run_all(ledger, runs(params, "paper")) == []
 
 
+MORE = {"question": "?", "variants": ["dropout"], "splits": ["full"], "seeds": [0], "beyond": True}
+
+
+@pytest.mark.parametrize(
+    ("studies", "message"),
+    [
+        ({"more": MORE}, r"studies\.more: .*train_more .*beyond/dvc\.yaml.*train_more@dropout-full-0"),
+        ({"paper": STUDIES["paper"] | {"seeds": [0, 1, 2]}}, r"studies\.paper: .* dvc\.yaml.*@baseline-full-2"),
+    ],
+)
+def test_a_study_without_its_stages_is_not_done_but_named(graph, studies, message):
+    params = write_params(graph, studies=STUDIES | studies, **NAMING)
+    with opened(["paper", "beyond"]) as ledger:
+        with pytest.raises(UserError, match=f"^{message}.*docs/add_a_variant\\.md"):
+            ledger.prepare(runs(params))
+        assert not (graph / "data").exists()
+
+
 def test_each_graph_has_a_lock_file_of_its_own(graph, params):
     with opened(["paper", "beyond"]) as ledger:
         run_all(ledger, runs(params))
     locks = {path: yaml.safe_load((graph / path).read_text())["stages"] for path in ("dvc.lock", "beyond/dvc.lock")}
     of_runs = {path: {name for name in stages if "@" in name} for path, stages in locks.items()}
-    expected = {graph: {stage for run in runs(params, graph) for stage in run.stages} for graph in ("paper", "beyond")}
+    expected = {
+        graph: {stage.rpartition(":")[2] for run in runs(params, graph) for stage in run.stages}
+        for graph in ("paper", "beyond")
+    }
     assert of_runs == {"dvc.lock": expected["paper"], "beyond/dvc.lock": expected["beyond"]}
     assert "&id" not in (graph / "dvc.lock").read_text()
 

@@ -219,8 +219,8 @@ def test_the_stages_find_their_python_and_their_modules(tmp_path):
     assert pathlib.Path(done.stdout.strip()).samefile(sys.executable)
 
 
-@pytest.mark.usefixtures("project")
-def test_two_drivers_in_one_folder_are_refused():
+def test_two_drivers_in_one_folder_are_refused(project):
+    (project / ".dvc").mkdir()
     with alone(), pytest.raises(UserError, match="another `make repro` works in this folder"), alone():
         pass
     with alone():

@@ -5,6 +5,7 @@ import re
 import shutil
 from contextlib import suppress
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -133,6 +134,7 @@ def test_a_record_of_other_inputs_or_edited_is_refused(processed, params):
 
 
 def test_a_complete_search_starts_no_cluster(processed, params, monkeypatch, capsys):
+    (processed / ".dvc").mkdir()
     found = recorded(processed, params)
     monkeypatch.setattr(driver, "cluster", lambda *_: pytest.fail("a cluster is started"))
     assert driver.search(params) == found
@@ -141,7 +143,35 @@ def test_a_complete_search_starts_no_cluster(processed, params, monkeypatch, cap
     assert "11 of 20 trials are recorded" in capsys.readouterr().out
 
 
+def test_without_dvcs_folder_nothing_is_begun_and_none_is_made(processed, params):
+    with pytest.raises(UserError, match=r"^\.dvc is missing.*`git checkout \.dvc`"):
+        driver.search(params)
+    assert not (processed / ".dvc").exists()
+
+
+def test_a_trial_that_fails_before_it_has_begun_is_one_sentence(processed, params, monkeypatch):
+    """As all do on a machine without the GPU that they ask for."""
+
+    def get(reference):
+        if reference == "trial":
+            raise UserError("expected a GPU")
+        return []
+
+    task = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda *_: "trial"))
+    events = SimpleNamespace(take=SimpleNamespace(remote=lambda: "events"))
+    of_ray = {"put": lambda value: value, "wait": lambda running, **_: (running, []), "get": get}
+    monkeypatch.setattr(driver, "ray", SimpleNamespace(**of_ray))
+    monkeypatch.setattr(driver, "events_here", lambda: events)
+    monkeypatch.setattr(driver, "Training", lambda: SimpleNamespace(on=lambda _: task))
+    monkeypatch.setattr(driver, "gpus_of", lambda *_: 0)
+    trials = driver.Trials(params, 1, Search(inputs={}, trials=[]), 1)
+    with pytest.raises(UserError, match=r"^search_00-fold0-0 failed, .*: expected a GPU$"):
+        list(trials({0: {"hidden_bias": 1.0}}))
+    assert not (processed / SEARCH).exists()
+
+
 def test_while_one_searches_another_is_refused(processed, params):
+    (processed / ".dvc").mkdir()
     with driver.alone(), pytest.raises(UserError, match="`make search`"):
         driver.search(params)
     assert processed
@@ -156,6 +186,7 @@ VARIANTS = {name: {} for name in PLAIN} | {"wild": {"learning_rate": 10.0, "hidd
 def write_project(folder, digits):
     """The code and few images; of the first trial it is known that it diverges."""
     shutil.copytree(ROOT / "src", folder / "src", ignore=shutil.ignore_patterns("__pycache__"))
+    (folder / ".dvc").mkdir()
     return write_small_project(folder, digits, variants=VARIANTS, search=SMALL | {"space": SPACE})
 
 

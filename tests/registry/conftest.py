@@ -77,7 +77,8 @@ class Project:
     def lock(self, run):
         """Lets the locks say what the files of a run are, and all that stage `compare` reads."""
         files = RunFiles(run.graph, run.name)
-        self.locked[run.graph][run.stages[0]] = {"outs": hashed(files.encoder, files.decoder, files.history)}
+        stage = run.stages[0].rpartition(":")[2]
+        self.locked[run.graph][stage] = {"outs": hashed(files.encoder, files.decoder, files.history)}
         self.locked["beyond"]["compare"] = {"deps": hashed(*(REPORTS / graph / "runs" for graph in LOCKS))}
         for graph, stages in self.locked.items():
             write_text(LOCKS[graph], yaml.safe_dump({"stages": stages}))

@@ -69,14 +69,15 @@ def test_the_evidence_names_the_difference_and_the_certificate(registry):
     found = {"difference": 7.5, "difference_low": 5.0, "difference_high": 10.0, "p_holm": 0.004}
     write_json(comparisons("beyond") / "recipe_folds.json", {"improved": of_folds(mean=-148.0, std=1.0, **found)})
     compared = [{"of": f"committed weights of {IMPROVED}", "how": "measured", "deviations": []}]
-    write_json(CERTIFICATE, {"compared": compared, "made": "2026-01-02", "commit": "abc"})
+    told = {"holds": True, "deviations": 0, "made": "2026-01-02", "commit": "abc", "machine": {}}
+    write_json(CERTIFICATE, told | {"compared": compared})
     registry.params = replace(registry.params, compare=replace(registry.params.compare, chose=CHOSE))
     registry.register(IMPROVED)
     tags = version_of(registry.store, IMPROVED).tags
     assert tags["folds"].endswith("; chosen by the validation images of fold0-0")
     assert all(word in tags["folds"] for word in ("+7.50", "+5.00", "+10.00", "baseline", "0.004"))
     assert tags["certificate"].startswith("holds")
-    write_json(CERTIFICATE, {"compared": [compared[0] | {"deviations": [1]}], "made": "2026-01-02", "commit": "abc"})
+    write_json(CERTIFICATE, told | {"compared": [compared[0] | {"deviations": [1]}]})
     registry.register(IMPROVED)
     assert version_of(registry.store, IMPROVED).tags["certificate"].startswith("does not hold")
     assert len(versions(registry.store)) == 1

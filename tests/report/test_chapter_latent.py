@@ -52,17 +52,3 @@ def test_the_first_runs_latent_space_is_told_in_the_papers_graph(results):
     assert rows["mixture"][2:] == tuple(quality["mixture"][key] for key in ("frechet", "precision", "recall"))
     assert rows["prior"][0] == quality["samples"]["confidence"]
     assert rows["real images"] == (0.99, 1.0, 0.8, None, None)  # the classifier's file is of an older version
-
-
-def test_runs_of_an_older_version_are_told_not_to_have_been_measured(results):
-    for name in ("baseline-full-0", "dropout-fold1-0"):
-        quality = results.runs[name].metrics["quality"]
-        del quality["mixture"]
-        del quality["samples"]["precision"], quality["samples"]["recall"]
-    study = compared(results, "ablation")
-    page = chapter_latent.page(results, "paper", [study])
-    assert not {"first_samples", "ablation_mixture"} & set(page.tables)
-    assert "samples: precision" not in page.tables["ablation_quality"].header
-    text = rendered("latent", page)
-    assert "not measured yet for this run" in text
-    assert "not measured in all of these runs" in text

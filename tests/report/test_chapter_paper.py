@@ -43,7 +43,7 @@ def test_last_epochs_have_the_losses_of_the_last_and_the_seconds_of_all(first):
     assert (rows[0]["Run"], rows[0]["Time (s) median"], rows[0]["Val loss median"]) == ("baseline-full-0", "", "165.0")
     assert rows[1]["Run"] == "benchmark, 1 seed, Some CPU @ 2GHz, 2 cores"
     assert (rows[2]["Run"], rows[2]["Device"]) == (
-        "benchmark, 2 seeds, Some GPU (another machine than the runs')",
+        "benchmark, 2 seeds, Some GPU (other machine)",
         "GPU",
     )
     assert [row["Time (s) median"] for row in rows[1:]] == ["20.0", "21.0", "1139", "50"]

@@ -25,7 +25,7 @@ def test_a_benchmark_is_set_against_the_paper_where_it_is_the_same_run():
     assert [float(ratio) for ratio in ratios[1:]] == pytest.approx([1139 / 105, 50 / 105])
     assert [row["Machine"] for row in rows[1:]] == [
         "Some CPU @ 2GHz, 2 cores",
-        "Some GPU (another machine than the runs')",
+        "Some GPU (other machine)",
     ]
     assert (rows[0]["Images a second"], rows[0]["Memory (MiB)"], rows[0]["Runs"]) == ("95", "1024.0", "2")
 

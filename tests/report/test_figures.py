@@ -34,25 +34,6 @@ def chunks(png):
     return found
 
 
-def test_sheet_sets_images_row_by_row_with_gaps_and_fills_the_rest():
-    images = np.stack([np.full((2, 3), value, np.uint8) for value in (1, 2, 3)])
-    expected = [
-        [1, 1, 1, 9, 2, 2, 2],
-        [1, 1, 1, 9, 2, 2, 2],
-        [9, 9, 9, 9, 9, 9, 9],
-        [3, 3, 3, 9, 9, 9, 9],
-        [3, 3, 3, 9, 9, 9, 9],
-    ]
-    np.testing.assert_array_equal(figures.sheet(images, columns=2, gap=1, background=9), expected)
-
-
-def test_sheet_without_gaps_is_the_images_side_by_side():
-    images = noise(6, 4, 5)
-    np.testing.assert_array_equal(
-        figures.sheet(images, columns=3, gap=0), np.block([[*images[:3]], [*images[3:]]])
-    )  # fmt: skip
-
-
 def test_png_is_the_same_twice_and_names_no_software_or_time():
     first, second = (
         figures.png_bytes(figures.digits(noise(4, 28, 28), noise(4, 28, 28), noise(4, 28, 28), title="a"))

@@ -1,3 +1,4 @@
+import re
 import shutil
 from pathlib import Path
 
@@ -9,9 +10,10 @@ from digit_vae.analysis.fold_comparison import fold_studies
 from digit_vae.analysis.results import read_results
 from digit_vae.analysis.statistics import Spread
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import write_json
-from digit_vae.base.paths import BENCHMARKS, comparisons
+from digit_vae.base.files import read_json, write_json
+from digit_vae.base.paths import BENCHMARKS, REPORTS, comparisons
 from digit_vae.config.loading import load_params
+from digit_vae.report.chapters import write_report
 from digit_vae.report.summary import BEGIN, END, Seeds, between_marks, is_current, page, write_summary
 
 LINES, WIDTH = 120, 100  # of three screens
@@ -83,6 +85,15 @@ def test_the_papers_results_alone_make_a_summary_too(folder):
     assert page(read_results(load_params(), "beyond")).values["seeds"] is None
 
 
+def test_a_damaged_comparison_is_named(folder):
+    path = comparisons("paper") / "ablation.json"
+    content = read_json(path, made_by="test")
+    content["dropout"]["validation"]["elbo"]["difference"] = "none"
+    write_json(path, content)
+    with pytest.raises(UserError, match=rf"{path} is damaged \(dropout\.validation\.elbo\.difference: "):
+        write_summary(folder)
+
+
 @pytest.mark.usefixtures("folder")
 def test_seeds_and_recipe_have_the_numbers_of_their_runs():
     results = read_results(load_params(), "beyond")
@@ -92,6 +103,29 @@ def test_seeds_and_recipe_have_the_numbers_of_their_runs():
     )
     assert values["recipe"][1].mean == pytest.approx(sum(results.runs[f"improved-full-{i}"].loss for i in range(3)) / 3)
     assert values["runs"] == {"paper": 8, "beyond": 16}
+    assert values["declared_beyond"] == 16
+
+
+@pytest.mark.usefixtures("folder")
+def test_runs_without_results_are_counted():
+    shutil.rmtree("reports/beyond/runs/beta_2-fold1-0")
+    write_summary(Path())
+    [line] = [line for line in texts()[1].splitlines() if "beyond it" in line]
+    assert re.search(r"the paper's 8 runs and of \d+ of the 16 beyond it: `make beyond` trains", line)
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("there", [("paper",), ("paper", "beyond"), ()])
+def test_it_links_the_pages_that_there_are_and_no_others(there):
+    for graph in there:
+        write_report(load_params(), graph)
+    write_summary(Path())
+    text = texts()[0]
+    linked = set(re.findall(r"\]\(([^)]+)\)", text))
+    assert {link.partition("/")[0] for link in linked} == set(there)
+    assert all((REPORTS / link).is_file() for link in linked)
+    assert {f"{graph}/{path.name}" for graph in there for path in (REPORTS / graph).glob("*.md")} <= linked
+    assert "Chapters" in text or not there
 
 
 @pytest.mark.usefixtures("folder")

@@ -1,6 +1,7 @@
 """Weights are believed only where they are those of the run's history."""
 
 import shutil
+import subprocess
 
 import pytest
 from synthetic import write_history
@@ -94,6 +95,17 @@ def test_weights_of_another_run_are_refused(files, part, fresh_clone):
         shutil.rmtree("models")
     (files.published if fresh_clone else files.models).joinpath(f"{part}.weights.h5").write_bytes(b"other")
     with pytest.raises(UserError, match=rf"{part}.weights.h5 is damaged .*SHA-256"):
+        find_trained("baseline-full-0")
+
+
+def test_damaged_weights_that_git_has_are_brought_back_by_git(files):
+    commit(files)
+    shutil.rmtree("models")
+    for command in (["init", "-q"], ["add", "reports"]):
+        subprocess.run(["git", *command], check=True)
+    weights = files.published / "decoder.weights.h5"
+    weights.write_bytes(b"other")
+    with pytest.raises(UserError, match=rf"{weights} is damaged .*`git checkout {weights}`"):
         find_trained("baseline-full-0")
 
 

@@ -55,9 +55,10 @@ def test_quantiles_are_read_beside_the_weights_or_made_of_the_test_images(run, v
     assert typical_losses(run, vae) == loss_quantiles(reconstruction_losses(vae, digits[300:]))
     write_json(Path("w/losses.json"), {"percent": [0, 100], "nats": [1.0, 2.0]})
     assert typical_losses(run, vae) == {"percent": [0, 100], "nats": [1.0, 2.0]}
-    write_json(Path("w/losses.json"), {"percent": [0, 100]})
-    with pytest.raises(UserError, match=r"losses\.json is damaged"):
-        typical_losses(run, vae)
+    for nats in ({}, {"nats": ["1", "2"]}, {"nats": 3}, {"nats": [1.0]}):
+        write_json(Path("w/losses.json"), {"percent": [0, 100]} | nats)
+        with pytest.raises(UserError, match=r"losses\.json is damaged"):
+            typical_losses(run, vae)
 
 
 @pytest.mark.usefixtures("processed")

@@ -16,6 +16,7 @@ from digit_vae.site import (
     chapter_health,
     chapter_likelihood,
     chapter_longer,
+    chapter_power,
     chapter_samples,
     chapter_search,
     chapter_seeds,
@@ -145,6 +146,18 @@ def test_a_long_run_is_a_line_over_its_epochs_beside_the_short_one_of_its_seed(t
             ]
     assert [each.dashed for each in chart.panels[0].series] == [False, True, False, True]
     assert "baseline_long-full-3" in chapter.text
+
+
+def test_what_repetitions_can_tell_is_a_dot_for_each_count_of_them(project):
+    assert chapter_power.chapters(project) == []
+    runs = {"1": {"difference": 4.0, "margin": 3.0}, "3": {"difference": 2.5, "margin": 2.0}}
+    its = {"folds": 3, "std": 1.0, "repetitions": runs, "repetitions_for_wished": {"corrected": None, "independent": 4}}
+    planned = {"power": 0.8, "wished": 1.0, "variants": {"dropout": its}}
+    detectable, shown = chapter_power.chart(planned, 5.0).panels
+    assert [[point.x for point in each.points] for each in detectable.series] == [[4.0], [2.5]]
+    assert [[point.x for point in each.points] for each in shown.series] == [[3.0], [2.0]]
+    assert [rule.at for rule in shown.rules] == [5.0]
+    assert "<p>" in chapter_power.chapter(planned, 5.0).text
 
 
 def test_a_trial_is_a_dot_and_the_line_is_the_least_so_far(project, tmp_path):

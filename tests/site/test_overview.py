@@ -56,7 +56,9 @@ def test_each_reported_question_has_an_answer_and_leads_to_its_numbers(project):
 def test_an_absent_certificate_is_none_and_a_present_one_is_read(project, tmp_path):
     assert overview.read_certificate() is None
     assert CERTIFICATE not in overview.page(project).copies
-    write_json(tmp_path / CERTIFICATE, {"holds": True, "deviations": 0, "compared": [], "made": "today"})
+    told = {"holds": True, "deviations": 0, "made": "today", "commit": None, "machine": {}}
+    told |= {"compared": [{"of": "baseline-full-0", "how": "byte for byte", "deviations": []}]}
+    write_json(tmp_path / CERTIFICATE, told)
     assert overview.read_certificate()["holds"] is True
     assert CERTIFICATE in overview.page(project).copies
 

@@ -51,10 +51,6 @@ def test_curves_are_those_of_the_history(project):
     assert runs.paper_curves()["val_loss"]["paper, GPU"][-1] == TABLE_1["GPU"][-1].val_loss == 175.61
 
 
-def test_nested_metrics_are_named_by_their_way():
-    assert dict(runs.flat({"a": {"b": 1.0, "c": {"d": 2.0}}, "e": 3})) == {"a.b": 1.0, "a.c.d": 2.0, "e": 3}
-
-
 def test_the_data_have_params_and_metrics_of_each_run(project):
     page = runs.page(project)
     data = json.loads(page.files[runs.DATA])

@@ -70,6 +70,19 @@ def test_the_command_shows_the_sum_of_the_runs_files(project, capsys):
     assert "| all | 7,200 | 100.0 | 1:00:00 |" in shown
 
 
+@pytest.mark.parametrize(
+    ("file", "change"),
+    [("timings", {"finished_at": "now"}), ("timings", {"epochs": [7]}), ("evaluation", {"seconds": None})],
+)
+def test_a_damaged_time_is_named_with_its_file(project, file, change):
+    for run in runs(write_params(project), "paper"):
+        files = RunFiles("paper", run.name)
+        write_json(files.timings, timings(run.name) | (change if file == "timings" else {}))
+        write_json(files.evaluation, evaluated(STARTED + TRAINED) | (change if file == "evaluation" else {}))
+    with pytest.raises(UserError, match=rf"{file}\.json is damaged \({next(iter(change))}"):
+        pass_time.main(["--wall", "1:00:00"])
+
+
 @pytest.mark.parametrize("value", ["", "1:2:3:4", "1.5", "-3", "an hour"])
 def test_a_time_is_in_hours_minutes_and_seconds(value, capsys):
     with pytest.raises(SystemExit):

@@ -1,6 +1,8 @@
 import copy
 import json
 import math
+import re
+import statistics
 from pathlib import Path
 
 import measured
@@ -104,13 +106,13 @@ def test_recorded_files_are_read_by_name(tmp_path):
 )
 def test_a_file_that_is_no_benchmark_is_refused_with_its_key(tmp_path, keys, value, message):
     (tmp_path / "a.json").write_text(json.dumps(change(measured.benchmark(), keys, value)), encoding="utf-8")
-    with pytest.raises(UserError, match=rf"a\.json: .*{message}"):
+    with pytest.raises(UserError, match=rf"a\.json is damaged \(.*{message}.*`make bench`"):
         records.read_benchmarks(tmp_path)
 
 
 def test_a_comparison_without_keras_is_refused(tmp_path):
     write_json(tmp_path / "a.json", change(measured.comparison(), ["rounds", 0, "keras-float32"], None))
-    with pytest.raises(UserError, match=r"a\.json: rounds\.0: .*keras-float32"):
+    with pytest.raises(UserError, match=r"a\.json is damaged \(rounds\.0: .*keras-float32"):
         records.read_comparisons(tmp_path)
 
 
@@ -133,3 +135,21 @@ def test_median_epochs_go_over_the_seeds():
     first, _ = records.median_epochs(measured.benchmark(seeds=3))
     assert first["train_seconds"] == (11, 10, 12)
     assert first["loss"] == (191, 190, 192)
+
+
+OF_BENCHMARKS = {  # rows of docs/speed.md
+    "an epoch: training steps (s)": lambda its: its["summary"]["epoch_seconds"]["median"],
+    "an epoch: validation (s)": lambda its: its["summary"]["validation_seconds"]["median"],
+    "set-up: tracing, XLA, choice of kernels (s)": lambda its: its["summary"]["setup_seconds"]["median"],
+    "a step alone, compiled by XLA (ms)": lambda its: statistics.median(its["step_milliseconds"]["xla"]),
+    "a step alone, not compiled (ms)": lambda its: statistics.median(its["step_milliseconds"]["no_xla"]),
+}
+COLUMNS = ("nvidia-h200-gpu-float32", "nvidia-h200-gpu-mixed-bfloat16", "intel-xeon-processor-16-cores-cpu-float32")
+
+
+@pytest.mark.parametrize("row", OF_BENCHMARKS)
+def test_the_page_on_speed_says_what_the_benchmarks_of_the_gpu_do(row):
+    page, recorded = (ROOT / "docs/speed.md").read_text(encoding="utf-8"), records.read_benchmarks(ROOT / BENCHMARKS)
+    [cells] = re.findall(rf"^\| {re.escape(row)} \| (.+) \|$", page, re.MULTILINE)
+    for cell, name in zip(cells.split(" | "), COLUMNS, strict=True):
+        assert f"{OF_BENCHMARKS[row](recorded[name]):.{len(cell.partition('.')[2])}f}" == cell

@@ -53,7 +53,7 @@ def test_tags_say_what_a_run_is_and_what_made_it():
         "mlflow.source.name": "beyond/dvc.yaml:train_seeds@beta_2-full-3",
         "mlflow.source.type": "LOCAL",
     }
-    assert "dvc repro dvc.yaml:train_ablation@dropout-fold1-0" in record("dropout-fold1-0").note
+    assert "dvc repro train_ablation@dropout-fold1-0" in record("dropout-fold1-0").note
 
 
 @pytest.mark.parametrize(("name", "validation"), [("dropout-fold1-0", "fold1"), ("baseline-full-0", "test_images")])

@@ -98,6 +98,23 @@ def test_recorded_benchmarks_are_brought_in_only_once(mlflow_project, capsys):
     assert "3 present: " in capsys.readouterr().out
 
 
+def test_verify_looks_where_there_is_no_store_and_makes_none(project, monkeypatch, capsys):
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    write_run(project, RUN)
+    before = {*project.rglob("*")}
+    assert verify() == 0
+    assert {*project.rglob("*")} == before
+    assert f"1 not there, `make track` brings them in: {RUN}\n" in capsys.readouterr().out
+
+
+def test_verify_makes_no_experiment_in_a_store_without_one(mlflow_project, capsys):
+    write_run(mlflow_project, RUN)
+    before = stored(mlflow_project)
+    assert verify() == 0
+    assert stored(mlflow_project) == before
+    assert f"brings them in: {RUN}\n" in capsys.readouterr().out
+
+
 def test_verify_says_what_belongs_and_fails_for_what_the_files_do_not_say(mlflow_project, capsys):
     for name in (RUN, OTHER):
         write_run(mlflow_project, name)

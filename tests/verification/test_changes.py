@@ -393,6 +393,14 @@ def test_a_summary_that_is_not_that_of_the_results_is_named(tell, monkeypatch, c
     assert re.search(rf"^- `{re.escape(named)}`: ", text, re.MULTILINE)
 
 
+@pytest.mark.parametrize("option", ["--page", "--summary"])
+def test_where_a_file_cannot_be_written_what_changed_is_shown_all_the_same(tell, option):
+    status, text, error = tell(option, "params.yaml/changes.html", dvc=False)
+    assert (status, error.count("\n")) == (1, 1)
+    assert "could not be written" in error
+    assert text
+
+
 def test_an_unknown_branch_is_one_sentence(tell):
     status, text, error = tell(base="nowhere", dvc=False)
     assert (status, text) == (1, "")

@@ -81,7 +81,7 @@ def test_stages_that_params_no_longer_declare_are_left_out_of_the_locks(run, sma
     write_text(Path("dvc.lock"), yaml.safe_dump({"stages": content}))
     assert read_locks(small_params).keys() == set(stages[:3])
     write_text(Path("beyond/dvc.lock"), yaml.safe_dump({"stages": {"publish@improved-full-0": {}}}))
-    assert read_locks(small_params).keys() == {*stages[:3], "publish@improved-full-0"}
+    assert read_locks(small_params).keys() == {*stages[:3], "beyond/dvc.yaml:publish@improved-full-0"}
 
 
 @pytest.mark.usefixtures("project")
@@ -110,8 +110,8 @@ def test_without_a_lock_of_the_data_there_is_nothing_to_hold_against(small_param
 )
 def test_a_damaged_lock_is_refused_in_one_line(tmp_path, content):
     (tmp_path / "dvc.lock").write_bytes(content)
-    with pytest.raises(UserError, match=r"^\S+/dvc\.lock is damaged \([^\n]+\): `git checkout \S+` brings [^\n]+$"):
-        read_lock(tmp_path / "dvc.lock")
+    with pytest.raises(UserError, match=r"^\S+/dvc\.lock is damaged \([^\n]+\): [^\n]*`make repro`[^\n]*$"):
+        read_lock("paper", tmp_path)
 
 
 @pytest.mark.integration
@@ -141,7 +141,7 @@ def test_a_damaged_record_is_refused_in_one_line(content):
     with pytest.raises(UserError, match=r"smoke\.json is missing: `make verify QUICK=1 RECORD=1`"):
         read_record()
     write_text(SMOKE, content)
-    with pytest.raises(UserError, match=r"^\S+ is damaged \([^\n]+\): `make verify QUICK=1 RECORD=1` [^\n]+$"):
+    with pytest.raises(UserError, match=r"^\S+ is damaged \([^\n]+\): [^\n]*`make verify QUICK=1 RECORD=1`[^\n]*$"):
         read_record()
 
 
@@ -156,5 +156,5 @@ def test_a_damaged_record_is_refused_in_one_line(content):
 def test_a_file_of_another_shape_is_refused(run, file, key, value):
     path = Path(f"{REPORTS}/{file}.json")
     write_json(path, yaml.safe_load(path.read_text(encoding="utf-8")) | {key: value})
-    with pytest.raises(UserError, match=r"is damaged \([^\n]+\): `git checkout reports/"):
+    with pytest.raises(UserError, match=rf"^{path} is damaged \({key}\b[^\n]+$"):
         published(run, locked(run))

@@ -114,7 +114,8 @@ def test_smoke_of_few_own_images_keeps_them_all_and_of_many_a_part(project, smal
 
 def test_what_names_a_run_that_smoke_leaves_out_names_another(target, original):
     report = {"first_run": "dropout-fold2-0", "second_run": "dropout-fold1-0"}
-    params = write_params(original, report=report, publish={"paper": ["l1_l2-fold2-0"]})
+    chose = {"improved": ["fold0-0"], "dropout": ["fold2-0"]}
+    params = write_params(original, report=report, publish={"paper": ["l1_l2-fold2-0"]}, compare={"chose": chose})
     copy_project(target, small(params))
     found = load_params(target / "params.yaml")  # which refuses names that are no run's
     assert found.report.second_run == "dropout-fold1-0"

@@ -47,6 +47,13 @@ def tell(tmp_path, monkeypatch):
     return run
 
 
+@pytest.mark.parametrize("epochs", [3, [7], "many"])
+def test_a_history_of_another_shape_is_held_to_its_lock_alone(tell, epochs):
+    before, now = {HISTORY: history(150, b"a")}, {HISTORY: {"epochs": epochs}}
+    assert tell(before, now) == {}
+    assert tell(before, now, locked=WEIGHTS | {HISTORY: "other"}).keys() == {HISTORY}
+
+
 def test_a_stage_that_left_its_lock_does_not_take_its_check_with_it(tell):
     before = {METRICS: {"test": {"elbo": -150}}, EVALUATION: {"started_at": 1}}
     now = {METRICS: {"test": {"elbo": -145}}, EVALUATION: {"started_at": 2}}

@@ -83,7 +83,8 @@ def write_locks(params):
         for run in runs(params, graph):
             its = RunFiles(graph, run.name)
             made = (its.encoder, its.decoder, its.history, its.timings), (its.samples, its.digits, its.metrics)
-            stages |= {stage: outputs(paths) for stage, paths in zip(run.stages, made, strict=True)}
+            names = (stage.rpartition(":")[2] for stage in run.stages)
+            stages |= {name: outputs(paths) for name, paths in zip(names, made, strict=True)}
         write_text(GRAPH_FILES[graph].with_suffix(".lock"), yaml.safe_dump({"stages": stages}))
     content = yaml.safe_load(Path("dvc.lock").read_text(encoding="utf-8"))
     weights = RunFiles("paper", FIRST).published
@@ -238,7 +239,7 @@ def test_a_published_file_of_another_shape_is_refused_before_anything_is_trained
     change(Path(history_of(OTHER)), "epochs", value=3)
     status, out, asked = run_verify()
     assert (status, asked) == (1, [])
-    assert re.search(r"^error: [^\n]+ is damaged \([^\n]+\): `git checkout reports", out, re.MULTILINE), out
+    assert re.search(rf"^error: {history_of(OTHER)} is damaged \(epochs: [^\n]+$", out, re.MULTILINE), out
 
 
 BROKEN = {
@@ -421,7 +422,7 @@ def test_a_damaged_record_of_a_processor_is_named_before_anything_is_trained(run
     write_text(Path("reports/processors/a-cpu.json"), "{")
     status, out, asked = run_verify("--runs", OTHER)
     assert (status, asked) == (1, [])
-    assert re.search(r"^error: reports/processors/a-cpu\.json: ", out, re.MULTILINE)
+    assert re.search(r"^error: reports/processors/a-cpu\.json is damaged ", out, re.MULTILINE)
 
 
 def test_quick_holds_the_smoke_graph_against_its_record(run_verify):
@@ -447,6 +448,25 @@ def test_quick_holds_the_smoke_graph_against_its_record(run_verify):
     assert f"- {FIRST}: MD5 of encoder.weights.h5: " in out
 
 
+def test_a_summary_that_cannot_be_written_is_said_before_anything_is_trained(run_verify):
+    write_text(CERTIFICATE, "of an earlier call")
+    status, out, asked = run_verify("--summary", "params.yaml/summary.md")
+    assert (status, asked) == (1, [])
+    assert "error: params.yaml/summary.md could not be written" in out
+    assert CERTIFICATE.exists()
+
+
+def test_where_the_summary_is_lost_at_the_end_the_certificate_stays(run_verify):
+    def leave_no_room(_):
+        Path("summary.md").unlink()
+        Path("summary.md").mkdir()
+
+    status, out, _ = run_verify("--summary", "summary.md", breaking=leave_no_room)
+    assert status == 1
+    assert "error: summary.md could not be written" in out
+    assert certificate()["holds"]
+
+
 def test_a_record_of_other_runs_is_refused_before_anything_is_trained(run_verify):
     assert run_verify("--quick", "--record")[0] == 0
     change(SMOKE, "runs", value={})
@@ -468,7 +488,9 @@ def test_a_record_of_another_shape_is_refused_before_anything_is_trained(run_ver
     change(SMOKE, *keys, value=value)
     status, out, asked = run_verify("--quick")
     assert (status, asked) == (1, [])
-    assert re.search(r"^error: \S+ is damaged \([^\n]+\): `make verify QUICK=1 RECORD=1` [^\n]+$", out, re.MULTILINE)
+    assert re.search(
+        r"^error: \S+ is damaged \([^\n]+\): [^\n]*`make verify QUICK=1 RECORD=1`[^\n]*$", out, re.MULTILINE
+    )
 
 
 def test_each_run_of_a_record_is_held_against_its_own_machine(run_verify):

@@ -9,11 +9,13 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
-from digit_vae.base.paths import CLASSIFIER_METRICS, CLASSIFIER_WEIGHTS, GRAPH_FILES, MODELS, REPORTS, RunFiles
+from digit_vae.base.paths import CLASSIFIER_METRICS, CLASSIFIER_WEIGHTS, MODELS, REPORTS, RunFiles
+from digit_vae.base.shapes import EPOCH, HEALTH, HISTORY, MACHINE, NUMBER, NUMBERS, SECONDS, Every
 from digit_vae.config.loading import read_run_params
 from digit_vae.config.runs import GRAPHS, Graph, Run, read_together, run_params, runs, study_runs
 from digit_vae.config.schema import FULL, Params
@@ -23,17 +25,23 @@ from digit_vae.training.health import complaints
 Json = Mapping[str, Any]
 
 FEWEST_SEEDS = 3  # that say something of a distribution
-EVALUATED = ("validation", "test", "likelihood", "latent")  # sections of a run's metrics; with labels also "quality"
+MEASURED = dict.fromkeys(("elbo", "reconstruction_loss", "kl_loss"), NUMBER) | {"kl_per_dimension": Every(NUMBER)}
+# Of each file what is read of it. With labels, metrics also have a section "quality".
+TRAINED = HISTORY | {"epochs": [EPOCH | {"health": HEALTH}]}
+TIMED = {"machine": MACHINE, "epochs": [SECONDS]}
+EVALUATED = {"machine": MACHINE, "classifier_sha256": (str, NoneType)}
+METRICS = {
+    "validation": MEASURED,
+    "test": MEASURED,
+    "latent": NUMBERS,
+    "quality?": NUMBERS,
+    "likelihood": {"grey": NUMBERS, "binarised": NUMBERS},
+}
 
 
 def at(metrics: Json, path: Iterable[str]) -> Any:  # noqa: ANN401 - whatever JSON holds
     """The value at the keys of `path`, one after the other."""
     return functools.reduce(operator.getitem, path, metrics)
-
-
-def addressed(stage: str, graph: Graph) -> str:
-    """What DVC calls a stage of a graph in the project's root."""
-    return stage if graph == "paper" else f"{GRAPH_FILES[graph]}:{stage}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -157,7 +165,7 @@ def read_results(params: Params, graph: Graph) -> Results:
         runs={name: result for name, result in fit.items() if name in kept},
         left_out=left_out,
         partial=partial,
-        classifier=read_json(CLASSIFIER_METRICS, made_by="classifier", keys=("images",)),
+        classifier=read_json(CLASSIFIER_METRICS, made_by="classifier", keys={"images": int}),
         dataset=described(),
     )
 
@@ -193,16 +201,17 @@ def _graph(params: Params, study: str) -> Graph:
 
 def read_run(run: Run, *, required: bool) -> RunResult | None:
     """What the stages wrote of one run; None where a file is missing. required: whether that is an error."""
-    files = RunFiles(run.graph, run.name)
-    train, evaluate = (addressed(stage, run.graph) for stage in run.stages)
+    files, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
     if not required and not all(path.is_file() for path in (files.history, files.timings, files.metrics)):
         return None
     return RunResult(
         run=run,
-        history=read_json(files.history, made_by=train, keys=("params", "data", "epochs")),
-        timings=read_json(files.timings, made_by=train, keys=("machine", "epochs")),
-        metrics=read_json(files.metrics, made_by=evaluate, keys=EVALUATED),
-        evaluation=read_json(files.evaluation, made_by=evaluate) if files.evaluation.is_file() else None,
+        history=read_json(files.history, made_by=train, keys=TRAINED),
+        timings=read_json(files.timings, made_by=train, keys=TIMED),
+        metrics=read_json(files.metrics, made_by=evaluate, keys=METRICS),
+        evaluation=read_json(files.evaluation, made_by=evaluate, keys=EVALUATED)
+        if files.evaluation.is_file()
+        else None,
     )
 
 

@@ -1,7 +1,17 @@
-"""Numbers on a command line, with their bounds: `type=` of an argument."""
+"""The command line: the parser of a command, and numbers with their bounds, `type=` of an argument."""
 
 import argparse
 from collections.abc import Callable
+
+
+def parser_of(command: str, about: str | None, *, examples: str = "") -> argparse.ArgumentParser:
+    """The parser of `digit-vae <command>`, which shows `about` and `examples` as they are written."""
+    return argparse.ArgumentParser(
+        prog=f"digit-vae {command}",
+        description=about,
+        epilog=f"examples:\n{examples}" if examples else None,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
 
 
 def whole(minimum: int, maximum: int) -> Callable[[str], int]:

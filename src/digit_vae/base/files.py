@@ -1,4 +1,4 @@
-"""Reads and writes every file of the project.
+"""Reads and writes files: JSON, arrays, CSV, texts.
 
 A file appears whole or not at all: a temporary file is written, synced to the disk and renamed. The same content
 gives the same bytes. Texts are UTF-8, whatever the locale.
@@ -20,7 +20,9 @@ from typing import Any
 
 import numpy as np
 
+from digit_vae.base import git
 from digit_vae.base.errors import UserError
+from digit_vae.base.shapes import Every, Shape, misfits
 
 NO_STAGE = ""  # in the place of a stage's name, for files that no stage of params.yaml makes
 
@@ -70,6 +72,20 @@ def write_bytes(path: Path, content: bytes) -> None:
         temporary.write_bytes(content)
 
 
+def write_output(path: Path, content: bytes) -> None:
+    """Writes where the user says: a link is followed, and a pipe or a device is written to instead of being replaced.
+
+    Raises: UserError when that cannot be done.
+    """
+    if not path.exists() or path.is_file() or path.is_dir():
+        write_bytes(Path(os.path.realpath(path)) if path.is_symlink() else path, content)
+        return
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UserError(f"{path} could not be written: {error.strerror or error}") from error
+
+
 def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode())
 
@@ -81,7 +97,7 @@ def read_bytes_if_any(path: Path) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise UserError(f"{path} could not be read: {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
 
 
 def remove(path: Path) -> None:
@@ -147,16 +163,18 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     return buffer.getvalue().encode()
 
 
-def read_json(path: Path, *, made_by: str, keys: Sequence[str] = ()) -> dict[str, Any]:
-    """The JSON object in `path`, which has `keys`. Raises: UserError naming `made_by`, the stage that makes it."""
+def read_json(path: Path, *, made_by: str, keys: Sequence[str] | Mapping[str, Shape] | Every = ()) -> dict[str, Any]:
+    """The JSON object in `path`. keys: those that it has, or their shapes (digit_vae.base.shapes).
+
+    Raises: UserError that says how to come by the file, as `existing` and `damaged` do.
+    """
+    shape = keys if isinstance(keys, Mapping | Every) else dict.fromkeys(keys, object)
     try:
-        value = json.loads(existing(path, made_by=made_by).read_text(encoding="utf-8"))
+        value: dict[str, Any] = json.loads(existing(path, made_by=made_by).read_text(encoding="utf-8"))
     except _DAMAGE as error:
         raise damaged(path, made_by, error) from error
-    if not isinstance(value, dict):
-        raise damaged(path, made_by, "it holds no JSON object")
-    if missing := [key for key in keys if key not in value]:
-        raise damaged(path, made_by, f"it lacks {', '.join(missing)}")
+    for problem in misfits(value, shape):
+        raise damaged(path, made_by, problem)
     return value
 
 
@@ -188,16 +206,40 @@ def sha256_of(value: Mapping[str, object]) -> str:
 
 
 def existing(path: Path, *, made_by: str) -> Path:
-    """`path`, which has to be a file. Raises: UserError naming `made_by`, its stage (NO_STAGE: that there is none)."""
+    """`path`, which has to be a file that may be read.
+
+    made_by: what DVC calls the stage that makes it, or another command, or NO_STAGE. Raises: UserError that says how to
+    come by the file.
+    """
     if not path.is_file():
-        how = f"`dvc repro {made_by}` makes it" if made_by != NO_STAGE else "no stage of params.yaml makes it"
-        raise UserError(f"{path} is missing: {how}")
+        raise UserError(f"{path} is missing: {_remedy(path, made_by, '`{}` makes it')}")
+    return readable(path)
+
+
+def readable(path: Path) -> Path:
+    """`path`, which may be read. Raises: UserError with what the system says: the file need not be damaged."""
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise _unreadable(path, error) from error
     return path
 
 
 def damaged(path: Path, made_by: str, reason: object) -> UserError:
-    """The error for a file that its stage, `made_by`, has to make again (NO_STAGE: which none can)."""
-    how = f"delete it and run `dvc repro {made_by}` to make it again"
+    """The error for a file that is not what it has to be. made_by: as of `existing`."""
     return UserError(
-        f"{path} is damaged ({reason}): {how if made_by != NO_STAGE else 'no stage of params.yaml makes it'}"
+        f"{path} is damaged ({reason}): {_remedy(path, made_by, 'delete it and run `{}` to make it again')}"
     )
+
+
+def _remedy(path: Path, made_by: str, otherwise: str) -> str:
+    """How to come by the file again: from git, if that has it."""
+    if git.has(path):
+        return f"`git checkout {path}` brings the committed one back"
+    if made_by == NO_STAGE:
+        return "no stage of params.yaml makes it"
+    return otherwise.format(made_by if " " in made_by else f"dvc repro {made_by}")
+
+
+def _unreadable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} could not be read: {error.strerror or error}")

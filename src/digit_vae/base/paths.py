@@ -26,6 +26,11 @@ GRAPH_FILES = {"paper": Path("dvc.yaml"), "beyond": Path("beyond/dvc.yaml")}  # 
 LEFTOVERS = Path("leftovers")  # where `digit-vae tidy` moves what params.yaml no longer declares
 
 
+def addressed(stage: str, graph: str) -> str:
+    """What DVC calls a stage of a graph in the project's root, and `dvc repro` takes."""
+    return stage if graph == "paper" else f"{GRAPH_FILES[graph]}:{stage}"
+
+
 def split_file(split_name: str) -> str:
     """The file below data/processed with the images that the split "fold2-0" holds out of learning."""
     return f"splits/{split_name}.npy"

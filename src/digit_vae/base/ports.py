@@ -3,22 +3,22 @@
 import errno
 import socket
 
+from digit_vae.base.arguments import whole
 from digit_vae.base.errors import UserError
 
 HOST = "127.0.0.1"
+port_number = whole(1, 65535)  # `type=` of an argument
 
 
-def listening(port: str, *, example: str) -> socket.socket:
+def listening(port: int, *, example: str) -> socket.socket:
     """A socket that is bound to the port on 127.0.0.1.
 
-    example: a command with another port, for the message. Raises: UserError when `port` is no port, or is taken.
+    example: a command with another port, for the message. Raises: UserError when it is taken.
     """
-    if not (port.isascii() and port.isdecimal() and len(port) <= 5 and 1 <= int(port) <= 65535):
-        raise UserError(f"PORT: expected a number from 1 to 65535; received {port!r}")
     connection = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        connection.bind((HOST, int(port)))
+        connection.bind((HOST, port))
         connection.listen()
     except OSError as error:
         connection.close()

@@ -1,8 +1,8 @@
 """Which code a result comes from."""
 
-import subprocess
 from pathlib import Path
 
+from digit_vae.base import git
 from digit_vae.base.files import sha256
 
 CODE = ("pipeline", "src")
@@ -15,24 +15,14 @@ def git_commit() -> str | None:
     It ends in "-dirty" when tracked files other than results differ from the commit, or there is code that git neither
     tracks nor ignores.
     """
-    root = _git("rev-parse", "--show-toplevel")
+    root = git.said("rev-parse", "--show-toplevel")
     if not root or Path(root).resolve() != Path.cwd().resolve():  # an archive, maybe within somebody's repository
         return None
-    if commit := _git("rev-parse", "--verify", "--quiet", "HEAD"):
-        changed = _git("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{made}" for made in MADE))
-        untracked = _git("ls-files", "--others", "--exclude-standard", "--", *CODE)
+    if commit := git.said("rev-parse", "--verify", "--quiet", "HEAD"):
+        changed = git.said("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{made}" for made in MADE))
+        untracked = git.said("ls-files", "--others", "--exclude-standard", "--", *CODE)
         return f"{commit}-dirty" if changed or untracked else commit
     return None
-
-
-def _git(*arguments: str) -> str:
-    """What git prints; nothing where it fails or is missing."""
-    try:
-        return subprocess.run(
-            ["git", *arguments], capture_output=True, encoding="utf-8", errors="surrogateescape", check=False
-        ).stdout.strip()
-    except FileNotFoundError:
-        return ""
 
 
 def code_hashes(*folders: str) -> dict[str, str]:

@@ -1,9 +1,9 @@
 """`digit-vae export`: encoder.onnx and decoder.onnx of trained runs, for programs without TensorFlow."""
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.paths import MODELS
 from digit_vae.cli.models import write
@@ -17,12 +17,8 @@ EXAMPLES = """\
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="digit-vae export",
-        description="Encoder and decoder of trained runs as ONNX files, the same weights in the same bytes.",
-        epilog=f"examples:\n{EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    about = "Encoder and decoder of trained runs as ONNX files, the same weights in the same bytes."
+    parser = parser_of("export", about, examples=EXAMPLES)
     parser.add_argument("runs", metavar="RUN", nargs="*", help="default: the runs whose weights are committed")
     parser.add_argument("--output", metavar="FOLDER", type=Path, default=MODELS, help="default: models")
     parser.add_argument("--mlflow", action="store_true", help="a model of MLflow instead: a folder mlflow for each run")

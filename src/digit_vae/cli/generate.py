@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from digit_vae.base.arguments import whole
-from digit_vae.base.files import write_bytes
+from digit_vae.base.files import write_output
 from digit_vae.cli.models import LARGEST_SEED, model_parser, trained_vae, write_png
 from digit_vae.data.datasets import described
 from digit_vae.serving.pictures import png, sheet
@@ -33,5 +33,5 @@ def main(arguments: Sequence[str] | None = None) -> None:
     folder = parsed.output or Path(f"{parsed.run}-generated")
     width = len(str(len(images) - 1))
     for number, image in enumerate(images):
-        write_bytes(folder / f"{number:0{width}}.png", png(image))
+        write_output(folder / f"{number:0{width}}.png", png(image))
     print(f"wrote {len(images)} {described().nouns} to {folder}")

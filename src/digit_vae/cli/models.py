@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from digit_vae.base.arguments import whole
+from digit_vae.base.arguments import parser_of, whole
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import write_bytes
+from digit_vae.base.files import write_output
 from digit_vae.data.arrays import read_listed
 from digit_vae.data.datasets import described
-from digit_vae.serving.pictures import Picture, read_digit, shown
+from digit_vae.data.own import shown
+from digit_vae.serving.pictures import Picture, read_digit
 from digit_vae.serving.trained import TrainedRun
 from digit_vae.serving.typical import Compared, compared, reconstruction_losses, typical_losses
 
@@ -29,12 +30,7 @@ LARGEST_SEED = 2**31 - 1
 def model_parser(command: str, *, does: str, examples: str, output: str) -> argparse.ArgumentParser:
     """A parser with what each of them takes: a run, and where to write. All end quietly in `digit-vae ... | head`."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    parser = argparse.ArgumentParser(
-        prog=f"digit-vae {command}",
-        description=does,
-        epilog=f"examples:\n{examples}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = parser_of(command, does, examples=examples)
     parser.add_argument("run", metavar="RUN", help="a trained run, such as baseline-full-0")
     parser.add_argument("--output", metavar="PATH", type=Path, help=output)
     return parser
@@ -102,8 +98,10 @@ def compared_pictures(paths: Sequence[Path], run: TrainedRun, vae: "VAE", images
 
 
 def write(path: Path, content: bytes) -> None:
-    write_bytes(path, content)
-    print(f"wrote {path}")
+    """Of a pipe or a device nothing is said: it may be standard output."""
+    write_output(path, content)
+    if path.is_file():
+        print(f"wrote {path}")
 
 
 def write_png(path: Path, content: bytes) -> None:

@@ -1,23 +1,20 @@
 """`digit-vae search`: seeks a better recipe for the paper's layers, by single runs that one fold's images judge."""
 
 import argparse
-import signal
 from collections.abc import Sequence
 from dataclasses import asdict
 
 import yaml
 
-from digit_vae.base.errors import UserError
-from digit_vae.base.orphans import die_with_parent
+from digit_vae.base.arguments import parser_of, whole
 from digit_vae.base.paths import SEARCH
-from digit_vae.cli.repro import is_to_outlive_its_parent
+from digit_vae.cli.launching import add_options, begin, cluster_address
 from digit_vae.config.loading import load_params
 from digit_vae.config.schema import Params
 from digit_vae.search.record import Search, Trial, best, loss_of
 
 VARIANT = "searched"  # what the chosen recipe is called as a variant
 EXAMPLES = f"""\
-examples:
   digit-vae search               # all trials of params.yaml's section search that {SEARCH} lacks
   digit-vae search --trials 6    # six more, for a limited time
   digit-vae search --trials 0    # none: checks what is recorded, and shows the best
@@ -25,32 +22,19 @@ examples:
 
 
 def parser() -> argparse.ArgumentParser:
-    made = argparse.ArgumentParser(
-        "digit-vae search", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawTextHelpFormatter
-    )
-    made.add_argument("--trials", type=int, metavar="N", help="at most so many more (default: all)")
-    made.add_argument("--jobs", type=int, help="how many at once (default: one a core)")
-    made.add_argument("--address", help="a Ray cluster: auto, or such as 10.0.0.1:6379 (default: one for this call)")
-    made.add_argument("--anew", action="store_true", help="begin without the trials that are recorded")
+    made = parser_of("search", __doc__, examples=EXAMPLES)
+    made.add_argument("--trials", type=whole(0, 1000), metavar="N", help="at most so many more (default: all)")
+    add_options(made, anew="begin without the trials that are recorded")
     return made
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    if not is_to_outlive_its_parent():
-        die_with_parent()
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C: CI stops things so
+    begin()
     given = parser().parse_args(arguments)
-    for name, least in (("jobs", 1), ("trials", 0)):
-        if (value := getattr(given, name)) is not None and value < least:
-            raise UserError(f"--{name}: expected at least {least}; received {value}")
     params = load_params()
     from digit_vae.driver.search import search  # it imports Ray and Optuna, which take seconds
 
-    address = None
-    if given.address:
-        from digit_vae.driver.cluster import found_address
-
-        address = found_address(given.address)
+    address = cluster_address(given.address)
     found = search(params, jobs=given.jobs, address=address, more=given.trials, anew=given.anew)
     print(said(params, found))
 

@@ -3,18 +3,18 @@
 So are committed weights of runs that its section publish does not list.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 from digit_vae.analysis.results import undeclared_runs
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.paths import LEFTOVERS
 from digit_vae.config.loading import load_params
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    argparse.ArgumentParser(prog="digit-vae tidy", description=__doc__).parse_args(arguments)
+    parser_of("tidy", __doc__).parse_args(arguments)
     moved = [(folder, moved_away(folder)) for folder in undeclared_runs(load_params())]
     for folder, target in moved:
         print(f"moved {folder} to {target}")

@@ -2,11 +2,12 @@
 
 import difflib
 import itertools
-from collections.abc import Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from typing import Literal
 
 from digit_vae.base.errors import UserError
+from digit_vae.base.paths import addressed
 from digit_vae.config.schema import BASELINE, FULL, Params, RunParams
 
 Graph = Literal["paper", "beyond"]
@@ -38,8 +39,9 @@ class Run:
 
     @property
     def stages(self) -> tuple[str, str]:
-        """The names of its two stages, training and evaluation, in its graph's dvc.yaml."""
-        return f"train_{self.study}@{self.name}", f"evaluate_{self.study}@{self.name}"
+        """What DVC calls its two stages, training and evaluation, in the project's root."""
+        its = f"{self.study}@{self.name}"
+        return addressed(f"train_{its}", self.graph), addressed(f"evaluate_{its}", self.graph)
 
 
 def study_runs(params: Params, study: str) -> tuple[Run, ...]:
@@ -108,19 +110,18 @@ def _wrong_sizes(params: Params) -> Iterator[str]:
 
 
 def _wrong_variants(params: Params) -> Iterator[str]:
-    known = ", ".join(params.variants)
     if BASELINE not in params.variants:
-        yield f"variants: expected an entry {BASELINE!r}, which the others are compared with; received {known}"
+        yield f"variants: expected an entry {BASELINE!r}, to compare others with; received {', '.join(params.variants)}"
     for name, study in params.studies.items():
-        for variant in study.variants:
-            if variant not in params.variants:
-                yield f"studies.{name}.variants: expected names of variants ({known}); received {variant!r}"
+        yield from _unknown(f"studies.{name}.variants", study.variants, "names of variants", params.variants)
 
 
 def _wrong_choices(params: Params) -> Iterator[str]:
-    for name in params.compare.chose:
-        if name not in params.variants:
-            yield f"compare.chose: expected names of variants ({', '.join(params.variants)}); received {name!r}"
+    studied = dict.fromkeys(run.variant for run in runs(params))
+    drawn = [f"{split}-{seed}" for split, seed in splits(params) if split != FULL]
+    for name, folds in params.compare.chose.items():
+        yield from _unknown("compare.chose", [name], "names of variants of a study", studied)
+        yield from _unknown(f"compare.chose.{name}", folds, "folds of a study, each with its seed", drawn)
 
 
 def _wrong_neighbours(params: Params) -> Iterator[str]:
@@ -129,14 +130,12 @@ def _wrong_neighbours(params: Params) -> Iterator[str]:
         allowed = [
             each for each, other in params.studies.items() if each != name and (study.beyond or not other.beyond)
         ]
-        for each in study.beside:
-            if each not in allowed:
-                which = "other studies" if study.beyond else "other studies that are not beyond the paper"
-                yield f"studies.{name}.beside: expected names of {which} ({', '.join(allowed)}); received {each!r}"
+        which = "other studies" if study.beyond else "other studies that are not beyond the paper"
+        yield from _unknown(f"studies.{name}.beside", study.beside, f"names of {which}", allowed)
         read = dict.fromkeys(run.variant for run in read_together(params, name))
-        if study.against is not None and study.against not in read:
-            expected = f"a variant of the study or of one beside it ({', '.join(read)})"
-            yield f"studies.{name}.against: expected {expected}; received {study.against!r}"
+        if study.against is not None:
+            which = "a variant of the study or of one beside it"
+            yield from _unknown(f"studies.{name}.against", [study.against], which, read)
 
 
 def _wrong_runs(params: Params) -> Iterator[str]:
@@ -147,14 +146,17 @@ def _wrong_runs(params: Params) -> Iterator[str]:
             both = f"studies.{declared[run.name]} and studies.{run.study}"
             yield f"{both}: expected each run in one study, named under `beside` in others; received {run.name} in both"
         declared[run.name] = run.study
-    paper, beyond = ([run.name for run in runs(params, graph)] for graph in GRAPHS)
-    for key, names, known in (
-        ("report.first_run", (params.report.first_run,), paper),
-        ("report.second_run", (params.report.second_run,), paper),
-        ("publish.paper", params.publish.paper, paper),
-        ("publish.beyond", params.publish.beyond, beyond),
+    known: dict[str, list[str]] = {graph: [run.name for run in runs(params, graph)] for graph in GRAPHS}
+    for key, names, graph in (
+        ("report.first_run", (params.report.first_run,), "paper"),
+        ("report.second_run", (params.report.second_run,), "paper"),
+        ("publish.paper", params.publish.paper, "paper"),
+        ("publish.beyond", params.publish.beyond, "beyond"),
     ):
-        for name in names:
-            if name not in known:
-                graph = "beyond" if known is beyond else "paper"
-                yield f"{key}: expected a run of the {graph} graph ({', '.join(known)}); received {name!r}"
+        yield from _unknown(key, names, f"a run of the {graph} graph", known[graph])
+
+
+def _unknown(key: str, names: Iterable[str], expected: str, known: Collection[str]) -> Iterator[str]:
+    for name in names:
+        if name not in known:
+            yield f"{key}: expected {expected} ({', '.join(known)}); received {name!r}"

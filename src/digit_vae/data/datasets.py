@@ -12,10 +12,14 @@ from typing import Any
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import damaged, read_json, sha256
 from digit_vae.base.paths import DATASET
-from digit_vae.data.mnist import FASHION_MNIST, MNIST, SIDE, DataSet, RawFile
+from digit_vae.data.mnist import FASHION_MNIST, MNIST, NAMES, SIDE, DataSet, RawFile
 
 FOLDER = "folder"  # the data set that is anybody's own
 STAGE = "fetch"
+RECORDED = dict.fromkeys(("dataset", "noun", "nouns"), str) | {
+    "classes": list,
+    "files": {name: {"size": int, "sha256": str} for name in NAMES},
+}
 
 
 @dataclass(frozen=True)
@@ -77,13 +81,11 @@ KNOWN: Mapping[str, Description] = {
 
 def read_description(path: Path = DATASET) -> Description:
     """What stage `fetch` wrote. Raises: UserError when it is missing or damaged."""
-    content = read_json(path, made_by=STAGE, keys=("dataset", "noun", "nouns", "classes", "files"))
-    try:
-        files = DataSet(*(RawFile(file.name, **content["files"][file.name]) for file in MNIST))
-        dataset, noun, nouns = (str(content[key]) for key in ("dataset", "noun", "nouns"))
-        found = Description(dataset, noun, nouns, tuple(map(str, content["classes"])), files)
-    except (KeyError, TypeError) as error:
-        raise damaged(path, STAGE, f"it lacks {error}") from error
+    content = read_json(path, made_by=STAGE, keys=RECORDED)
+    hashed = {name: content["files"][name] for name in NAMES}
+    files = DataSet(*(RawFile(name, its["size"], its["sha256"]) for name, its in hashed.items()))
+    words = {key: content[key] for key in ("dataset", "noun", "nouns")}
+    found = Description(**words, classes=tuple(map(str, content["classes"])), files=files)
     known = KNOWN.get(found.dataset)
     if known and known.with_recorded(found).content() != found.content():
         raise damaged(path, STAGE, f"it is not what is known of {found.dataset}")

@@ -57,33 +57,42 @@ class Ledger:
 
     def __init__(self, repo: Repo, graphs: Sequence[Graph], *, anew: bool) -> None:
         self._repo, self._graphs, self._anew = repo, graphs, anew
-        self._stages: dict[str, Stage] = {}
         self._recorded: list[Stage] = []
         self._held: dict[str, ExitStack] = {}
         self._look()
 
     def _look(self) -> None:
         """Asks DVC for the state of all stages, and restores results that fit from its cache."""
+        files = [str(GRAPH_FILES[graph]) for graph in self._graphs]
         with _said():
-            status = self._repo.status([str(GRAPH_FILES[graph]) for graph in self._graphs])
+            status = self._repo.status(files)
             fitting = [name for name, changes in status.items() if _fits(changes)]
             cached = [name for name in fitting if _is_cached(status[name])]
             if cached:
                 self._repo.checkout(cached)
             kept = cached if self._anew else fitting
             self._outdated = [name for name in status if name not in kept]  # in the order of the graph
-            if self._outdated:
-                self._stages = {stage.addressing: stage for stage in self._repo.index.stages}
+            self._stages = {stage.addressing: stage for file in files for stage in self._repo.stage.load_all(file)}
 
     @property
     def is_up_to_date(self) -> bool:
         return not self._outdated
 
     def is_outdated(self, run: Run) -> bool:
-        return any(_address(run.graph, name) in self._outdated for name in run.stages)
+        return any(stage in self._outdated for stage in run.stages)
 
     def prepare(self, chosen: Collection[Run]) -> None:
-        """Brings data and classifier up to date, and makes sure that they are here if a chosen run has to be run."""
+        """Brings data and classifier up to date, and makes sure that they are here if a chosen run has to be run.
+
+        Raises: UserError, too, for a run without stages, which DVC would pass over.
+        """
+        for run in chosen:
+            if missing := [stage for stage in run.stages if stage not in self._stages]:
+                expected = f"stages train_{run.study} and evaluate_{run.study} in {GRAPH_FILES[run.graph]}"
+                received = f"none that is called {missing[0].rpartition(':')[2]}"
+                raise UserError(
+                    f"studies.{run.study}: expected {expected}; received {received}: docs/add_a_variant.md shows them"
+                )
         with _said():
             if not {"fetch", "preprocess"}.isdisjoint(self._outdated) and self._repo.reproduce("preprocess"):
                 self._look()
@@ -176,7 +185,7 @@ class Ledger:
         self._recorded.clear()
 
     def _stages_of(self, run: Run) -> tuple[Stage, Stage]:
-        train, evaluate = (_address(run.graph, name) for name in run.stages)
+        train, evaluate = run.stages
         return self._stages[train], self._stages[evaluate]
 
     def _is_restored(self, stage: Stage) -> bool:
@@ -247,11 +256,6 @@ def _said() -> Iterator[None]:
         ) from error
     except DvcException as error:
         raise UserError(" ".join(str(error).split())) from error
-
-
-def _address(graph: Graph, name: str) -> str:
-    """How DVC calls a stage."""
-    return name if graph == "paper" else f"{GRAPH_FILES[graph]}:{name}"
 
 
 def _is_of_run(name: str) -> bool:

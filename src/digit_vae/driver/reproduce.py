@@ -15,7 +15,8 @@ from digit_vae.config.runs import GRAPHS, Run
 from digit_vae.config.schema import Params
 from digit_vae.driver.ledger import Job, Ledger, opened
 
-LOCK = Path(".dvc/tmp/repro.lock")
+DVC = Path(".dvc")
+LOCK = DVC / "tmp/repro.lock"
 
 
 def reproduce(
@@ -86,9 +87,11 @@ def _planned(ledger: Ledger, chosen: Sequence[Run]) -> tuple[list[Job], dict[str
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """Holds the project's lock. Raises: UserError when another driver holds it."""
+    """Holds the project's lock. Raises: UserError when another driver holds it, or there is no place for it."""
+    if not DVC.is_dir():  # DVC would go on with settings of its own
+        raise UserError(f"{DVC} is missing, which has DVC's settings: `git checkout {DVC}` brings it back")
     try:
-        LOCK.parent.mkdir(parents=True, exist_ok=True)
+        LOCK.parent.mkdir(exist_ok=True)
         lock = LOCK.open("w", encoding="utf-8")
     except OSError as error:
         raise UserError(f"{LOCK} could not be written: {error.strerror}") from error

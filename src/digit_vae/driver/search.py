@@ -125,7 +125,7 @@ def _run(params: Params, number: int) -> Run:
     return trial_run(number, params.search.fold, params.search.seed)
 
 
-class Trained(NamedTuple):
+class Underway(NamedTuple):
     """A trial that is being trained."""
 
     number: int
@@ -139,7 +139,7 @@ class Trials:
     def __init__(self, params: Params, slots: int | None, found: Search, wanted: int) -> None:
         self._params, self._slots, self._commit = params, slots, git_commit()
         self._best = best(found.trials)
-        self._running: dict[Reference, Trained] = {}
+        self._running: dict[Reference, Underway] = {}
         self._timings: dict[str, dict[str, Any]] = {}
         self._events, self._training = events_here(), Training()
         self._arrays = ray.put(training_images())
@@ -150,7 +150,7 @@ class Trials:
 
     def __call__(self, options: Mapping[int, Options]) -> Iterator[Trial]:
         """Trains them, and gives each as soon as it has ended. Raises: UserError for what is not due to its options."""
-        waiting = deque(Trained(number, its, _run(self._params, number)) for number, its in options.items())
+        waiting = deque(Underway(number, its, _run(self._params, number)) for number, its in options.items())
         while waiting or self._running:
             while waiting and len(self._running) < capacity(self._slots):
                 self._submit(waiting.popleft())
@@ -163,7 +163,7 @@ class Trials:
                 yield self._ended(its, reference)
                 remove(_checkpoint(its.run))  # now that it is recorded
 
-    def _submit(self, its: Trained) -> None:
+    def _submit(self, its: Underway) -> None:
         params, run = trial_params(self._params, its.run, its.options), its.run
         task = self._training.on(gpus_of(params, run)).options(name=run.name, max_retries=RETRIES, num_cpus=1)
         held_out, saved = np.asarray(read_held_out(run)[0]), read_bytes_if_any(_checkpoint(run))
@@ -187,10 +187,9 @@ class Trials:
         if event["note"]:
             say(f"{run.name}: {event['note']}")
 
-    def _ended(self, its: Trained, reference: Reference) -> Trial:
+    def _ended(self, its: Underway, reference: Reference) -> Trial:
         """The trial of what a task returned or raised."""
-        name, result, failed = its.run.name, None, None
-        timings, finished_at = self._timings[name], time.time()
+        name, result, failed, finished_at = its.run.name, None, None, time.time()
         try:
             files = RunFiles(its.run.graph, name)
             content = ray.get(reference)
@@ -199,6 +198,7 @@ class Trials:
             failed = reason(error)
             if not failed.startswith(DIVERGED):
                 raise UserError(f"{name} failed, and not because of its options: {failed}") from error
+            timings = self._timings[name]
         self._events.forget.remote(name)
         made = made_of(timings, timings.get("finished_at", finished_at))
         options, of_round = dict(its.options), its.number // self._params.search.a_round

@@ -20,7 +20,7 @@ from onnx import ModelProto, NodeProto, TensorProto, checker, helper, numpy_help
 
 from digit_vae import __version__
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import damaged
+from digit_vae.base.files import damaged, existing
 from digit_vae.model.units import UNITS
 from digit_vae.serving.trained import TrainedRun
 
@@ -59,11 +59,11 @@ class Graph(NamedTuple):
 def read_layers(weights: Path, part: str, *, made_by: str) -> dict[str, list[Floats]]:
     """The variables of each layer of a `.weights.h5` file, by the layer's name. part: encoder or decoder.
 
-    Raises: UserError naming `made_by`, the stage that makes the file, when it cannot be read; UserError when it holds
-    other layers than the part has, or numbers that are not finite. Shapes are checked before anything is read.
+    Raises: UserError when the file is missing or damaged, as `existing` and `damaged` do, or when it holds other layers
+    than the part has, or numbers that are not finite. Shapes are checked before anything is read.
     """
     try:
-        with h5py.File(weights) as file:
+        with h5py.File(existing(weights, made_by=made_by)) as file:
             stored = [layer["vars"] for layer in file["layers"].values()]
             found = {each.attrs["name"]: [each[key] for key in sorted(each)] for each in stored if len(each)}
             received = {name: [each.shape for each in variables] for name, variables in found.items()}

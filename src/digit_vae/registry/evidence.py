@@ -3,10 +3,12 @@
 import hashlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 from digit_vae.base.files import read_json, sha256
-from digit_vae.base.paths import CERTIFICATE, RunFiles, comparisons
+from digit_vae.base.paths import CERTIFICATE, RunFiles, addressed, comparisons
+from digit_vae.base.shapes import CERTIFIED, HISTORY, NUMBERS, Every
 from digit_vae.config.runs import Run
 from digit_vae.config.schema import Params
 from digit_vae.exports.graphs import onnx_files
@@ -19,8 +21,8 @@ NONE = "none"
 def evidence(params: Params, run: Run, trained: TrainedRun) -> dict[str, str]:
     """The tags of a version. Raises: UserError when a file is missing or damaged."""
     files, (train, _) = RunFiles(run.graph, run.name), run.stages
-    history = read_json(files.history, made_by=train, keys=("data",))
-    timings = read_json(files.timings, made_by=train, keys=("git_commit",))
+    history = read_json(files.history, made_by=train, keys=HISTORY)
+    timings = read_json(files.timings, made_by=train, keys={"git_commit": (str, NoneType)})
     return {
         "run": run.name,
         "variant": run.variant,
@@ -36,26 +38,20 @@ def evidence(params: Params, run: Run, trained: TrainedRun) -> dict[str, str]:
 
 def model_sha256(trained: TrainedRun) -> str:
     """Of all that decides what the model answers: its ONNX files and its code."""
-    digest = hashlib.sha256(CODE.read_bytes())
-    for content in onnx_files(trained).values():
-        digest.update(content)
-    return digest.hexdigest()
+    return hashlib.sha256(b"".join((CODE.read_bytes(), *onnx_files(trained).values()))).hexdigest()
 
 
 def stored_sha256(folder: Path) -> str:
     """The same of a model's folder. Raises: OSError when a file is missing."""
-    parts = (folder / "artifacts" / f"{part}.onnx" for part in PARTS)
-    digest = hashlib.sha256((folder / CODE.name).read_bytes())
-    for path in parts:
-        digest.update(path.read_bytes())
-    return digest.hexdigest()
+    files = (folder / CODE.name, *(folder / "artifacts" / f"{part}.onnx" for part in PARTS))
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
 
 
 def certified(run: str) -> str:
     """What reports/certificate.json says of a run, in words."""
     if not CERTIFICATE.is_file():
         return f"{NONE}: {CERTIFICATE} is missing, `make verify` makes it"
-    content = read_json(CERTIFICATE, made_by="verify", keys=("compared", "made", "commit"))
+    content = read_json(CERTIFICATE, made_by="make verify", keys=CERTIFIED)
     its = [each for each in content["compared"] if each["of"] in (run, f"committed weights of {run}")]
     of = f"the certificate of {content['made']}, commit {content['commit']}"
     if not its:
@@ -77,8 +73,11 @@ def on_folds(params: Params, variant: str) -> str:
 def _compared(params: Params, variant: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The variant a study compares with others, and what its file says of the variant."""
     for name, study in params.studies.items():
-        path = comparisons("beyond" if study.beyond else "paper") / f"{name}.json"
-        if path.is_file() and variant in (content := read_json(path, made_by="compare")):
+        graph = "beyond" if study.beyond else "paper"
+        path = comparisons(graph) / f"{name}.json"
+        if path.is_file() and variant in (
+            content := read_json(path, made_by=addressed("compare", graph), keys=Every(NUMBERS))
+        ):
             yield str(study.against), content[variant]
 
 

@@ -64,8 +64,7 @@ def gains(results: Results, over: str) -> dict[str, Gain]:
 def unlocked(run: Run, recorded: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with the weights and the history of a version's run: `recorded` are its tags."""
     files = RunFiles(run.graph, run.name)
-    lock = LOCKS[run.graph]
-    digests = read_lock(lock).get(run.stages[0], {}) if lock.is_file() else {}
+    lock, digests = LOCKS[run.graph], read_lock(run.graph).get(run.stages[0], {})
     for part in PARTS:
         trained = getattr(files, part)
         here = [path for path in (trained, files.published / trained.name) if path.is_file()]

@@ -1,6 +1,7 @@
 """A trained run as a model of MLflow: its code, its two ONNX files, its signature, an example and its requirements."""
 
 import contextlib
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -68,13 +69,17 @@ def parts(run: TrainedRun) -> Iterator[dict[str, Any]]:
 
 
 def save(run: TrainedRun, folder: Path) -> None:
-    """Writes the model into `folder`, in the place of what is there. Raises: UserError as `parts` does."""
+    """Writes the model into `folder`, or where that leads as a link, in the place of what is there.
+
+    Raises: UserError as `parts` does.
+    """
     with parts(run) as given, tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary) / "model"
         mlflow.pyfunc.save_model(made, mlflow_model=Model(), **given)
+        place = Path(os.path.realpath(folder))
         try:
-            if folder.exists():
-                shutil.rmtree(folder)
-            shutil.copytree(made, folder)
+            if place.exists():
+                shutil.rmtree(place)
+            shutil.copytree(made, place)
         except OSError as error:
             raise UserError(f"{folder} could not be written: {error.strerror or error}") from error

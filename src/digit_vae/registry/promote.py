@@ -5,16 +5,17 @@ collapsed and, over folds, its variant's ELBO is detectably above that of the ch
 none to be better than.
 """
 
-import argparse
 from collections.abc import Sequence
 
 from mlflow.entities.model_registry import ModelVersion
 
 from digit_vae.analysis.results import read_results
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
 from digit_vae.base.paths import RunFiles
 from digit_vae.base.progress import say
+from digit_vae.base.shapes import HEALTH
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run
 from digit_vae.config.schema import Params
@@ -24,14 +25,12 @@ from digit_vae.tracking.store import Store, project_root
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="digit-vae promote", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("promote", __doc__)
     parser.add_argument("run", metavar="RUN", help="a registered run; its newest version is promoted")
     params = load_params()
     run = find_run(params, parser.parse_args(arguments).run)
     say(f"{run.name}: looking for its newest version in MLflow")
-    say(promote(Store(project_root()), params, run))
+    say(promote(Store(project_root(), making=False), params, run))
 
 
 def promote(store: Store, params: Params, run: Run) -> str:
@@ -72,5 +71,7 @@ def gain_over(params: Params, variant: str, other: str) -> Gain | None:
 
 def collapsed(run: Run) -> int:
     """The run's collapsed latent dimensions after its last epoch."""
-    history = read_json(RunFiles(run.graph, run.name).history, made_by=run.stages[0], keys=("epochs",))
+    history = read_json(
+        RunFiles(run.graph, run.name).history, made_by=run.stages[0], keys={"epochs": [{"health": HEALTH}]}
+    )
     return int(history["epochs"][-1]["health"]["collapsed_dimensions"])

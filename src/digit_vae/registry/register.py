@@ -1,9 +1,8 @@
 """`digit-vae register`: a version of the registered model in MLflow for each run, with its evidence as tags."""
 
-import argparse
 from collections.abc import Sequence
 
-from digit_vae.base.paths import GRAPH_FILES
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.progress import Elapsed, say
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run
@@ -17,7 +16,7 @@ from digit_vae.tracking.track import track
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="digit-vae register", description=__doc__)
+    parser = parser_of("register", __doc__)
     parser.add_argument("runs", metavar="RUN", nargs="+", help="a run on all images, such as baseline-full-0")
     names = dict.fromkeys(parser.parse_args(arguments).runs)
     params = load_params()
@@ -52,8 +51,7 @@ def register(store: Store, params: Params, run: Run) -> str:
 
 def note(run: Run, tags: dict[str, str]) -> str:
     """The version's description, in Markdown."""
-    address = f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
     return (
         f"Run `{run.name}`. On folds: {tags['folds']}. Certificate: {tags['certificate']}.\n\n"
-        f"The command that trains it again:\n\n    dvc repro {address}\n"
+        f"The command that trains it again:\n\n    dvc repro {run.stages[0]}\n"
     )

@@ -8,8 +8,6 @@ GET /ping answers 200 when the model is loaded; POST /invocations takes JSON:
 docs/use_a_model.md says more. Nothing asks who calls: it is for programs on this machine.
 """
 
-import argparse
-import os
 import socket
 from collections.abc import Sequence
 
@@ -19,23 +17,22 @@ from mlflow.pyfunc import PyFuncModel, scoring_server
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.orphans import die_with_parent
-from digit_vae.base.ports import HOST, listening
+from digit_vae.base.ports import HOST, listening, port_number
 from digit_vae.registry.guard import Guard
 from digit_vae.registry.versions import CHAMPION, champion, stored_model, tag
-from digit_vae.tracking.store import DATABASE, Store, project_root
+from digit_vae.tracking.store import NoStoreError, Store, project_root
 
-PORT = "5002"
+PORT = 5002
 HOSTS = (HOST, "localhost")  # a page elsewhere whose name leads to this machine asks for another one
 MOST_CONNECTIONS = 32  # at once: each may hold some 100 MB
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="digit-vae serve", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--port", default=PORT, help=f"default: {PORT}")
+    parser = parser_of("serve", __doc__)
+    parser.add_argument("--port", type=port_number, default=PORT, help=f"default: {PORT}")
     port = parser.parse_args(arguments).port
     die_with_parent()
     with listening(port, example="make serve PORT=5003") as connection:
@@ -45,20 +42,23 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def load_champion() -> tuple[str, PyFuncModel]:
     """What the champion is called, and its model. Raises: UserError when there is none."""
-    nothing = UserError(
-        "expected a champion in the registry; received none: `digit-vae register RUN`, then `digit-vae promote RUN`"
-    )
-    if not os.environ.get("MLFLOW_TRACKING_URI") and not (project_root() / DATABASE).exists():
-        raise nothing
-    store = Store(project_root())
+    try:
+        store = Store(project_root(), making=False)
+    except NoStoreError as error:
+        raise _no_champion() from error
     version = champion(store)
     if version is None:
-        raise nothing
+        raise _no_champion()
     name = f"{tag(version, 'run')} (version {version.version}, {CHAMPION})"
     with stored_model(store, version) as folder, store.failures():
         set_tracking_uri(store.uri)
         set_registry_uri(store.uri)
         return name, pyfunc.load_model(str(folder))
+
+
+def _no_champion() -> UserError:
+    how = "`digit-vae register RUN`, then `digit-vae promote RUN`"
+    return UserError(f"expected a champion in the registry; received none: {how}")
 
 
 def application(model: PyFuncModel) -> ASGIApp:

@@ -3,7 +3,6 @@
 Server and clients share this machine's cores. Each request and each call has one image. Prints a table in Markdown.
 """
 
-import argparse
 import contextlib
 import http.client
 import json
@@ -17,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digit_vae.base.arguments import number, whole
+from digit_vae.base.arguments import number, parser_of, whole
 from digit_vae.base.errors import UserError
-from digit_vae.base.ports import HOST
+from digit_vae.base.ports import HOST, port_number
 from digit_vae.registry.package import input_example
 from digit_vae.registry.serve import MOST_CONNECTIONS, PORT, load_champion
 
@@ -29,7 +28,7 @@ PATIENCE_SECONDS = 60.0
 JSON = {"Content-Type": "application/json"}
 
 
-class Measured(NamedTuple):
+class Pace(NamedTuple):
     """Calls a second, and milliseconds of a call: the median, and what 95 % of the calls stay below."""
 
     rate: float
@@ -38,11 +37,11 @@ class Measured(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(prog="digit-vae measure-serving", description=__doc__)
+    parser = parser_of("measure-serving", __doc__)
     clients = f"at once, 1 to {MOST_CLIENTS}; default: 8"
     parser.add_argument("--clients", type=whole(1, MOST_CLIENTS), default=8, help=clients)
     parser.add_argument("--seconds", type=number(1, 3600), default=10, help="of each measurement; default: 10")
-    parser.add_argument("--port", default=PORT, help=f"default: {PORT}")
+    parser.add_argument("--port", type=port_number, default=PORT, help=f"default: {PORT}")
     parsed = parser.parse_args(arguments)
     name, model = load_champion()
     image = input_example()
@@ -56,7 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             row(of, measured(partial(ask, port, body), parsed.clients, parsed.seconds))
 
 
-def measured(call: Callable[[], object], clients: int, seconds: float) -> Measured:
+def measured(call: Callable[[], object], clients: int, seconds: float) -> Pace:
     """Calls for so many seconds, as many at once as there are clients, each one after the other."""
     call()  # what is slow once
     end = time.perf_counter() + seconds
@@ -71,12 +70,12 @@ def measured(call: Callable[[], object], clients: int, seconds: float) -> Measur
     with ThreadPoolExecutor(clients) as pool:
         took = np.concatenate(list(pool.map(client, range(clients))))
     median, p95 = 1000 * np.percentile(took, (50, 95))
-    return Measured(len(took) / seconds, float(median), float(p95))
+    return Pace(len(took) / seconds, float(median), float(p95))
 
 
-def ask(port: str, body: bytes) -> bytes:
+def ask(port: int, body: bytes) -> bytes:
     """The answer to a request. Raises: UserError when it is not 200."""
-    connection = http.client.HTTPConnection(HOST, int(port), timeout=PATIENCE_SECONDS)
+    connection = http.client.HTTPConnection(HOST, port, timeout=PATIENCE_SECONDS)
     with contextlib.closing(connection):
         connection.request("POST", "/invocations", body, JSON)
         answer = connection.getresponse()
@@ -87,9 +86,9 @@ def ask(port: str, body: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def served(port: str) -> Iterator[str]:
+def served(port: int) -> Iterator[int]:
     """`digit-vae serve` in a process of its own, from its first line on until the end of the block."""
-    command = [sys.executable, "-m", "digit_vae", "serve", "--port", port]
+    command = [sys.executable, "-m", "digit_vae", "serve", "--port", str(port)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         try:
             if process.stdout is None or not process.stdout.readline():
@@ -99,5 +98,5 @@ def served(port: str) -> Iterator[str]:
             process.terminate()
 
 
-def row(name: str, of: Measured) -> None:
+def row(name: str, of: Pace) -> None:
     print(f"| {name} | {of.rate:,.0f} | {of.median:.1f} | {of.p95:.1f} |", flush=True)

@@ -6,7 +6,7 @@ from digit_vae.analysis.fold_comparison import Pair
 from digit_vae.analysis.results import Json, at
 from digit_vae.report import figures
 from digit_vae.report.pages import Page
-from digit_vae.report.tables import Cell, Interval, Probability, Table, difference_of, spread_of
+from digit_vae.report.tables import Cell, Table, bootstrap_of, difference_of, spread_of, tests_of
 from digit_vae.report.verdicts import Compared
 
 LOSSES = {"reconstruction_loss": "Recon. loss", "kl_loss": "KL", "elbo": "ELBO"}
@@ -50,9 +50,8 @@ def fold_by_fold(compared: Compared) -> Table:
         for name, variant in compared.others.items():
             metric = at(variant, ("validation", key))
             of_pair = dict(zip(compared.study.pairs(name), _differences(compared, name, key), strict=True))
-            tests = (Probability(metric["p"]), Probability(metric["p_holm"]), metric.get("hedges_g"))
-            bootstrap = Interval(metric["bootstrap_low"], metric["bootstrap_high"])
-            rows.append((name, title, *map(of_pair.get, pairs), difference_of(metric), *tests, bootstrap))
+            tests = (difference_of(metric), *tests_of(metric), bootstrap_of(metric))
+            rows.append((name, title, *map(of_pair.get, pairs), *tests))
     titles = fold_titles(pairs)
     return Table(("Variant", "Metric", *titles, "Difference", "p", "p (Holm)", "Hedges' g", "Bootstrap"), tuple(rows))
 
@@ -77,5 +76,4 @@ def _panels(compared: Compared) -> dict[str, dict[str, figures.Differences]]:
 
 def _of_figure(compared: Compared, name: str, key: str, variant: Json) -> figures.Differences:
     metric = at(variant, ("validation", key))
-    bootstrap = (metric["bootstrap_low"], metric["bootstrap_high"])
-    return _differences(compared, name, key), difference_of(metric), bootstrap
+    return _differences(compared, name, key), difference_of(metric), bootstrap_of(metric)

@@ -1,8 +1,9 @@
 """A section about a study on all training images: each variant beside the seeds of the one it is compared with."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+from digit_vae.analysis.power import Share, share
 from digit_vae.analysis.results import FEWEST_SEEDS, Results, RunResult
 from digit_vae.analysis.statistics import Placed, Spread, placed, spread
 from digit_vae.model.units import UNITS
@@ -92,6 +93,11 @@ def beside_seeds(results: Results, study: str) -> Table:
 def over_runs(values: Sequence[float]) -> Spread:
     """Mean and deviation; of a single run its value alone."""
     return spread(values) if len(values) > 1 else Spread(values[0], None)
+
+
+def collapsed_share(runs: Collection[RunResult]) -> Share:
+    """The share of runs that ended with a collapsed latent dimension."""
+    return share(sum(each.collapsed > 0 for each in runs), len(runs))
 
 
 def _ordered(results: Results, study: str) -> dict[str, list[RunResult]]:

@@ -25,25 +25,17 @@ TITLED = {  # the keys of the metrics that are no words
 def page(results: Results, graph: Graph, compared: Sequence[Compared]) -> Page:
     beside = shown_beside(results, graph)
     first = results.runs[results.params.report.first_run] if graph == "paper" else None
-    drawn = digits_beside(beside.runs)
     values = {
         "beside": beside if beside.runs else None,
-        "samples_shown": "samples_beside" in drawn,
         "first": first,
-        "first_mixture": first is not None and has_mixture(first.metrics),
         "evaluate": results.params.evaluate,
         "latent_dim": results.params.train.latent_dim,
         "classifier": results.classifier,
         "dataset": results.dataset,
         "studies": [readings(each) for each in compared],
     }
-    of_first = {"first_samples": samples_of(first, results.classifier)} if first and has_mixture(first.metrics) else {}
-    return Page(values, tables(compared) | of_first, drawn)
-
-
-def has_mixture(metrics: Json) -> bool:
-    """Whether digits of a mixture were measured: an older version did not."""
-    return "mixture" in metrics.get("quality", {})
+    of_first = {"first_samples": samples_of(first, results.classifier)} if first and "quality" in first.metrics else {}
+    return Page(values, tables(compared) | of_first, digits_beside(beside.runs))
 
 
 def samples_of(result: RunResult, classifier: Json) -> Table:
@@ -54,7 +46,7 @@ def samples_of(result: RunResult, classifier: Json) -> Table:
         for title, section in {"prior": "samples", "mixture": "mixture"}.items()
     ]
     real = [classifier.get(key, classifier.get(f"{key}_train")) for key in keys]
-    header = (TITLED.get(key, key).replace("_", " ") for key in keys)
+    header = map(_title, keys)
     return Table(("Images from", *header), (*rows, ("real images", *real)), digits=3)
 
 
@@ -65,18 +57,23 @@ def tables(compared: Iterable[Compared]) -> dict[str, Table]:
         made |= {f"{each.name}_latent": latent(each)}
         made |= _of_images(each) if "quality" in sections(each) else {}
         for section in sections(each):
-            found = {title: dict(_metrics(each, section, path)) for title, path in titled(each, section).items()}
+            found = {
+                title: {name: at(its, (section, *path)) for name, its in each.others.items()}
+                for title, path in titled(each, section).items()
+            }
             made |= {f"{each.name}_{section}_differences": difference_tests(found, digits=3)}
     return made
 
 
 def _of_images(compared: Compared) -> dict[str, Table]:
-    """The numbers of digits from the mixture, where there are such, in a table of their own."""
+    """The numbers of digits from the mixture in a table of their own."""
     paths = titled(compared, "quality")
     mixture = {title: path for title, path in paths.items() if path[0] == "mixture"}
     others = {title: path for title, path in paths.items() if path[0] != "mixture"}
-    made = {f"{compared.name}_quality": _spreads(compared, "quality", others)}
-    return made | ({f"{compared.name}_mixture": _spreads(compared, "quality", mixture)} if mixture else {})
+    return {
+        f"{compared.name}_quality": _spreads(compared, "quality", others),
+        f"{compared.name}_mixture": _spreads(compared, "quality", mixture),
+    }
 
 
 def sections(compared: Compared) -> list[str]:
@@ -129,7 +126,6 @@ def readings(compared: Compared) -> dict[str, object]:
             section: {title: greatest_seen(of[title]) for title in of if title not in differ[section]}
             for section, of in verdicts.items()
         },
-        "mixture": has_mixture(compared.variants[compared.against]),
     }
 
 
@@ -141,7 +137,11 @@ def greatest_seen(verdicts: Iterable[Verdict]) -> float | None:
 def titled(compared: Compared, section: str) -> dict[str, tuple[str, ...]]:
     """The ways to all numbers of one section of the metrics, by their titles."""
     paths = _paths(compared.variants[compared.against][section])
-    return {": ".join(TITLED.get(key, key).replace("_", " ") for key in path): path for path in paths}
+    return {": ".join(map(_title, path)): path for path in paths}
+
+
+def _title(key: str) -> str:
+    return TITLED.get(key, key).replace("_", " ")
 
 
 def _spreads(
@@ -157,10 +157,6 @@ def _spreads(
         for name, each in compared.variants.items()
     ]
     return Table(("Variant", *columns, *titles), tuple(rows), digits=3)
-
-
-def _metrics(compared: Compared, section: str, path: Sequence[str]) -> dict[str, Json]:
-    return {name: at(each, (section, *path)) for name, each in compared.others.items()}
 
 
 def _paths(metrics: Json) -> list[tuple[str, ...]]:

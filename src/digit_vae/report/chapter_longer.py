@@ -9,7 +9,7 @@ from digit_vae.model.units import UNITS
 from digit_vae.report import figures
 from digit_vae.report.origins import origins
 from digit_vae.report.pages import Page
-from digit_vae.report.paper import TABLE_1
+from digit_vae.report.paper import paper_curves, paper_losses
 from digit_vae.report.tables import Table
 
 STUDY, IMPROVED = "longer", "longer_improved"
@@ -59,17 +59,18 @@ def page(results: Results) -> Page:
         return Page({"runs": [], "lacking": lacking})
     shown = {each.run.variant: [run for run in runs if run.run.variant == each.run.variant] for each in runs}
     short = [each for run in runs if (each := short_run(results, run)) is not None]
+    shown |= {"the same, short": short} if short else {}  # at most three labels
     found = [longer(each, short_run(results, each)) for each in runs]
     values = {
         "runs": found,
         "lacking": lacking,
         "units": UNITS["hidden"],
-        "paper": {label: epochs[-1].val_loss for label, epochs in TABLE_1.items()},
+        "paper": paper_losses(),
         "origins": origins([*runs, *short]),
     }
     drawn = figures.health(
-        {name: [list(each.epochs) for each in its] for name, its in _labelled(short, shown).items()},
-        {label: [epoch.val_loss for epoch in epochs] for label, epochs in TABLE_1.items()},
+        {name: [list(each.epochs) for each in its] for name, its in shown.items()},
+        paper_curves(),
     )
     return Page(values, {"longer": table(found)}, {"longer": drawn})
 
@@ -117,8 +118,3 @@ def table(runs: Iterable[Longer]) -> Table:
 
 def _lacking(results: Results, study: str) -> LeftOut | None:
     return results.left_out.get(study) or results.partial.get(study)
-
-
-def _labelled(short: list[RunResult], long: dict[str, list[RunResult]]) -> dict[str, list[RunResult]]:
-    """At most three labels: all short runs share one."""
-    return long | ({"the same, short": short} if short else {})

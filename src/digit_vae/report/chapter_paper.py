@@ -9,7 +9,7 @@ from digit_vae.base.paths import BENCHMARKS
 from digit_vae.config.schema import DEVICES
 from digit_vae.report import figures
 from digit_vae.report.pages import Page
-from digit_vae.report.paper import SAMPLES_RECONSTRUCTED, TABLE_1
+from digit_vae.report.paper import SAMPLES_RECONSTRUCTED, TABLE_1, paper_curves, paper_losses
 from digit_vae.report.tables import Cell, Table
 from digit_vae.speed.records import Range, machine_name, median_epochs, of_same_machine, read_benchmarks
 
@@ -39,7 +39,7 @@ class Shown:
 
     @property
     def paper_loss(self) -> float:
-        return TABLE_1[self.source][-1].val_loss
+        return paper_losses()[self.source]
 
     @property
     def best(self) -> Json:
@@ -113,7 +113,7 @@ def last_epochs(known: Sequence[Source]) -> Table:
 
 def elsewhere(machine: Json, here: Json) -> str:
     """What stands behind the name of a machine that is not the runs'."""
-    return "" if of_same_machine(machine, here) else " (another machine than the runs')"
+    return "" if of_same_machine(machine, here) else " (other machine)"
 
 
 def _run(result: RunResult) -> Source:
@@ -132,6 +132,5 @@ def _benchmark(benchmark: Json, here: Json) -> Source:
 
 
 def _curves(shown: Shown) -> figures.Figure:
-    published = [epoch.val_loss for epoch in TABLE_1[shown.source]]
-    source = f"paper's {shown.source} run"
+    source, published = f"paper's {shown.source} run", paper_curves()[shown.source]
     return figures.loss_curves(shown.result.epochs, title=shown.result.name, published=published, source=source)

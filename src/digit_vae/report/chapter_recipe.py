@@ -46,7 +46,7 @@ class Recipe:
     test: Tested | None
 
 
-class Measured(NamedTuple):
+class OldAndNew(NamedTuple):
     """One number of the baseline's seeds and of the recipe's, and the tests of it over seeds and over folds."""
 
     old: Spread
@@ -117,7 +117,7 @@ def improved(results: Results) -> Table:
     return Table(header, rows)
 
 
-def measured(results: Results, folds: Compared) -> dict[str, Measured]:
+def measured(results: Results, folds: Compared) -> dict[str, OldAndNew]:
     """What the better recipe changes on the test images, by title."""
     theirs, ours = _both(results)
     found = {}
@@ -127,7 +127,7 @@ def measured(results: Results, folds: Compared) -> dict[str, Measured]:
         old, new = ([each.number(*path) for each in runs] for runs in (theirs, ours))
         of_folds = at(folds.others[_name(results)], path)
         over_folds = Tested(difference_of(of_folds), of_folds["p"])
-        found[title] = Measured(spread(old), spread(new), welch(new, old), over_folds)
+        found[title] = OldAndNew(spread(old), spread(new), welch(new, old), over_folds)
     return found
 
 
@@ -148,7 +148,7 @@ def _tested(test: Tested) -> tuple[Difference, Probability]:
     return test.difference, Probability(test.p)
 
 
-def agreement(measured: Mapping[str, Measured]) -> dict[str, list[str]]:
+def agreement(measured: Mapping[str, OldAndNew]) -> dict[str, list[str]]:
     """The titles of the numbers by where they differ: "both", "seeds", "folds", "neither". p is not adjusted."""
     found: dict[str, list[str]] = {"both": [], "seeds": [], "folds": [], "neither": []}
     names = {(True, True): "both", (True, False): "seeds", (False, True): "folds", (False, False): "neither"}

@@ -2,21 +2,27 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import NoneType
 from typing import Any
 
-from digit_vae.analysis.power import Share, share
+from digit_vae.analysis.power import Share
 from digit_vae.analysis.repetitions import STUDY
 from digit_vae.analysis.results import Results
 from digit_vae.analysis.statistics import LEVEL, Tested, corrected_t_test
 from digit_vae.base.files import read_json
-from digit_vae.base.paths import POWER
+from digit_vae.base.paths import POWER, addressed
+from digit_vae.base.shapes import NUMBER, NUMBERS, Every
 from digit_vae.config.runs import Run, study_runs
 from digit_vae.report import chapter_folds
+from digit_vae.report.chapter_full import collapsed_share
 from digit_vae.report.pages import Page
 from digit_vae.report.tables import Interval, Probability, Table
 from digit_vae.report.verdicts import Compared, Verdict
 
 ELBO = ("validation", "elbo")
+WISHED = dict.fromkeys(("corrected", "independent"), (int, NoneType))
+PLANNED = {"folds": int, "std": NUMBER, "repetitions": Every(NUMBERS), "repetitions_for_wished": WISHED}
+PLAN = {"wished": NUMBER, "variants": Every(PLANNED)}
 
 
 @dataclass(frozen=True)
@@ -37,7 +43,7 @@ def page(results: Results, compared: Compared | None) -> Page:
     if STUDY not in results.params.studies:
         return Page({"declared": 0})
     declared = study_runs(results.params, STUDY)
-    planned = read_json(POWER, made_by="beyond/dvc.yaml:power")
+    planned = read_plan()
     values: dict[str, object] = {
         "plan": planned,
         "settings": results.params.compare,
@@ -55,6 +61,11 @@ def page(results: Results, compared: Compared | None) -> Page:
     return Page(values, tables, chapter_folds.pictures([compared]))
 
 
+def read_plan() -> dict[str, Any]:
+    """What stage `power` wrote. Raises: UserError when it is missing or damaged."""
+    return read_json(POWER, made_by=addressed("power", "beyond"), keys=PLAN)
+
+
 def repeated(compared: Compared, verdict: Verdict) -> Repeated:
     rest = compared.study.without_collapsed(verdict.variant)
     kept = rest.differences if rest else []
@@ -68,9 +79,8 @@ def repeated(compared: Compared, verdict: Verdict) -> Repeated:
 
 
 def collapses(compared: Compared, variant: str) -> Share:
-    """The share of a variant's runs over the folds that ended with a collapsed latent dimension."""
-    runs = compared.study.runs[variant].values()
-    return share(sum(each.collapsed > 0 for each in runs), len(runs))
+    """Of the variant's runs over the folds."""
+    return collapsed_share(compared.study.runs[variant].values())
 
 
 def table(found: list[Repeated]) -> Table:
@@ -85,7 +95,7 @@ def table(found: list[Repeated]) -> Table:
         ends = (f"{ill.found} of {ill.of}", Interval(100 * ill.low, 100 * ill.high))
         without = each.without.difference if each.without else None
         rows.append((verdict.variant, each.folds, verdict.difference, *tests, *ends, each.without_folds, without))
-    header = ("Variant", "Folds", "ELBO, difference", "p (Holm)", "Would have been seen", "p of equivalence")
+    header = ("Variant", "Folds", "ELBO, difference", "p (Holm)", "Smallest detectable", "p of equivalence")
     return Table((*header, "Collapsed runs", "Share, %", "Folds without", "ELBO, difference without"), tuple(rows))
 
 

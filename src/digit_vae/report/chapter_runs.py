@@ -11,7 +11,7 @@ from digit_vae.model.units import UNITS
 from digit_vae.report import figures
 from digit_vae.report.origins import letter, machines, machines_table, origins
 from digit_vae.report.pages import Page
-from digit_vae.report.paper import TABLE_1
+from digit_vae.report.paper import paper_curves
 from digit_vae.report.tables import Cell, Table
 from digit_vae.speed.records import Range
 from digit_vae.training.health import COLLAPSED_NATS
@@ -38,7 +38,7 @@ class Worst:
 
 
 def page(results: Results, graph: Graph) -> Page:
-    """Of the runs of `graph`, and of those of the other that are read beside them. None where there are none."""
+    """Of all runs of `results`, those beyond the paper with the paper's. Without values where `graph` has no runs."""
     runs = list(results.runs.values())
     if not results.in_graph(graph):
         return Page({"values": None})
@@ -149,5 +149,4 @@ def _figure(lines: Mapping[str, Sequence[RunResult]], worst: RunResult) -> figur
     curves = {name: [each.epochs for each in its] for name, its in lines.items()}
     if worst.name not in [each.name for its in lines.values() for each in its]:
         curves[worst.name] = [worst.epochs]
-    published = {label: [epoch.val_loss for epoch in epochs] for label, epochs in TABLE_1.items()}
-    return figures.health(curves, published)
+    return figures.health(curves, paper_curves())

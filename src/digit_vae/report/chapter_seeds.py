@@ -1,6 +1,6 @@
 """Page `seeds`: how far apart runs end that differ in their seed alone, and the paper's two runs among them."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -11,10 +11,11 @@ from digit_vae.base.paths import BENCHMARKS
 from digit_vae.config.schema import BASELINE
 from digit_vae.model.units import UNITS
 from digit_vae.report import figures
+from digit_vae.report.chapter_full import collapsed_share
 from digit_vae.report.chapter_speed import loss_ends
 from digit_vae.report.origins import origins
 from digit_vae.report.pages import Page
-from digit_vae.report.paper import TABLE_1
+from digit_vae.report.paper import TABLE_1, paper_losses
 from digit_vae.report.tables import Table
 from digit_vae.speed.records import machine_name, read_benchmarks, value_range
 
@@ -148,9 +149,12 @@ def baseline_seeds(results: Results) -> list[RunResult]:
     return results.on_full(STUDY).get(BASELINE, []) if STUDY in results.studies("beyond") else []
 
 
-def paper_losses() -> dict[str, float]:
-    """The paper's losses on the test images after its last epoch, by device."""
-    return {label: epochs[-1].val_loss for label, epochs in TABLE_1.items()}
+def recipe_runs(results: Results) -> dict[str, list[RunResult]]:
+    """The better recipe's runs on all training images, by variant; none where its study is left out."""
+    if RECIPE not in results.studies("beyond"):
+        return {}
+    full = results.on_full(RECIPE)
+    return {name: full[name] for name in results.params.studies[RECIPE].variants if name in full}
 
 
 def among(losses: Sequence[float]) -> list[PaperRun]:
@@ -180,15 +184,11 @@ def collapses(results: Results, seeds: Sequence[RunResult]) -> Collapses:
     everywhere = [each for each in results.runs.values() if each.run.variant == BASELINE]
     awake = [each.loss for each in seeds if not each.collapsed]
     return Collapses(
-        seeds=_collapsed(seeds),
-        all=_collapsed(everywhere),
+        seeds=collapsed_share(seeds),
+        all=collapsed_share(everywhere),
         ends={name: results.runs[name].loss for name in training_kl(results.runs.values()).asleep},
         chance=chance_of_more(paper_losses()["GPU"], awake),
     )
-
-
-def _collapsed(runs: Sequence[RunResult]) -> Share:
-    return share(sum(each.collapsed > 0 for each in runs), len(runs))
 
 
 def on_both_devices(runs: Iterable[RunResult], benchmarks: Iterable[Json]) -> Device:
@@ -217,24 +217,12 @@ def _paired(pairs: Sequence[Pair]) -> Tested | None:
 
 def devices(pairs: Iterable[Pair]) -> Table:
     """A row a pair: loss on the test images, KL in the training loss and collapsed dimensions, on both devices."""
-    header = (
-        "Seed",
-        "GPU",
-        "Loss, CPU",
-        "Loss, GPU",
-        "GPU - CPU",
-        "KL, CPU",
-        "KL, GPU",
-        "Collapsed, CPU",
-        "Collapsed, GPU",
+    header = ("Seed", "GPU", "Loss, CPU", "Loss, GPU", "GPU - CPU", "KL, CPU", "KL, GPU")
+    rows = tuple(
+        (each.cpu.run.seed, each.machine, *each.losses, each.losses[1] - each.losses[0], *each.kls, *each.collapsed)
+        for each in sorted(pairs, key=lambda pair: (pair.machine, pair.cpu.run.seed))
     )
-    return Table(
-        header,
-        tuple(
-            (each.cpu.run.seed, each.machine, *each.losses, each.losses[1] - each.losses[0], *each.kls, *each.collapsed)
-            for each in sorted(pairs, key=lambda pair: (pair.machine, pair.cpu.run.seed))
-        ),
-    )
+    return Table((*header, "Collapsed, CPU", "Collapsed, GPU"), rows)
 
 
 def points(runs: Iterable[RunResult]) -> list[Point]:
@@ -270,9 +258,6 @@ def dead_units(found: Iterable[Point]) -> Table:
 def _figure(results: Results, runs: Sequence[RunResult]) -> figures.Figure:
     losses = [each.loss for each in runs]
     place = placed(paper_losses()["CPU"], losses)
-    shown: Mapping[str, Sequence[RunResult]] = {BASELINE: runs}
-    if RECIPE in results.studies("beyond"):
-        recipe = results.on_full(RECIPE)
-        shown = {**shown, **{name: recipe[name] for name in results.params.studies[RECIPE].variants if name in recipe}}
+    shown = {BASELINE: runs, **recipe_runs(results)}
     rows = {name: [each.loss for each in its] for name, its in shown.items()}
     return figures.seeds(rows, (place.low, place.high), paper_losses(), points(runs))

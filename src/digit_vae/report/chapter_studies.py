@@ -6,14 +6,7 @@ from typing import NamedTuple
 from digit_vae.analysis import repetitions
 from digit_vae.analysis.results import LeftOut, Results
 from digit_vae.config.runs import study_runs
-from digit_vae.report import (
-    chapter_beta,
-    chapter_folds,
-    chapter_longer,
-    chapter_recipe,
-    chapter_seeds,
-    figures,
-)
+from digit_vae.report import chapter_beta, chapter_folds, chapter_longer, chapter_recipe, chapter_seeds, figures
 from digit_vae.report.chapter_full import beside_seeds, full_section
 from digit_vae.report.pages import Page
 from digit_vae.report.tables import Table
@@ -65,9 +58,5 @@ def page(results: Results, compared: Mapping[str, Compared]) -> Page:
     full = [section for name in others if (section := full_section(results, name)) is not None]
     tables: dict[str, Table] = {section.name + "_full": beside_seeds(results, section.name) for section in full}
     drawn: dict[str, figures.Figure] = chapter_folds.pictures(folds)
-    values = {
-        "studies": known,
-        "folds": folds,
-        "full": full,
-    }
+    values = {"studies": known, "folds": folds, "full": full}
     return Page(values, tables | chapter_folds.tables(folds), drawn)

@@ -20,6 +20,8 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import LogLocator
 from scipy.ndimage import distance_transform_edt
 
+from digit_vae.base.tiles import tiled
+
 WIDTH = 7.2  # inches: a text block's width
 BLUE, ORANGE, GREEN, GREY, INK = "#0072B2", "#D55E00", "#009E73", "#8C8C8C", "#262626"  # colours: Okabe and Ito's
 CLASSES = (  # Paul Tol's "muted" scheme, told apart by colour-blind readers, and dark grey
@@ -79,22 +81,12 @@ def png_bytes(figure: Figure) -> bytes:
     return buffer.getvalue()
 
 
-def sheet(images: np.ndarray, columns: int, gap: int = 2, background: int = 255) -> np.ndarray:
-    """uint8 images (N, height, width) as one picture, row by row, `gap` pixels apart."""
-    count, height, width = images.shape
-    rows = -(-count // columns)
-    tiles = np.full((rows * columns, height + gap, width + gap), background, np.uint8)
-    tiles[:count, :height, :width] = images
-    picture = tiles.reshape(rows, columns, height + gap, width + gap).swapaxes(1, 2)
-    return picture.reshape(rows * (height + gap), columns * (width + gap))[: -gap or None, : -gap or None]
-
-
 @styled
 def digits(originals: np.ndarray, reconstructions: np.ndarray, generated: np.ndarray, *, title: str) -> Figure:
     """Originals over their reconstructions, and generated digits: each uint8 (N, 28, 28). The paper's Figures 1, 2."""
     margin, gap, top = 1.05, 0.12, 0.3  # inches: the names' column, between the blocks, the title
     blocks = {"original": originals, "reconstruction": reconstructions, "generated": generated}
-    sheets = [sheet(255 - images, columns=10) for images in blocks.values()]
+    sheets = [tiled(255 - images, columns=10) for images in blocks.values()]
     heights = [(WIDTH - margin - gap) * picture.shape[0] / picture.shape[1] for picture in sheets]
     height = top + sum(heights) + gap * len(blocks)
     figure = Figure(figsize=(WIDTH, height))
@@ -235,7 +227,7 @@ def latent_plane(plane: np.ndarray, *, title: str) -> Figure:
     The first row is the highest z1, the columns go with rising z0.
     """
     grid, side = len(plane), plane.shape[-1]
-    picture = sheet(plane.reshape(-1, side, side), grid, gap=0)
+    picture = tiled(plane.reshape(-1, side, side), grid, gap=0)
     figure = Figure(figsize=(WIDTH * 0.88, WIDTH * 0.9), layout="constrained")
     axes = figure.subplots()
     axes.imshow(255 - picture, cmap="gray", vmin=0, vmax=255, interpolation="antialiased", extent=(0, grid, 0, grid))
@@ -553,7 +545,7 @@ def _in_two_blocks(blocks: Mapping[str, Sequence[np.ndarray]], names: Sequence[s
             ((margin + number * (side + gap)) / WIDTH, gap / height, side / WIDTH, 1 - (top + gap) / height),
             xticks=[], yticks=[], frame_on=False,
         )  # fmt: skip
-        picture = sheet(255 - np.concatenate(rows), columns, gap=0)
+        picture = tiled(255 - np.concatenate(rows), columns, gap=0)
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255, interpolation="antialiased", aspect="auto")
         axes.set_title(name)
         if number == 0:

@@ -32,7 +32,7 @@ def rendered(template: str, page: Page, folder: Path = TEMPLATES, **shared: obje
 
     folder: of the template, which may use the report's macros wherever it stands.
     """
-    loaded = _environment(folder).get_template(f"{template}.md.j2")
+    loaded = _of_report(folder).get_template(f"{template}.md.j2")
     shown = {**shared, **page.values, "table": lambda name: page.tables[name].markdown(), "tables": page.tables}
     return tidy(loaded.render(shown))
 
@@ -54,15 +54,23 @@ def _joined(block: str) -> str:
     return "\n".join(lines)
 
 
-def _environment(folder: Path) -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader([folder, TEMPLATES], encoding="utf-8"),
+def environment(*folders: Path, html: bool) -> Environment:
+    """For the templates in `folders`. A value that is missing is an error, and a line of statements leaves no line.
+
+    html: whether values are escaped.
+    """
+    return Environment(
+        loader=FileSystemLoader(folders, encoding="utf-8"),
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
-        autoescape=False,  # noqa: S701 - Markdown, of names and numbers that were checked when they were read
+        autoescape=html,  # noqa: S701 - Markdown has names and numbers that were checked
     )
-    environment.filters |= {
+
+
+def _of_report(folder: Path) -> Environment:
+    made = environment(folder, TEMPLATES, html=False)
+    made.filters |= {
         "nats": typeset,
         "signed": signed,
         "p": probability,
@@ -71,8 +79,8 @@ def _environment(folder: Path) -> Environment:
         "code": lambda names: ", ".join(f"`{name}`" for name in names),
         "span": _span,
     }
-    environment.globals["level"] = LEVEL
-    return environment
+    made.globals["level"] = LEVEL
+    return made
 
 
 def _interval(difference: Difference, digits: int = 2) -> str:

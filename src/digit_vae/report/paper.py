@@ -44,3 +44,13 @@ TABLE_1: dict[str, tuple[Epoch, ...]] = {
 }
 
 SAMPLES_RECONSTRUCTED = {"CPU": 5, "GPU": 4}  # of 10, at least, by eye (section IV)
+
+
+def paper_curves() -> dict[str, list[float]]:
+    """The paper's losses on the test images after each epoch, by device."""
+    return {label: [epoch.val_loss for epoch in epochs] for label, epochs in TABLE_1.items()}
+
+
+def paper_losses() -> dict[str, float]:
+    """The same after the last epoch."""
+    return {label: losses[-1] for label, losses in paper_curves().items()}

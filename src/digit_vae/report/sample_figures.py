@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from digit_vae.analysis.results import Results, addressed
+from digit_vae.analysis.results import Results
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_npz
 from digit_vae.base.paths import RunFiles
@@ -63,18 +63,17 @@ def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
     """What each of these runs makes of the same test images and latent points, and digits of its prior and its mixture;
     nothing where there are none.
     """
-    files = {
-        run.name: read_npz(RunFiles(run.graph, run.name).digits, made_by=addressed(run.stages[1], run.graph))
-        for run in shown
-    }
+    files = {run.name: read_npz(RunFiles(run.graph, run.name).digits, made_by=run.stages[1]) for run in shown}
     if not files:
         return {}
     columns = len(next(iter(files.values()))["decoded"])  # there may be fewer classes
     originals = filled(next(iter(files.values()))["originals"], columns)
     rows = {name: (filled(each["reconstructions"], columns), each["decoded"]) for name, each in files.items()}
-    drawn = {name: (each["prior"], each["mixture"]) for name, each in files.items() if "mixture" in each}
-    more = {"samples_beside": figures.samples_beside(drawn)} if drawn else {}
-    return {"digits_beside": figures.digits_beside(originals, rows)} | more
+    drawn = {name: (each["prior"], each["mixture"]) for name, each in files.items()}
+    return {
+        "digits_beside": figures.digits_beside(originals, rows),
+        "samples_beside": figures.samples_beside(drawn),
+    }
 
 
 def filled(images: np.ndarray, count: int) -> np.ndarray:
@@ -83,7 +82,7 @@ def filled(images: np.ndarray, count: int) -> np.ndarray:
 
 
 def _samples(run: Run, images: int) -> dict[str, np.ndarray]:
-    path, stage = RunFiles(run.graph, run.name).samples, addressed(run.stages[1], run.graph)
+    path, stage = RunFiles(run.graph, run.name).samples, run.stages[1]
     samples = read_npz(path, made_by=stage)
     if images and len(samples["z_mean"]) != images:
         raise UserError(

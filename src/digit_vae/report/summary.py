@@ -8,21 +8,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from digit_vae.analysis.fold_comparison import fold_studies
 from digit_vae.analysis.results import FEWEST_SEEDS, Json, Results, read_results
 from digit_vae.analysis.statistics import Spread, placed, spread
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_bytes_if_any, write_text
 from digit_vae.base.paths import BENCHMARKS, REPORTS
 from digit_vae.config.loading import load_params
+from digit_vae.config.runs import GRAPHS, runs
 from digit_vae.report import chapter_beta, chapter_recipe
 from digit_vae.report.chapter_beta import Highest
+from digit_vae.report.chapter_full import over_runs
 from digit_vae.report.chapter_recipe import Recipe, recipe
-from digit_vae.report.chapter_seeds import baseline_seeds, paper_losses
+from digit_vae.report.chapter_seeds import baseline_seeds
 from digit_vae.report.chapter_studies import studies
-from digit_vae.report.origins import Origins, origins
+from digit_vae.report.origins import origins
 from digit_vae.report.pages import Page, rendered
-from digit_vae.report.verdicts import Compared, Verdict, read_compared
+from digit_vae.report.paper import paper_losses
+from digit_vae.report.verdicts import Compared, Verdict, compared_studies
 from digit_vae.speed.records import Range, machine_name, read_benchmarks
 
 README = Path("README.md")
@@ -71,9 +73,7 @@ def between_marks(text: str, content: str) -> str:
 
 def page(results: Results) -> Page:
     """Of both graphs; a study that is left out has None for its values."""
-    compared = {
-        graph: [read_compared(each, graph) for each in fold_studies(results, graph)] for graph in ("paper", "beyond")
-    }
+    compared = compared_studies(results)
     beyond = {each.name: each for each in compared["beyond"]}
     report = results.params.report
     values = {
@@ -87,8 +87,10 @@ def page(results: Results) -> Page:
         "speed": speed(),
         "classifier": results.classifier,
         "dataset": results.dataset,
-        "origins": _origins(results),
-        "runs": {graph: len(results.in_graph(graph)) for graph in ("paper", "beyond")},
+        "origins": origins(results.runs.values()),
+        "runs": {graph: len(results.in_graph(graph)) for graph in GRAPHS},
+        "declared_beyond": len(runs(results.params, "beyond")),
+        "there": lambda path: (REPORTS / path).is_file(),
         "left_out": [each for each in studies(results) if each.left_out],
     }
     return Page(values)
@@ -122,7 +124,7 @@ def _recipe(results: Results) -> tuple[Recipe, Spread] | None:
         return None
     found = recipe(results)
     losses = [each.loss for each in results.on_full(chapter_recipe.STUDY)[found.name]]
-    return found, spread(losses) if len(losses) > 1 else Spread(losses[0], None)
+    return found, over_runs(losses)
 
 
 def _beta(compared: Compared | None) -> tuple[Highest, Verdict | None, dict[float, tuple[int, int]]] | None:
@@ -139,7 +141,3 @@ def _beta(compared: Compared | None) -> tuple[Highest, Verdict | None, dict[floa
         if (names := chapter_beta.collapsed(compared, name))
     }
     return highest, verdict, ill
-
-
-def _origins(results: Results) -> Origins:
-    return origins(results.runs.values())

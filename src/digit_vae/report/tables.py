@@ -84,19 +84,27 @@ def spread_of(metric: Mapping[str, Any]) -> Spread:
     return Spread(metric["mean"], metric["std"])
 
 
+def tests_of(metric: Mapping[str, Any]) -> tuple[Probability, Probability, float | None]:
+    """p of a number's difference, p by Holm's method, and Hedges' g."""
+    return Probability(metric["p"]), Probability(metric["p_holm"]), metric.get("hedges_g")
+
+
+def bootstrap_of(metric: Mapping[str, Any]) -> Interval:
+    """The interval of a number's difference over resampled folds."""
+    return Interval(metric["bootstrap_low"], metric["bootstrap_high"])
+
+
 def difference_tests(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]], digits: int = 2) -> Table:
     """A row for each number and variant: its difference over the folds, and the tests of that.
 
     metrics: by the number's title and by variant, what stage `compare` wrote of it.
     """
-    rows = []
-    for title, variants in metrics.items():
-        for name, its in variants.items():
-            tests = (Probability(its["p"]), Probability(its["p_holm"]), its.get("hedges_g"))
-            bootstrap = Interval(its["bootstrap_low"], its["bootstrap_high"])
-            rows.append((title, name, difference_of(its), *tests, bootstrap))
-    header = ("Metric", "Variant", "Difference", "p", "p (Holm)", "Hedges' g", "Bootstrap")
-    return Table(header, tuple(rows), digits)
+    rows = tuple(
+        (title, name, difference_of(its), *tests_of(its), bootstrap_of(its))
+        for title, variants in metrics.items()
+        for name, its in variants.items()
+    )
+    return Table(("Metric", "Variant", "Difference", "p", "p (Holm)", "Hedges' g", "Bootstrap"), rows, digits)
 
 
 def _flat(row: Sequence[Cell], widths: Sequence[int]) -> list[object]:
@@ -111,6 +119,8 @@ def _shown(cell: Cell, digits: int) -> str:
             return ""
         case Spread(value, None) | Nats(value, None):
             return _shown(value, digits)
+        case Range(value, low, high) if low == high:
+            return typeset(value, digits)
         case Spread(value, float(deviation)) | Nats(value, float(deviation)):
             return f"{typeset(value, digits)} ± {typeset(deviation, digits)}"
         case Difference():

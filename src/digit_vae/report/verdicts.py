@@ -4,13 +4,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
 
-from digit_vae.analysis.fold_comparison import FoldStudy, Pair
-from digit_vae.analysis.results import Json, RunResult, addressed, at
+from digit_vae.analysis.fold_comparison import FoldStudy, Pair, fold_studies
+from digit_vae.analysis.results import Json, Results, RunResult, at
 from digit_vae.analysis.statistics import LEVEL, Difference
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
-from digit_vae.base.paths import comparisons
-from digit_vae.config.runs import Graph
+from digit_vae.base.paths import addressed, comparisons
+from digit_vae.base.shapes import NUMBERS, Every
+from digit_vae.config.runs import GRAPHS, Graph
 from digit_vae.report.origins import Origins, origins
 from digit_vae.report.tables import difference_of
 
@@ -88,7 +89,7 @@ def read_compared(study: FoldStudy, graph: Graph) -> Compared:
     """Raises: UserError where stage `compare` compared other variants."""
     path = comparisons(graph) / f"{study.name}.json"
     stage = addressed("compare", graph)
-    content = read_json(path, made_by=stage)
+    content = read_json(path, made_by=stage, keys=Every(NUMBERS))
     expected = [study.against, *study.compared]
     if set(content) != set(expected):
         received = ", ".join(content)
@@ -97,3 +98,8 @@ def read_compared(study: FoldStudy, graph: Graph) -> Compared:
             f"`dvc repro {stage}` compares them again"
         )
     return Compared(study, {name: content[name] for name in expected})
+
+
+def compared_studies(results: Results) -> dict[Graph, list[Compared]]:
+    """By graph the reported studies on folds. Raises: as `read_compared`."""
+    return {graph: [read_compared(each, graph) for each in fold_studies(results, graph)] for graph in GRAPHS}

@@ -7,7 +7,6 @@ A digit is enlarged, turned, and put anywhere into a picture with uneven light, 
 fixed before `digit_vae.serving.preparing` was tuned on training images.
 """
 
-import argparse
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from digit_vae.base.arguments import whole
+from digit_vae.base.arguments import parser_of, whole
 from digit_vae.base.errors import UserError
 from digit_vae.base.paths import CLASSIFIER_WEIGHTS
 from digit_vae.data.arrays import read_listed
@@ -54,9 +53,17 @@ def drawn_damage(generator: np.random.Generator) -> Damage:
     return Damage((height, width), share, contrast, gradient, noise, angle, dark, transparency)
 
 
-def photograph(digit: NDArray[np.uint8], damage: Damage, generator: np.random.Generator) -> Image.Image:
-    """digit: (28, 28) uint8. Returns: a grey picture, or one with grey and alpha."""
+class Photograph(NamedTuple):
+    """A grey picture, or one with grey and alpha. margin: from digit to nearest edge, as a share of the height."""
+
+    picture: Image.Image
+    margin: float
+
+
+def photograph(digit: NDArray[np.uint8], damage: Damage, generator: np.random.Generator) -> Photograph:
+    """digit: (28, 28) uint8."""
     ink = _placed(_turned(digit, damage), damage.size, generator)
+    margin = _margin(ink)
     angle = generator.uniform(0, 2 * np.pi)
     y, x = np.meshgrid(*(np.linspace(-0.5, 0.5, side) for side in damage.size), indexing="ij")
     slope = (np.cos(angle) * x + np.sin(angle) * y) / (abs(np.cos(angle)) + abs(np.sin(angle)))
@@ -68,9 +75,9 @@ def photograph(digit: NDArray[np.uint8], damage: Damage, generator: np.random.Ge
     covered = np.ones_like(ink) if damage.transparency == "ink alone" else ink
     grey = Image.fromarray(_bytes(paper + damage.contrast * (light + shade * covered)))
     if damage.transparency == "opaque":
-        return grey
+        return Photograph(grey, margin)
     alpha = ink if damage.transparency == "ink alone" else _corners_cut_off(ink)
-    return Image.merge("LA", (grey, Image.fromarray(_bytes(alpha))))
+    return Photograph(Image.merge("LA", (grey, Image.fromarray(_bytes(alpha)))), margin)
 
 
 def _turned(digit: NDArray[np.uint8], damage: Damage) -> NDArray[np.float64]:
@@ -89,6 +96,12 @@ def _placed(ink: NDArray[np.float64], size: tuple[int, int], generator: np.rando
     top, left = (int(generator.integers(of - side, endpoint=True)) for of, side in zip(size, ink.shape, strict=True))
     placed[top : top + ink.shape[0], left : left + ink.shape[1]] = ink
     return placed
+
+
+def _margin(ink: NDArray[np.float64]) -> float:
+    left, top, right, bottom = Image.fromarray(_bytes(ink)).getbbox() or (0, 0, 0, 0)
+    height, width = ink.shape
+    return float(min(left, top, width - right, height - bottom) / height)
 
 
 def _corners_cut_off(ink: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -111,19 +124,20 @@ class Row(NamedTuple):
     found: int
 
 
-def table(damages: Sequence[Damage], found: Sequence[bool]) -> list[Row]:
+def table(damages: Sequence[Damage], margins: Sequence[float], found: Sequence[bool]) -> list[Row]:
     """A row for all photographs, then one for each class of each kind of damage. found: whether each is recognised."""
     kinds: dict[tuple[int, str], list[bool]] = {}
-    for damage, right in zip(damages, found, strict=True):
-        for place, kind in enumerate(_kinds(damage)):
+    for damage, margin, right in zip(damages, margins, found, strict=True):
+        for place, kind in enumerate(_kinds(damage, margin)):
             kinds.setdefault((place, kind), []).append(right)
     return [Row(kind, len(each), sum(each)) for (_, kind), each in sorted(kinds.items())]
 
 
-def _kinds(damage: Damage) -> tuple[str, ...]:
+def _kinds(damage: Damage, margin: float) -> tuple[str, ...]:
     return (
         "all",
         f"digit's height {_class(damage.height, (0.08, 0.15, 0.3, 0.6, 0.9))} of the picture's",
+        f"margin {_class(margin, (0, 0.01, 0.05, 0.15, 0.5))} of the picture's",
         f"light {_class(damage.gradient, (0, 0.25, 0.5, 0.7))} of the contrast",
         f"noise {_class(damage.noise, (0, 0.03, 0.06, 0.1))} of the contrast",
         f"turned by {_class(abs(damage.angle), (0, 3, 6, 10), 1, '°')}",
@@ -140,19 +154,21 @@ def _class(value: float, bounds: Sequence[float], times: int = 100, unit: str = 
 
 def prepared_photographs(
     digits: NDArray[np.uint8], generator: np.random.Generator
-) -> tuple[list[Damage], NDArray[np.uint8]]:
+) -> tuple[list[Damage], list[float], NDArray[np.uint8]]:
     """A photograph of each digit, prepared; black where no digit was found in it.
 
-    digits: (N, 28, 28, 1) uint8. Returns: the damage of each, and images (N, 28, 28, 1) uint8.
+    digits: (N, 28, 28, 1) uint8. Returns: the damage and the margin of each, and images (N, 28, 28, 1) uint8.
     """
     damages, images = [drawn_damage(generator) for _ in digits], np.zeros_like(digits)
+    margins = list[float]()
     for number, (digit, damage) in enumerate(zip(digits, damages, strict=True)):
-        picture = photograph(digit[..., 0], damage, generator)
+        picture, margin = photograph(digit[..., 0], damage, generator)
+        margins.append(margin)
         try:
             images[number] = prepared_picture(picture).image
         except UserError:
             continue  # counts as not found
-    return damages, images
+    return damages, margins, images
 
 
 def markdown(rows: Sequence[Row]) -> str:
@@ -161,9 +177,7 @@ def markdown(rows: Sequence[Row]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="digit-vae photographs", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("photographs", __doc__)
     parser.add_argument("--images", choices=("test", "train"), default="test", help="whose digits (default: test)")
     parser.add_argument(
         "--count", type=whole(1, 2**31 - 1), default=10_000, help="of the first digits (default: 10000)"
@@ -176,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     classifier = load_classifier(CLASSIFIER_WEIGHTS, read_listed("train_labels.npy")[0])
     if classifier is None:
         raise UserError("photographs: expected images with labels; received images without")
-    damages, images = prepared_photographs(np.asarray(digits), np.random.default_rng(parsed.seed))
-    print(markdown(table(damages, (judge(classifier, images).classes == labels).tolist())))
+    damages, margins, images = prepared_photographs(np.asarray(digits), np.random.default_rng(parsed.seed))
+    print(markdown(table(damages, margins, (judge(classifier, images).classes == labels).tolist())))
     clean = float((judge(classifier, np.asarray(digits)).classes == labels).mean())
     print(f"\nOf the same digits as they are, the classifier recognises {100 * clean:.1f} %.")

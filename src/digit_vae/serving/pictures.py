@@ -1,7 +1,6 @@
 """Pictures for people: any image file as one digit of 28x28 pixels, and digits as one PNG sheet."""
 
 import io
-import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,11 +11,13 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageOps, UnidentifiedImageError
 
 from digit_vae.base.errors import UserError
+from digit_vae.base.tiles import WHITE, tiled
+from digit_vae.data.own import shown
 from digit_vae.serving.preparing import Prepared, prepare
 
 SIZE = (28, 28)
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
-WHITE, GREY = 255, 128
+GREY = 128
 THUMBNAIL = 112  # pixels: four times a digit's
 NOTE = 320  # pixels of a sheet's width for the note beside a picture
 OPAQUE = 128  # of 255: from this alpha on, a pixel is visible
@@ -69,22 +70,10 @@ def prepared_picture(picture: Image.Image) -> Prepared:
         return _of_strokes(alpha, done)  # nothing is drawn on what is visible, which is then a stroke itself
 
 
-def shown(path: Path) -> str:
-    """A path as any terminal can show it, even if it is not UTF-8: other bytes are written \\x.."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
-
-
 def sheet(tiles: Bytes, *, columns: int = 10, gap: int = 2, scale: int = 4) -> bytes:
     """Grey tiles (N, height, width) uint8 in rows of `columns`, as a PNG with white gaps, `scale` times as large."""
-    count, height, width = tiles.shape
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    cells = np.full((rows * columns, height + gap, width + gap), WHITE, np.uint8)
-    cells[:count, gap:, gap:] = tiles
-    lines = cells.reshape(rows, columns, height + gap, width + gap).swapaxes(1, 2)
-    joined = lines.reshape(rows * (height + gap), columns * (width + gap))
-    joined = np.pad(joined, ((0, gap), (0, gap)), constant_values=WHITE)
-    return png(joined.repeat(scale, axis=0).repeat(scale, axis=1))
+    picture = np.pad(tiled(tiles, min(columns, len(tiles)), gap), gap, constant_values=WHITE)
+    return png(picture.repeat(scale, axis=0).repeat(scale, axis=1))
 
 
 def picture_sheet(pictures: Sequence[Picture], reconstructions: Bytes, notes: Sequence[str]) -> bytes:

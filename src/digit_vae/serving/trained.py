@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import NO_STAGE, damaged, read_json, sha256
-from digit_vae.base.paths import GRAPH_FILES, RunFiles
+from digit_vae.base.paths import RunFiles
 from digit_vae.config.loading import load_params, read_run_params
 from digit_vae.config.runs import GRAPHS, find_run, runs
 from digit_vae.config.schema import Params, RunParams
@@ -53,11 +53,7 @@ def with_committed_weights(params: Params) -> list[str]:
 
 def _training(params: Params | None, name: str) -> str:
     """The argument of `dvc repro` that trains a run; NO_STAGE for one that no params declare."""
-    declared = {run.name: run for run in runs(params)} if params else {}
-    if name not in declared:
-        return NO_STAGE
-    run = declared[name]
-    return run.stages[0] if run.graph == "paper" else f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
+    return {run.name: run.stages[0] for run in runs(params)}.get(name, NO_STAGE) if params else NO_STAGE
 
 
 def _read(files: RunFiles, made_by: str, declared: Params | None) -> TrainedRun:

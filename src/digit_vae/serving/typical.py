@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import json_bytes, read_json
+from digit_vae.base.files import damaged, json_bytes, read_json
+from digit_vae.base.shapes import NUMBER
 from digit_vae.data.arrays import read_listed
 from digit_vae.serving.trained import TrainedRun
 
@@ -79,7 +80,10 @@ def typical_losses(run: TrainedRun, vae: "VAE") -> dict[str, list[float]] | None
     """
     path = run.encoder.with_name("losses.json")
     if path.is_file():
-        return {key: read_json(path, made_by=run.made_by, keys=("percent", "nats"))[key] for key in ("percent", "nats")}
+        found = read_json(path, made_by=run.made_by, keys={"percent": [NUMBER], "nats": [NUMBER]})
+        if len(found["percent"]) != len(found["nats"]):
+            raise damaged(path, run.made_by, "percent and nats are not of one length")
+        return found
     try:
         images, _ = read_listed("test_images.npy")
     except UserError:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import existing, write_bytes
+from digit_vae.base.files import write_bytes
 from digit_vae.base.provenance import git_commit
 from digit_vae.site import comparisons, explorer, overview, runs
 from digit_vae.site.pages import Project, SitePage, copied, html, read_project
@@ -49,12 +49,13 @@ def build(folder: Path) -> int:
 def site_files(project: Project) -> dict[str, bytes]:
     """The contents of every file of the site, by its path there."""
     made = {name: entry.page(project) for name, entry in PAGES.items()}
-    files = {f"assets/{path.relative_to(ASSETS).as_posix()}": path.read_bytes() for path in _assets()}
+    assets = sorted(path for path in ASSETS.rglob("*") if path.is_file())
+    files = {f"assets/{path.relative_to(ASSETS).as_posix()}": path.read_bytes() for path in assets}
     shared: dict[str, object] = {"pages": {name: entry.title for name, entry in PAGES.items()}, "commit": git_commit()}
     for name, page in made.items():
         files[f"{name}.html"] = html(name, {**shared, **page.values, "current": name})
         files |= page.files
-        files |= {copied(path): existing(path, made_by="report").read_bytes() for path in page.copies}
+        files |= {copied(path): path.read_bytes() for path in page.copies}
     return files
 
 
@@ -73,7 +74,3 @@ def write_tree(folder: Path, contents: Mapping[str, bytes]) -> None:
                 path.unlink()
     except OSError as error:
         raise UserError(f"{folder} could not be cleared: {error.strerror or error}") from error
-
-
-def _assets() -> list[Path]:
-    return sorted(path for path in ASSETS.rglob("*") if path.is_file())

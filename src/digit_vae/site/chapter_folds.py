@@ -4,7 +4,7 @@ from digit_vae.analysis.results import at
 from digit_vae.base.paths import comparisons
 from digit_vae.config.runs import Graph
 from digit_vae.report import chapter_folds
-from digit_vae.report.tables import signed
+from digit_vae.report.tables import bootstrap_of, difference_of, signed
 from digit_vae.report.verdicts import Compared
 from digit_vae.site.chapters import Chapter, Numbers, sentences
 from digit_vae.site.charts import Axis, Chart, Panel, Point, Rule, Series
@@ -56,12 +56,9 @@ def series(compared: Compared, key: str) -> list[Series]:
             for title, value in zip(titles, differences, strict=True)
         ]
         metric = at(variant, ("validation", key))
-        mean = metric["difference"]
-        means.append(
-            _interval(name, "95 % interval", mean, metric["difference_low"], metric["difference_high"], row + INTERVAL)
-        )
-        ends = metric["bootstrap_low"], metric["bootstrap_high"]
-        bootstrap.append(_interval(name, "bootstrap", mean, *ends, row + BOOTSTRAP))
+        mean, low, high = difference_of(metric)
+        means.append(_interval(name, "95 % interval", mean, low, high, row + INTERVAL))
+        bootstrap.append(_interval(name, "bootstrap", mean, *bootstrap_of(metric), row + BOOTSTRAP))
     return [
         Series(folds, colour=0, legend="a fold", shape="ring"),
         Series(means, colour=1, shape="diamond", legend="mean, 95 % interval of the corrected test"),

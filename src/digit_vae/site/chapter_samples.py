@@ -31,8 +31,6 @@ def chapters(project: Project) -> list[Chapter]:
         return []
     variants = by_variant(studies, "quality")
     caption = "Mean over the folds of each variant, \u00b1 standard deviation."
-    if lacking := incomplete(variants):
-        caption += f" Runs of an older version did not measure all of it, so marks are missing: {', '.join(lacking)}."
     charts = {NAME: (caption, chart(variants))}
     numbers = [
         Numbers(
@@ -44,19 +42,10 @@ def chapters(project: Project) -> list[Chapter]:
         for graph, each in studies
     ]
     results = project.results
-    text = sentences(NAME, mixture=_has(variants, "mixture"), classifier=results.classifier, dataset=results.dataset)
+    mixture = any("mixture" in its for its in variants.values())
+    text = sentences(NAME, mixture=mixture, classifier=results.classifier, dataset=results.dataset)
     sources = [comparisons(graph) / f"{each.name}.json" for graph, each in studies]
     return [Chapter(NAME, "Samples", "What is generated, as a classifier sees it", text, charts, numbers, sources)]
-
-
-def incomplete(variants: Mapping[str, Json]) -> list[str]:
-    """The variants that lack a number which another one has."""
-    numbers = {
-        name: {(section, key) for section in LOOKS for key in MEASURES if key in its.get(section, {})}
-        for name, its in variants.items()
-    }
-    known = set().union(*numbers.values())
-    return [name for name, its in numbers.items() if its < known]
 
 
 def chart(variants: Mapping[str, Json]) -> Chart:
@@ -85,7 +74,3 @@ def _series(variants: Mapping[str, Json], section: str, key: str) -> Series:
 def _point(name: str, number: Mapping[str, float], y: float) -> Point:
     mean, std = number["mean"], number["std"]
     return Point(mean, y, f"{name}: {typeset(mean)} \u00b1 {typeset(std)}", mean - std, mean + std)
-
-
-def _has(variants: Mapping[str, Json], section: str) -> bool:
-    return any(section in its for its in variants.values())

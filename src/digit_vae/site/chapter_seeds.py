@@ -54,7 +54,7 @@ def chapter(project: Project, runs: Sequence[RunResult]) -> Chapter:
         Numbers("beyond", "dead_units", "Loss by the number of dead hidden units", chapter_seeds.dead_units(found)),
     ]
     sources = [RunFiles(each.run.graph, each.name).history for each in runs]
-    if better := recipe_seeds(project):
+    if better := chapter_seeds.recipe_runs(project.results):
         numbers.append(
             Numbers("beyond", "improved", "The seeds of the better recipe", chapter_recipe.improved(project.results))
         )
@@ -72,7 +72,7 @@ def by_seed(project: Project, runs: Sequence[RunResult]) -> Chart:
     there, with the paper's two runs as lines.
     """
     paper = chapter_seeds.among([each.loss for each in runs])
-    rows = {BASELINE: list(runs)} | recipe_seeds(project)
+    rows = {BASELINE: list(runs)} | chapter_seeds.recipe_runs(project.results)
     series = [
         Series(
             [Point(each.loss, row + MIDDLE, f"{each.name}: {typeset(each.loss)} nats") for each in its], colour=row + 1
@@ -90,15 +90,6 @@ def by_seed(project: Project, runs: Sequence[RunResult]) -> Chart:
     band = Band(paper[0].place.low, paper[0].place.high, f"where one more seed of {BASELINE} is expected (95\u00a0%)")
     says = f"Loss on the test images of each seed of {', '.join(rows)}, and of the paper's two runs"
     return Chart([Panel(says, Axis("test loss (nats)"), Axis("", list(rows)), series, rules=rules, band=band)])
-
-
-def recipe_seeds(project: Project) -> dict[str, list[RunResult]]:
-    """The better recipe's runs on all training images, by variant; empty where its study is left out."""
-    results = project.results
-    if chapter_seeds.RECIPE not in results.studies("beyond"):
-        return {}
-    full = results.on_full(chapter_seeds.RECIPE)
-    return {name: list(full[name]) for name in results.params.studies[chapter_seeds.RECIPE].variants if name in full}
 
 
 def benchmarks_of(pairs: Sequence[chapter_seeds.Pair]) -> list[Path]:

@@ -1,6 +1,6 @@
 """What the page of comparisons shows: a chapter is a question, sentences, charts, and the numbers as tables.
 
-To add one: a function that returns a `Chapter` (None where its study is not reported), its place in
+To add one: a function that returns a list of chapters (none where its study is not reported), its place in
 `comparisons.CHAPTERS`, and its sentences in templates/sentences/, as Markdown, which may use the report's macros.
 """
 

@@ -3,22 +3,22 @@
 It trains nothing, and it is part of no graph: its pages show the results of both.
 """
 
-import argparse
 from collections.abc import Sequence
 from contextlib import suppress
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.orphans import die_with_parent
-from digit_vae.base.ports import listening
+from digit_vae.base.ports import listening, port_number
 from digit_vae.site.build import SITE, build
 from digit_vae.site.serve import server
 
-PORT = "8000"
+PORT = 8000
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Raises: UserError where results are missing, or the port is taken."""
-    parser = argparse.ArgumentParser(prog="digit-vae site", description=__doc__)
-    parser.add_argument("--port", default=PORT, help=f"where the site is served (default: {PORT})")
+    parser = parser_of("site", __doc__)
+    parser.add_argument("--port", type=port_number, default=PORT, help=f"where the site is served (default: {PORT})")
     parser.add_argument("--build-only", action="store_true", help="write the site and do not serve it")
     parsed = parser.parse_args(arguments)
     if parsed.build_only:

@@ -8,6 +8,7 @@ from digit_vae.site import (
     chapter_health,
     chapter_likelihood,
     chapter_longer,
+    chapter_power,
     chapter_samples,
     chapter_search,
     chapter_seeds,
@@ -19,6 +20,7 @@ from digit_vae.site.pages import Project, SitePage
 DATA = "data/comparisons.json"
 CHAPTERS: Sequence[Callable[[Project], Sequence[Chapter]]] = (
     chapter_folds.chapters,
+    chapter_power.chapters,
     chapter_beta.chapters,
     chapter_seeds.chapters,
     chapter_longer.chapters,

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from onnxruntime import InferenceSession
 
-from digit_vae.base.files import existing, npz_bytes, read_json, read_npz, sha256, sha256_of, write_bytes
-from digit_vae.base.paths import RunFiles
+from digit_vae.base.files import npz_bytes, read_json, read_npz, sha256, sha256_of, write_bytes
+from digit_vae.base.paths import RunFiles, addressed
+from digit_vae.base.shapes import NUMBER
 from digit_vae.config.runs import Run, find_run
 from digit_vae.config.schema import Params
 from digit_vae.data.arrays import read_listed
@@ -23,7 +24,6 @@ from digit_vae.site.pages import Project, SitePage
 from digit_vae.site.vendored import VERSION, tensorflow_js
 
 KEPT, VENDORED = Path("build/explorer"), Path("build/vendored")
-STAGE = "publish"  # commits the weights
 BATCH = 500  # images at a time: what a layer makes of them stays small
 CELLS = 160  # of the density, along each axis
 COLOURS = 10  # that the page has for classes
@@ -37,7 +37,7 @@ LAYERS = {
 Layers = dict[str, list[np.ndarray]]
 
 
-class Measured(NamedTuple):
+class Encodings(NamedTuple):
     """Of N images, float32: q(z|x) as (N, 2), and the losses of each in nats as (N,).
 
     reconstruction_loss: of the image decoded from z_mean; the mean over draws of z, which metrics have, is above it.
@@ -52,7 +52,8 @@ class Measured(NamedTuple):
 def page(project: Project) -> SitePage:
     """Raises: UserError when the test images or TensorFlow.js are not here, or a published file is damaged."""
     (images, digest), (labels, _) = read_listed("test_images.npy"), read_listed("test_labels.npy")
-    files = {f"explorer/vendored/{name}": content for name, content in _scripts(project.params).items()}
+    scripts = tensorflow_js(VENDORED, project.params.fetch, report=print)
+    files = {f"explorer/vendored/{name}": content for name, content in scripts.items()}
     files["explorer/images.bin"] = zlib.compress(images.tobytes(), 9)
     models = []
     for run in published(project.params):
@@ -81,8 +82,8 @@ def published(params: Params) -> list[Run]:
 def read_weights(run: Run) -> dict[str, Layers]:
     """The committed weights of a run by part and layer. Raises: UserError when they are missing or damaged."""
     folder = RunFiles(run.graph, run.name).published
-    files = {part: existing(folder / f"{part}.weights.h5", made_by=STAGE) for part in LAYERS}
-    return {part: read_layers(path, part, made_by=STAGE) for part, path in files.items()}
+    stage = addressed(f"publish@{run.name}", run.graph)
+    return {part: read_layers(folder / f"{part}.weights.h5", part, made_by=stage) for part in LAYERS}
 
 
 def can_be_shown(layers: Mapping[str, Layers]) -> bool:
@@ -113,7 +114,7 @@ def model_arrays(
     return arrays, about | regions_reach
 
 
-def measure(layers: Mapping[str, Layers], images: np.ndarray) -> Measured:
+def measure(layers: Mapping[str, Layers], images: np.ndarray) -> Encodings:
     """images: (N, 28, 28) uint8. The losses are those of model/losses.py: the cross-entropy of a pixel from its
     log-odds l is log(1 + e^l) - x l, and the KL is that of Kingma & Welling 2014, appendix B.
     """
@@ -129,7 +130,7 @@ def measure(layers: Mapping[str, Layers], images: np.ndarray) -> Measured:
         losses = np.logaddexp(0, logits) - batch * logits
         kl = 0.5 * (mean**2 + np.exp(log_var) - 1 - log_var).sum(axis=1)
         parts.append((mean, log_var, losses.sum(axis=(1, 2, 3)), kl))
-    return Measured(*(np.concatenate(part) for part in zip(*parts, strict=True)))
+    return Encodings(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def packed(arrays: Mapping[str, np.ndarray]) -> tuple[bytes, dict[str, dict[str, Any]]]:
@@ -153,12 +154,14 @@ def title(params: Params, run: Run) -> str:
 
 def _summary(run: Run) -> str:
     """One line on a model, of its committed metrics."""
-    metrics = read_json(RunFiles(run.graph, run.name).metrics, made_by=run.stages[1], keys=("test",))["test"]
+    metrics = read_json(
+        RunFiles(run.graph, run.name).metrics, made_by=run.stages[1], keys={"test": {"elbo": NUMBER, "kl_loss": NUMBER}}
+    )["test"]
     elbo, kl = f"{metrics['elbo']:.1f}".replace("-", "\u2212"), f"{metrics['kl_loss']:.2f}"
     return f"{run.name}: ELBO {elbo}, KL {kl} nats per test image"
 
 
-def _measured_once(run: Run, layers: Mapping[str, Layers], images: np.ndarray, digest: str) -> Measured:
+def _measured_once(run: Run, layers: Mapping[str, Layers], images: np.ndarray, digest: str) -> Encodings:
     """`measure`, or what it gave for the same weights and images."""
     folder = RunFiles(run.graph, run.name).published
     of = {part: sha256(folder / f"{part}.weights.h5") for part in LAYERS}
@@ -167,7 +170,7 @@ def _measured_once(run: Run, layers: Mapping[str, Layers], images: np.ndarray, d
     if not path.is_file():
         print(f"encoding {len(images):,} test images with {run.name}", flush=True)
         write_bytes(path, npz_bytes(measure(layers, images)._asdict()))
-    return Measured(**read_npz(path, made_by=STAGE))
+    return Encodings(**read_npz(path, made_by="make site"))
 
 
 def _regions(run: Run) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -185,7 +188,3 @@ def _regions(run: Run) -> tuple[dict[str, np.ndarray], dict[str, float]]:
 def _shades(mass: np.ndarray) -> np.ndarray:
     """Probabilities of cells as bytes of opacity. The power lets thin regions be seen beside dense ones."""
     return np.asarray(np.rint(240 * (mass / mass.max()) ** 0.4), np.uint8)
-
-
-def _scripts(params: Params) -> dict[str, bytes]:
-    return tensorflow_js(VENDORED, params.fetch, report=print)

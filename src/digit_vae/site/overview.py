@@ -8,9 +8,10 @@ from markupsafe import Markup
 from digit_vae.analysis.results import Json, LeftOut, RunResult
 from digit_vae.base.files import json_bytes, read_json
 from digit_vae.base.paths import BENCHMARKS, CERTIFICATE, RunFiles, pictures
+from digit_vae.base.shapes import CERTIFIED
 from digit_vae.config.schema import BASELINE
 from digit_vae.report import chapter_beta, chapter_paper, chapter_recipe, chapter_seeds
-from digit_vae.report.paper import TABLE_1
+from digit_vae.report.paper import paper_curves
 from digit_vae.report.summary import page as summary
 from digit_vae.report.tables import Table, typeset
 from digit_vae.site import runs
@@ -90,10 +91,10 @@ def losses(shown: list[RunResult]) -> Chart:
     paper = [
         _line(
             f"paper, {label}",
-            [epoch.val_loss for epoch in epochs],
+            values,
             Series([], colour=number, dashed=True, shape="ring"),
         )
-        for number, (label, epochs) in enumerate(TABLE_1.items(), start=1)
+        for number, (label, values) in enumerate(paper_curves().items(), start=1)
     ]
     lines = [*ours, *paper]
     says = f"Validation loss by epoch of {', '.join(each.legend for each in lines)}"
@@ -148,8 +149,4 @@ def open_questions(project: Project) -> list[tuple[str, LeftOut]]:
 
 def read_certificate() -> Json | None:
     """What `make verify` wrote; None where the repository has no certificate of these results."""
-    return (
-        read_json(CERTIFICATE, made_by="verify", keys=("holds", "deviations", "compared"))
-        if CERTIFICATE.is_file()
-        else None
-    )
+    return read_json(CERTIFICATE, made_by="make verify", keys=CERTIFIED) if CERTIFICATE.is_file() else None

@@ -8,14 +8,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from digit_vae.analysis import fold_comparison
 from digit_vae.analysis.results import Json, Results, at, read_results
 from digit_vae.config.loading import load_params
-from digit_vae.config.runs import GRAPHS, Graph
+from digit_vae.config.runs import Graph
 from digit_vae.config.schema import Params
-from digit_vae.report.verdicts import Compared, read_compared
+from digit_vae.report.pages import environment
+from digit_vae.report.verdicts import Compared, compared_studies
 
 TEMPLATES = Path(__file__).parent / "templates"
 COPIES = "files"  # the folder of the site with the committed files that it links
@@ -45,10 +43,7 @@ def read_project() -> Project:
     """The committed results in the working folder. Raises: UserError where one of the paper's is missing."""
     params = load_params()
     results = read_results(params, "beyond")
-    compared = {
-        graph: [read_compared(each, graph) for each in fold_comparison.fold_studies(results, graph)] for graph in GRAPHS
-    }
-    return Project(params, results, compared)
+    return Project(params, results, compared_studies(results))
 
 
 def fold_studies(project: Project) -> Iterator[tuple[Graph, Compared]]:
@@ -74,16 +69,6 @@ def copied(path: Path) -> str:
 
 def html(name: str, values: Mapping[str, object]) -> bytes:
     """The page that the template `name` makes of `values`."""
-    return _environment().get_template(f"{name}.html.j2").render(values).encode()
-
-
-def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=True,
-    )
-    environment.filters |= {"copied": copied}
-    return environment
+    made = environment(TEMPLATES, html=True)
+    made.filters["copied"] = copied
+    return made.get_template(f"{name}.html.j2").render(values).encode()

@@ -10,9 +10,11 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from digit_vae.analysis.results import Json, RunResult, addressed, read_run
+from digit_vae.analysis.results import RunResult, read_run
 from digit_vae.base.files import json_bytes, read_npz
+from digit_vae.base.nested import flat
 from digit_vae.base.paths import RunFiles, pictures
+from digit_vae.base.tiles import tiled
 from digit_vae.config.runs import Run, runs
 from digit_vae.config.schema import Params
 from digit_vae.report.chapter_runs import seconds
@@ -96,7 +98,7 @@ def content(project: Project, result: RunResult, figures: Sequence[Figure]) -> d
         "params": params,
         "changed": sorted(project.params.variants[result.run.variant]),
         "curves": {name: curve(result, name) for name in CURVES},
-        "metrics": {section: dict(flat(its)) for section, its in result.metrics.items() if isinstance(its, Mapping)},
+        "metrics": {section: flat(its) for section, its in result.metrics.items() if isinstance(its, Mapping)},
         "complaints": project.results.complaints(result),
         "figures": [each._asdict() for each in figures],
         "files": {path.name: copied(path) for path in sources(result)},
@@ -120,15 +122,6 @@ def paper_curves() -> dict[str, dict[str, list[float]]]:
         name: {f"paper, {label}": [getattr(epoch, name) for epoch in epochs] for label, epochs in TABLE_1.items()}
         for name in OF_PAPER
     }
-
-
-def flat(metrics: Json, before: str = "") -> Iterator[tuple[str, float]]:
-    """Nested numbers by their keys, joined with dots."""
-    for key, value in metrics.items():
-        if isinstance(value, Mapping):
-            yield from flat(value, f"{before}{key}.")
-        else:
-            yield f"{before}{key}", value
 
 
 def figures(
@@ -158,11 +151,11 @@ def strip_file(result: RunResult) -> str:
 def strip(result: RunResult) -> bytes:
     """The images that git has of a run as a PNG: originals over reconstructions over decoded, dark on white."""
     run = result.run
-    found = read_npz(files_of(result).digits, made_by=addressed(run.stages[1], run.graph))
+    found = read_npz(files_of(result).digits, made_by=run.stages[1])
     shown = [found[name] for name in ("originals", "reconstructions", "decoded")]
     columns = max(map(len, shown))  # there may be fewer classes than decoded images
-    rows = [np.concatenate(list(filled(images, columns)), axis=1) for images in shown]
-    picture = Image.fromarray(255 - np.concatenate(rows)).convert("L")
+    tiles = np.concatenate([filled(images, columns) for images in shown])
+    picture = Image.fromarray(255 - tiled(tiles, columns, gap=0))
     buffer = io.BytesIO()
     picture.save(buffer, "PNG", optimize=True)
     return buffer.getvalue()

@@ -8,7 +8,6 @@ It takes an hour; run nothing beside it. Copy in and commit the files of other m
 the params, the data's hashes and the commit that it was measured with.
 """
 
-import argparse
 import statistics
 import tempfile
 import time
@@ -19,7 +18,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from digit_vae.base.arguments import whole
+from digit_vae.base.arguments import parser_of, whole
 from digit_vae.base.files import write_json
 from digit_vae.base.paths import BENCHMARKS, PROCESSED
 from digit_vae.base.progress import Elapsed, epoch_line
@@ -28,7 +27,7 @@ from digit_vae.config.schema import DEVICES, Device, Params, RunParams
 from digit_vae.data.arrays import read_listed
 from digit_vae.speed.benchmark import benchmark
 from digit_vae.speed.comparison import comparison, contestants
-from digit_vae.speed.records import Record, file_name, value_range
+from digit_vae.speed.records import Measurement, file_name, value_range
 from digit_vae.speed.worker import measure
 
 COMPARISONS = BENCHMARKS / "side_by_side"
@@ -47,9 +46,7 @@ class Progress:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="digit-vae bench", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("bench", __doc__)
     parser.add_argument("--gpu", action="store_true", help="on the CPU and on the GPU")
     parser.add_argument(
         "--data", metavar="TIMES", type=whole(2, 1000), help="only an epoch on so many times the images"
@@ -67,7 +64,7 @@ def measure_runs(params: Params, devices: Sequence[Device]) -> None:
     epochs = params.train.epochs
     progress = Progress(epochs * params.benchmark.seeds * len(devices) * len(params.benchmark.precisions))
 
-    def on_epoch(name: str, epoch: Record) -> None:
+    def on_epoch(name: str, epoch: Measurement) -> None:
         progress.show(epoch_line(name, epoch, epoch, epochs))
 
     for record in benchmark(params, devices, on_epoch):
@@ -95,7 +92,7 @@ def measure_more_data(params: Params, times: int) -> None:
     found = measure({"work": "machine", "device": params.train.device, "precision": params.train.precision})
     progress, started_at = Progress(times), time.time()
 
-    def on_epoch(pair: Record) -> None:
+    def on_epoch(pair: Measurement) -> None:
         progress.show(f"a part of the large epoch {pair['large']:.1f} s, a small epoch {pair['small']:.1f} s")
 
     with tempfile.TemporaryDirectory(dir=PROCESSED, prefix=".bench-") as folder:
@@ -111,7 +108,7 @@ def measure_more_data(params: Params, times: int) -> None:
     print(f"an image takes {ratio['median']:.2f} times as long ({ends})")
 
 
-def more_data_record(result: Record, times: int) -> Record:
+def more_data_record(result: Measurement, times: int) -> Measurement:
     """The result of the worker's `more_data`, with what an image takes in each array (microseconds) and their ratio."""
     rounds, images = result["rounds"], result["images"]
     each = {name: 1e6 * statistics.fmean(pair[name] for pair in rounds) / images for name in ("large", "small")}
@@ -134,6 +131,6 @@ def write_repeated(images: npt.NDArray[np.uint8], times: int, path: Path) -> Non
     written.flush()
 
 
-def _write(path: Path, record: Record) -> None:
+def _write(path: Path, record: Measurement) -> None:
     write_json(path, record)
     print(f"{path} is written; `make repro` brings it into the report, `make track` into MLflow")

@@ -15,11 +15,11 @@ from typing import Any
 from digit_vae.base.errors import UserError
 from digit_vae.config.schema import FULL, Device, Params, RunParams
 from digit_vae.data.arrays import read_listed
-from digit_vae.speed.records import Record, summary
+from digit_vae.speed.records import Measurement, summary
 from digit_vae.speed.worker import measure
 
 
-def machines(params: Params, devices: Sequence[Device]) -> list[Record]:
+def machines(params: Params, devices: Sequence[Device]) -> list[Measurement]:
     """Fingerprint and commit for each device and precision. Raises: UserError when a device is absent."""
     settings = product(devices, params.benchmark.precisions)
     try:
@@ -31,13 +31,15 @@ def machines(params: Params, devices: Sequence[Device]) -> list[Record]:
     return [{key: each[key] for key in ("machine", "git_commit")} for each in found]
 
 
-def benchmark(params: Params, devices: Sequence[Device], on_epoch: Callable[[str, Record], object]) -> list[Record]:
+def benchmark(
+    params: Params, devices: Sequence[Device], on_epoch: Callable[[str, Measurement], object]
+) -> list[Measurement]:
     """A record for each device and precision. on_epoch is told the repetition's name and each of its epochs.
 
     Raises: UserError when a device is absent, before anything is measured.
     """
     images, digest = read_listed("train_images.npy")
-    shared: Record = {
+    shared: Measurement = {
         "started_at": time.time(),
         "images": len(images),
         "data": {"train_images": digest, "validation": read_listed("test_images.npy")[1]},
@@ -56,7 +58,7 @@ def benchmark(params: Params, devices: Sequence[Device], on_epoch: Callable[[str
     return [record | {"summary": summary(record)} for record in finished]
 
 
-def _repetition(settings: dict[str, Any], on_epoch: Callable[[str, Record], object]) -> Record:
+def _repetition(settings: dict[str, Any], on_epoch: Callable[[str, Measurement], object]) -> Measurement:
     """One run of a benchmark, as the record has it."""
     device, precision, seed = (settings[key] for key in ("device", "precision", "seed"))
     rate = measure({"work": "machine", "device": device, "precision": precision})

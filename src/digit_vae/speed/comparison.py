@@ -18,7 +18,7 @@ from typing import Any
 from digit_vae.base.cores import usable_cores
 from digit_vae.config.schema import PRECISIONS, Device, Params, RunParams
 from digit_vae.data.arrays import read_listed
-from digit_vae.speed.records import REFERENCE, Record, comparison_summary
+from digit_vae.speed.records import REFERENCE, Measurement, comparison_summary
 from digit_vae.speed.worker import Job, measure
 
 SEED = 0  # draws the folds and starts the trainings
@@ -82,12 +82,12 @@ def contestants(params: Params, device: Device) -> Contestants:
     return found | {f"digit_vae-{each}": partial(by_this_project, params, device, each) for each in PRECISIONS}
 
 
-def by_turns(running: Contestants, rounds: int, on_turn: Callable[[int, str, float], object]) -> list[Record]:
+def by_turns(running: Contestants, rounds: int, on_turn: Callable[[int, str, float], object]) -> list[Measurement]:
     """What each contestant measured in each round. Each round starts with another: none always follows the same.
 
     on_turn is told the round, from 1 on, the contestant and its seconds.
     """
-    names, measured = list(running), list[Record]()
+    names, measured = list(running), list[Measurement]()
     for number in range(rounds):
         measured.append({})
         first = number % len(names)
@@ -97,12 +97,12 @@ def by_turns(running: Contestants, rounds: int, on_turn: Callable[[int, str, flo
     return measured
 
 
-def comparison(params: Params, device: Device, on_turn: Callable[[int, str, float], object]) -> Record:
+def comparison(params: Params, device: Device, on_turn: Callable[[int, str, float], object]) -> Measurement:
     """The record of a whole comparison on one device. Raises: UserError when the device or the data are missing."""
     started_at, (images, digest) = time.time(), read_listed("train_images.npy")
     held_out = [read_listed(f"splits/{split}.npy") for split in splits(params)]
     found = measure({"work": "machine", "device": device, "precision": "float32"})
-    content: Record = {
+    content: Measurement = {
         "started_at": started_at,
         "machine": found["machine"],
         "git_commit": found["git_commit"],

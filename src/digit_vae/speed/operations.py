@@ -10,7 +10,6 @@ by NumPy's Philox generator without any function that processors compute in thei
 operations. Two more are in no step and no evaluation: they start from the processor's own estimate (rcpps, rsqrtps).
 """
 
-import argparse
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -24,6 +23,7 @@ import numpy as np
 import tensorflow as tf
 from scipy.special import ndtr
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_json
 from digit_vae.base.paths import PROCESSORS
@@ -43,9 +43,7 @@ Results = Iterator[tuple[str, Any]]  # the name of an operation, and its array, 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Raises: UserError when an operation differs from the record that it is held against."""
-    parser = argparse.ArgumentParser(
-        prog="digit-vae operations", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("operations", __doc__)
     parser.add_argument("--against", type=Path, metavar="FILE", help="a record of another processor")
     parser.add_argument("--bytes-seen", action="store_true", help="record that `make verify` found the bytes here")
     parsed = parser.parse_args(arguments)

@@ -13,16 +13,23 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
 from digit_vae.base.paths import RunFiles
 from digit_vae.base.progress import clock
+from digit_vae.base.shapes import MACHINE, NUMBER, SECONDS
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import GRAPHS, Graph, runs
 
 Json = Mapping[str, Any]
-OF_A_TRAINING = ("finished_at", "setup_seconds", "epochs", "machine")
-OF_AN_EVALUATION = ("started_at", "finished_at", "seconds")
+OF_A_TRAINING = {
+    "finished_at": NUMBER,
+    "setup_seconds": NUMBER,
+    "machine": MACHINE,
+    "epochs": [SECONDS | {"finished_at": NUMBER}],
+}
+OF_AN_EVALUATION = dict.fromkeys(("started_at", "finished_at", "seconds"), NUMBER)
 
 
 class Parts(NamedTuple):
@@ -52,9 +59,7 @@ class Pass(NamedTuple):
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(
-        prog="digit-vae times", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("times", __doc__)
     parser.add_argument("--wall", required=True, type=_seconds, help="how long the pass took: H:MM:SS, MM:SS or SS")
     parser.add_argument("--beyond", action="store_true", help="of both graphs, as `make beyond` makes them")
     parsed = parser.parse_args(arguments)

@@ -5,8 +5,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from digit_vae.base.errors import UserError
+from digit_vae.base.files import damaged, existing
 from digit_vae.base.paths import PROCESSORS
+
+MADE_BY = "digit-vae operations"
 
 
 class Processor(BaseModel):
@@ -26,12 +28,9 @@ class Processor(BaseModel):
 def read_processor(path: Path) -> Processor:
     """Raises: UserError when `path` is no such record."""
     try:
-        return Processor.model_validate_json(path.read_bytes())
-    except (OSError, ValidationError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise UserError(
-            f"{path}: expected a record that `digit-vae operations` wrote; received {reason:.100}"
-        ) from error
+        return Processor.model_validate_json(existing(path, made_by=MADE_BY).read_bytes())
+    except ValidationError as error:
+        raise damaged(path, MADE_BY, f"{' '.join(str(error).split()):.100}") from error
 
 
 def machines_with_bytes() -> list[dict[str, Any]]:

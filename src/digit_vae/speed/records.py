@@ -14,12 +14,12 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from digit_vae.base.errors import UserError
-from digit_vae.base.files import read_json, sha256_of
+from digit_vae.base.files import damaged, read_json, sha256_of
 from digit_vae.config.schema import Device, Precision
 
-Record = dict[str, Any]  # a measurement as its JSON file has it
+Measurement = dict[str, Any]  # a measurement as its JSON file has it
 
+MADE_BY = "make bench"
 REFERENCE = "keras-float32"  # Keras' own `fit`, which the others are compared with
 
 Seconds = Annotated[float, Field(gt=0)]
@@ -213,33 +213,33 @@ def _ranges(values: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]
     return {key: value_range([each[key] for each in values])._asdict() for key in values[0]}
 
 
-def read_benchmarks(folder: Path) -> dict[str, Record]:
+def read_benchmarks(folder: Path) -> dict[str, Measurement]:
     """The benchmarks in `folder` by file name, sorted. Raises: UserError that names file and key."""
     return _read(folder, _Benchmark, summary)
 
 
-def read_comparisons(folder: Path) -> dict[str, Record]:
+def read_comparisons(folder: Path) -> dict[str, Measurement]:
     """The comparisons in `folder` by file name, sorted. Raises: UserError that names file and key."""
     return _read(folder, _Comparison, comparison_summary)
 
 
-def _read(folder: Path, kind: type[_Recorded], summarise: Callable[[Record], object]) -> dict[str, Record]:
+def _read(folder: Path, kind: type[_Recorded], summarise: Callable[[Measurement], object]) -> dict[str, Measurement]:
     recorded = {}
     for path in sorted(folder.glob("*.json")):
-        content = read_json(path, made_by="benchmark")
+        content = read_json(path, made_by=MADE_BY)
         try:
             kind.model_validate(content)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
-            raise UserError(f"{path}: {place}: {first['msg']}; received {first['input']!r:.80}") from error
+            raise damaged(path, MADE_BY, f"{place}: {first['msg']}; received {first['input']!r:.80}") from error
         if content["summary"] != summarise(content):
-            raise UserError(f"{path}: expected the summary that follows from its numbers; received another")
+            raise damaged(path, MADE_BY, "expected the summary that follows from its numbers; received another")
         recorded[path.stem] = content
     return recorded
 
 
-def repetitions(name: str, benchmark: Mapping[str, Any]) -> list[tuple[Record, Record]]:
+def repetitions(name: str, benchmark: Mapping[str, Any]) -> list[tuple[Measurement, Measurement]]:
     """The runs of the benchmark in the file called `name` as a history.json and a timings.json have them.
 
     Their params lack the seed: the repetitions of a benchmark have the same params.

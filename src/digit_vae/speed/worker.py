@@ -12,7 +12,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -129,11 +128,9 @@ def steps(job: Job) -> Result:
 
 
 def keras(job: Job) -> Result:
-    return _fits(job, import_module("digit_vae.speed.keras_fit").fit)
+    """Keras' own `fit` on all splits, in memory as float32: seconds of the epochs and the last validation losses."""
+    from digit_vae.speed.keras_fit import fit
 
-
-def _fits(job: Job, fit: Callable[[RunParams, Array, Array], tuple[list[float], float]]) -> Result:
-    """All splits one after the other, in memory as float32: seconds of the epochs and the last validation losses."""
     params = read_run_params(job["params"], "params")
     images, seconds, val_losses = read_listed("train_images.npy")[0].astype(np.float32) / 255, [], []
     for split in job["splits"]:

@@ -8,17 +8,19 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
+from types import NoneType
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import read_json, read_npy, read_npz, sha256, sha256_of
-from digit_vae.base.paths import BENCHMARKS, CLASSIFIER_METRICS, PROCESSED, SEARCH, RunFiles
+from digit_vae.base.files import damaged, read_json, read_npy, read_npz, sha256, sha256_of
+from digit_vae.base.paths import BENCHMARKS, CLASSIFIER_METRICS, PROCESSED, SEARCH, RunFiles, addressed
 from digit_vae.base.paths import comparisons as comparisons_folder
 from digit_vae.base.paths import figures as figures_folder
 from digit_vae.base.paths import tables as tables_folder
+from digit_vae.base.shapes import HISTORY, MACHINE, NUMBER, NUMBERS, SECONDS, Every
 from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import FULL, Params
 from digit_vae.data.datasets import described
@@ -42,8 +44,15 @@ from digit_vae.tracking.record import (
     with_comparisons,
 )  # fmt: skip
 
-HISTORY = ("run", "variant", "split", "params", "data", "epochs")
-TIMINGS = ("started_at", "finished_at", "inputs_sha256", "git_commit", "machine", "epochs")
+TRAINED = HISTORY | dict.fromkeys(("run", "variant", "split"), str)
+TIMED = {
+    "started_at": NUMBER,
+    "finished_at": NUMBER,
+    "inputs_sha256": str,
+    "git_commit": (str, NoneType),
+    "machine": MACHINE | {"precision": str},
+    "epochs": [SECONDS | {"finished_at": NUMBER}],
+}
 MEASURED = ("setup_seconds", "matrix_gflops", "peak_bytes")  # of each run of a benchmark
 TEST_LABELS = PROCESSED / "test_labels.npy"
 
@@ -94,8 +103,10 @@ def read_run(run: Run, experiment: str | None = None) -> Record:
     """What the files of a trained run say, evaluated or not. experiment: as in `of_run`."""
     its = RunFiles(run.graph, run.name)
     training, evaluation = run.stages
-    history = read_json(its.history, made_by=training, keys=HISTORY)
-    timings = read_json(its.timings, made_by=training, keys=TIMINGS)
+    history = read_json(its.history, made_by=training, keys=TRAINED)
+    timings = read_json(its.timings, made_by=training, keys=TIMED)
+    if len(timings["epochs"]) != len(history["epochs"]):
+        raise damaged(its.timings, training, f"it has another number of epochs than {its.history.name}")
     metrics = read_json(its.metrics, made_by=evaluation) if its.metrics.is_file() else {}
     in_git = {path.name: path for path in (its.history, its.timings, its.metrics, its.evaluation) if path.is_file()}
     files = in_git | _models(its, history)
@@ -107,7 +118,7 @@ def drawn(run: Run, name: str) -> dict[str, bytes]:
     """The run's own figures that follow from its file `name`, as PNG by file name."""
     its, (training, evaluation) = RunFiles(run.graph, run.name), run.stages
     if name == its.history.name:
-        curves = figures.loss_curves(read_json(its.history, made_by=training)["epochs"], title=run.name)
+        curves = figures.loss_curves(read_json(its.history, made_by=training, keys=HISTORY)["epochs"], title=run.name)
         return {"loss_curves.png": figures.png_bytes(curves)}
     if name == SAMPLES:
         shown = sample_figures(run.name, read_npz(its.samples, made_by=evaluation))
@@ -149,9 +160,10 @@ def _comparisons(params: Params) -> dict[str, Comparison]:
     """By group: what the study's file says about the variant."""
     found = {}
     for name, study in params.studies.items():
-        path = comparisons_folder("beyond" if study.beyond else "paper") / f"{name}.json"
+        graph = "beyond" if study.beyond else "paper"
+        path = comparisons_folder(graph) / f"{name}.json"
         if path.is_file():
-            for variant, content in read_json(path, made_by="compare").items():
+            for variant, content in read_json(path, made_by=addressed("compare", graph), keys=Every(NUMBERS)).items():
                 found[f"{name}/{variant}"] = Comparison(content, {path.name: path})
     return found
 

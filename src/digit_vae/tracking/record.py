@@ -7,13 +7,14 @@ named so that MLflow's pages group them: `train/`, `health/` and `seconds/` have
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from digit_vae.base.files import sha256_of
-from digit_vae.base.paths import GRAPH_FILES, PARAMS
+from digit_vae.base.nested import flat
+from digit_vae.base.paths import PARAMS
 from digit_vae.config.runs import Run
 from digit_vae.config.schema import FULL
 from digit_vae.search.record import Search, Trial
@@ -83,12 +84,11 @@ def of_run(run: Run, history: Content, timings: Content, *, experiment: str | No
 
     experiment: the experiment of DVC that trained it; its runs stand beside the project's own and replace none.
     """
-    address = f"{GRAPH_FILES[run.graph]}:{run.stages[0]}"
     shared = {"variant": run.variant, "graph": run.graph} | _studies(run.study)
     group = _group(f"{run.study}/{run.variant}", history, timings, shared | made_by(f"{PARAMS}:studies.{run.study}"))
-    tags = shared | {"split": run.split, "seed": str(run.seed)} | made_by(address)
+    tags = shared | {"split": run.split, "seed": str(run.seed)} | made_by(run.stages[0])
     note = f"Variant `{run.variant}`, split `{run.split}`, seed {run.seed}, of the study `{run.study}`."
-    note = f"{note} The command that makes it again:\n\n    dvc repro {address}\n"
+    note = f"{note} The command that makes it again:\n\n    dvc repro {run.stages[0]}\n"
     record = _attempt(run.name, history, timings, tags, group, note)
     return _of_experiment(record, experiment) if experiment else record
 
@@ -171,7 +171,11 @@ def with_comparisons(records: Sequence[Record], comparisons: Mapping[str, Compar
     groups = [_group_of(family) for family in families.values()]
     names = Counter(group.name for group in groups)
     compared = {name: comparison for name, comparison in comparisons.items() if names[name] == 1}
-    return [_compared(group, compared.get(group.name, NOTHING)) for group in groups]
+    return [
+        replace(group, metrics=numbers(its.content), files=its.files)
+        for group in groups
+        for its in [compared.get(group.name, NOTHING)]
+    ]
 
 
 def commits_of(records: Sequence[Record]) -> dict[str, str]:
@@ -193,7 +197,7 @@ def epoch_points(losses: Content, timing: Content) -> tuple[Point, ...]:
 
 def numbers(content: Content) -> dict[str, float]:
     """The numbers of nested mappings: {"test": {"elbo": -150.2}} -> {"test/elbo": -150.2}"""
-    return dict(_numbers(content, ""))
+    return {name: value for name, value in flat(content, "/").items() if isinstance(value, int | float)}
 
 
 def milliseconds(seconds: float) -> int:
@@ -260,10 +264,6 @@ def made_by(name: str) -> dict[str, str]:
     return {"mlflow.source.name": name, "mlflow.source.type": "LOCAL"}
 
 
-def _compared(group: Record, comparison: Comparison) -> Record:
-    return replace(group, metrics=numbers(comparison.content), files=comparison.files)
-
-
 def _of_experiment(record: Record, experiment: str) -> Record:
     """The same under the experiment's name, so that it is another run in another group."""
     key = "run" if record.parent else "group"
@@ -295,11 +295,3 @@ def _datasets(history: Content) -> Iterator[Dataset]:
     yield Dataset("train_images", digests["train_images"], "training")
     validation = "test_images" if history["split"] == FULL else history["split"]
     yield Dataset(validation, digests["validation"], "validation")
-
-
-def _numbers(content: Content, prefix: str) -> Iterable[tuple[str, float]]:
-    for name, value in content.items():
-        if isinstance(value, Mapping):
-            yield from _numbers(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float):
-            yield prefix + name, value

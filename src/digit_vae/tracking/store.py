@@ -22,7 +22,11 @@ from digit_vae.base.files import replacing
 EXPERIMENT = "digit-vae"
 DATABASE = "mlflow.db"
 ARTIFACTS = "mlartifacts"
-REBUILD = f"delete {DATABASE} and run `make track`, which makes it again from the files"
+REBUILD = (
+    f"delete {DATABASE} and run `make track`, which makes it again from the files, but for registered versions and the "
+    "champion: `digit-vae register RUN` and `digit-vae promote RUN` make these anew"
+)
+MAKE = "`make track` makes it, or `digit-vae register RUN`"
 
 CURRENT = "digit_vae.current"  # "true" for the attempt that the present files came from
 FILES = "digit_vae.files"  # the hashes of the files that were brought in
@@ -90,6 +94,10 @@ def project_root() -> Path:
     return Path(os.environ.get("DVC_ROOT", "."))
 
 
+class NoStoreError(UserError):
+    """Nobody has logged a run yet."""
+
+
 class Store:
     """The experiment in MLflow that the runs of the project are in.
 
@@ -99,7 +107,8 @@ class Store:
     Raises: UserError when MLflow or the way to it fails, as do `exclusive` and `failures`.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, *, making: bool = True) -> None:
+        """making: whether what is missing is made; otherwise it raises NoStoreError, and changes nothing."""
         root = root.resolve()
         own = root / DATABASE
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{own}"
@@ -108,12 +117,14 @@ class Store:
         self.checkout = f"{socket.gethostname()}:{root}"
         self._own = own if database == own else None
         self._lock = Path(f"{database or own}.lock")
-        with self.exclusive():
+        with self.exclusive() if making else self.failures():
             if database and not database.exists():
+                if not making:
+                    raise NoStoreError(f"{database} is missing: {MAKE}")
                 create_database(database)
             self.client = MlflowClient(tracking_uri=self.uri)
             artifacts = None if self.uri.startswith("http") else str(root / ARTIFACTS)
-            self.experiment_id = self._find_experiment(artifacts)
+            self.experiment_id = self._find_experiment(artifacts, making=making)
 
     def runs(self, *filters: str) -> list[Run]:
         """The runs and groups in MLflow that pass one of the filters; without any, all."""
@@ -163,9 +174,11 @@ class Store:
             reason = textwrap.shorten(masked(str(error)), 300, placeholder=" ...")
             raise UserError(f"MLflow at {masked(self.uri)} failed: {reason}") from error
 
-    def _find_experiment(self, artifacts: str | None) -> str:
+    def _find_experiment(self, artifacts: str | None, *, making: bool) -> str:
         """The experiment's id; it is made where it is missing and restored where it was deleted."""
         experiment = self.client.get_experiment_by_name(EXPERIMENT)
+        if not making and (experiment is None or experiment.lifecycle_stage == "deleted"):
+            raise NoStoreError(f"MLflow at {masked(self.uri)} has no experiment {EXPERIMENT}: {MAKE}")
         if experiment is None:
             experiment_id = str(self.client.create_experiment(EXPERIMENT, artifact_location=artifacts))
             experiment = self.client.get_experiment(experiment_id)
@@ -177,6 +190,8 @@ class Store:
                 f"{artifacts}: {REBUILD}"
             )
         its = experiment.experiment_id
+        if not making:
+            return str(its)
         note = with_present_addresses(experiment.tags.get(NOTE, description(its)), its)
         for tag, value in (KIND | experiment.tags | {NOTE: note}).items():
             if experiment.tags.get(tag) != value:

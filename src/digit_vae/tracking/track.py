@@ -1,18 +1,18 @@
 """`digit-vae track` brings into MLflow what it lacks; `digit-vae verify-tracking` compares MLflow with the files.
 
-A second `track` changes nothing. `verify-tracking` never changes anything, and fails where MLflow claims what the files
+A second `track` changes nothing. `verify-tracking` changes no run, and fails where MLflow claims what the files
 do not say.
 """
 
-import argparse
 from collections.abc import Sequence
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.progress import Elapsed, say
 from digit_vae.config.loading import load_params
 from digit_vae.tracking.audit import INCOMPLETE, PRESENT, STATES, Audited, audit
 from digit_vae.tracking.reading import read_project
-from digit_vae.tracking.store import Store, project_root
+from digit_vae.tracking.store import NoStoreError, Store, project_root
 from digit_vae.tracking.sync import sync
 
 SHOWN = 3  # of what a run lacks
@@ -20,13 +20,13 @@ SHOWN = 3  # of what a run lacks
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Brings in every run that params.yaml declares, whose files are there, and every recorded benchmark."""
-    argparse.ArgumentParser(prog="digit-vae track", description=main.__doc__).parse_args(argv)
+    parser_of("track", main.__doc__).parse_args(argv)
     track()
 
 
 def verify_main(argv: Sequence[str] | None = None) -> None:
     """Says which runs in MLflow are of the present files, and fails where one claims what the files do not say."""
-    argparse.ArgumentParser(prog="digit-vae verify-tracking", description=verify_main.__doc__).parse_args(argv)
+    parser_of("verify-tracking", verify_main.__doc__).parse_args(argv)
     verify()
 
 
@@ -50,7 +50,10 @@ def track() -> None:
 def verify() -> None:
     """Says how each run in MLflow relates to the files. Raises: UserError when one claims what they do not say."""
     project = read_project(load_params())
-    audited = audit(Store(project_root()), project.records, project.groups)
+    try:
+        audited = audit(Store(project_root(), making=False), project.records, project.groups)
+    except NoStoreError:
+        audited = []
     for state in STATES:
         of_state = [f"{each.run} ({each.run_id[:8]})" for each in audited if each.state == state]
         print(f"{len(of_state)} {state}{': ' if of_state else ''}{', '.join(of_state)}")

@@ -3,16 +3,16 @@
 The server runs in this process, without others: when the process ends or is killed, nothing is left.
 """
 
-import argparse
 import os
 import socket
 import warnings
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import masked
 from digit_vae.base.orphans import die_with_parent
-from digit_vae.base.ports import listening
+from digit_vae.base.ports import listening, port_number
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
@@ -28,8 +28,8 @@ FIRST_PAGE = """\
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Serves MLflow's pages on 127.0.0.1 until it is interrupted."""
-    parser = argparse.ArgumentParser(prog="digit-vae ui", description=main.__doc__)
-    parser.add_argument("--port", default="5000", help="where the pages are (default: 5000)")
+    parser = parser_of("ui", main.__doc__)
+    parser.add_argument("--port", type=port_number, default=5000, help="where the pages are (default: 5000)")
     port = parser.parse_args(argv).port
     die_with_parent()
     uri = os.environ.get("MLFLOW_TRACKING_URI", "")

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from digit_vae.base.errors import UserError
-from digit_vae.verification.comparison import Compared, Deviation, flat
+from digit_vae.base.nested import flat
+from digit_vae.verification.comparison import Deviation, Outcome
 
 
-def certificate(compared: Sequence[Compared], facts: Mapping[str, object]) -> dict[str, Any]:
+def certificate(compared: Sequence[Outcome], facts: Mapping[str, object]) -> dict[str, Any]:
     """The outcome for a machine to read. facts: what else stands in it, such as the machine and the commit.
 
     NaN and infinities, for which JSON has no number, become the texts "NaN", "Infinity" and "-Infinity".
@@ -24,7 +25,7 @@ def certificate(compared: Sequence[Compared], facts: Mapping[str, object]) -> di
     return plain
 
 
-def certificate_text(compared: Sequence[Compared], facts: Mapping[str, object]) -> str:
+def certificate_text(compared: Sequence[Outcome], facts: Mapping[str, object]) -> str:
     """The same for a person, in Markdown."""
     found = [deviation for each in compared for deviation in each.deviations]
     lines = [
@@ -50,7 +51,7 @@ def append_text(path: Path, text: str) -> None:
         raise UserError(f"{path} could not be written: {error.strerror or error}") from error
 
 
-def _row(compared: Compared) -> str:
+def _row(compared: Outcome) -> str:
     outcome = f"**{_count(compared.deviations)}**" if compared.deviations else "holds"
     return f"| {compared.of} | {compared.how} | {outcome} |"
 

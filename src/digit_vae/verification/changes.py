@@ -21,13 +21,13 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import write_text
+from digit_vae.base.files import write_output
 from digit_vae.base.paths import SMOKE
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import runs
+from digit_vae.report.pages import environment
 from digit_vae.report.summary import README, SUMMARY, is_current
 from digit_vae.verification.before import Change, branched_off, changes_since, content, head, project_folder
 from digit_vae.verification.certificate import append_text
@@ -75,9 +75,7 @@ class Changed(NamedTuple):
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Raises: UserError when a number changed without its run."""
-    parser = argparse.ArgumentParser(
-        prog="digit-vae changes", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("changes", __doc__)
     parser.add_argument("--base", required=True, help="a branch or commit to compare with")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="append the Markdown to this file")
     parser.add_argument("--page", type=Path, metavar="FILE", help="write everything to this HTML file")
@@ -88,11 +86,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     changed = changed_since(parsed.base)
     page = parsed.page.name if parsed.page else None
     text = rendered("changes.md.j2", changed, page=page, images=parsed.images or "", folder=project_folder())
+    print(text)
     if parsed.page:
-        write_text(parsed.page, rendered("changes.html.j2", changed))
+        write_output(parsed.page, rendered("changes.html.j2", changed).encode())
     if parsed.summary:
         append_text(parsed.summary, text)
-    print(text)
     if changed.unfounded:
         named = ", ".join(each.path for each in changed.unfounded)
         raise UserError(f"numbers changed without their run (see above): {named}")
@@ -181,15 +179,9 @@ def _differing(before: Mapping[str, str], now: Mapping[str, str]) -> list[str]:
 
 def rendered(template: str, changed: Changed, **more: object) -> str:
     """The page as its template has it; HTML is escaped."""
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES, encoding="utf-8"),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        autoescape=template.endswith(".html.j2"),
-    )
-    environment.filters |= {"number": _number, "picture": _picture, "cell": _cell, "address": _address}
-    text = environment.get_template(template).render(changed._asdict() | more, shown=SHOWN)
+    made = environment(TEMPLATES, html=template.endswith(".html.j2"))
+    made.filters |= {"number": _number, "picture": _picture, "cell": _cell, "address": _address}
+    text = made.get_template(template).render(changed._asdict() | more, shown=SHOWN)
     return text.encode(errors="backslashreplace").decode()  # a file's name may be any bytes
 
 

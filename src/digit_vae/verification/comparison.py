@@ -17,6 +17,8 @@ import h5py
 import numpy as np
 
 from digit_vae.base.errors import UserError
+from digit_vae.base.files import readable
+from digit_vae.base.nested import flat
 from digit_vae.config.loading import AS_BEFORE
 from digit_vae.model.weights import UNREADABLE
 from digit_vae.verification.evidence import EVALUATED, TRAINED, WEIGHTS, Evidence, md5
@@ -40,7 +42,7 @@ class Deviation(NamedTuple):
         return f"{self.of}: {self.what}: expected {self.expected}, received {self.received}{size}"
 
 
-class Compared(NamedTuple):
+class Outcome(NamedTuple):
     """The outcome for one run or file: how it was compared, and what deviates."""
 
     of: str
@@ -50,7 +52,7 @@ class Compared(NamedTuple):
 
 def compare(
     run: str, published: Evidence, anew: Evidence, tolerance: Tolerance, seen: Sequence[Mapping[str, Any]] = ()
-) -> Compared:
+) -> Outcome:
     """Compares what was trained anew with what was published. seen: see `repeats`.
 
     An evaluation has to repeat its bytes if both it and the training were on a machine with the published fingerprint.
@@ -71,7 +73,7 @@ def compare(
         *compare_values(run, "MD5 of", locked, {name: anew.md5[name] for name in locked}),
     ]
     how = _how(files, locked, published, anew, of_evaluation) + _open(published, anew, (training, evaluation), seen)
-    return Compared(run, how, deviations)
+    return Outcome(run, how, deviations)
 
 
 def _open(published: Evidence, anew: Evidence, asked: tuple[Bytes, Bytes], seen: Sequence[Mapping[str, Any]]) -> str:
@@ -146,18 +148,10 @@ def compare_metrics(
         yield from _apart(of, f"metric {name}", *values, allowed.of_metric(name, values[0]))
 
 
-def compare_files(of: str, root: Path, expected: Mapping[str, str]) -> Compared:
+def compare_files(of: str, root: Path, expected: Mapping[str, str]) -> Outcome:
     """Files and folders below `root`, against the MD5 that is expected of each."""
     received = {name: md5(root / name) for name in expected if (root / name).exists()}
-    return Compared(of, f"MD5 of {len(expected)}", list(compare_values(of, "MD5 of", expected, received)))
-
-
-def flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """{"test": {"elbo": -150.2}} -> {"test.elbo": -150.2}"""
-    result: dict[str, object] = {}
-    for name, value in values.items():
-        result |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {prefix + name: value}
-    return result
+    return Outcome(of, f"MD5 of {len(expected)}", list(compare_values(of, "MD5 of", expected, received)))
 
 
 def compare_losses(
@@ -206,7 +200,7 @@ def tensors(weights: Path) -> dict[str, Tensor]:
                 raise TypeError(f"{name} holds no numbers, but {found[name].dtype}")
 
     try:
-        with h5py.File(weights) as opened:
+        with h5py.File(readable(weights)) as opened:
             opened.visititems(collect)
     except UNREADABLE as error:
         raise UserError(f"{weights} is damaged ({' '.join(str(error).split())})") from error

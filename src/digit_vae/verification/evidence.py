@@ -9,22 +9,25 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import NoneType
 from typing import Any, NamedTuple
 
 import yaml
 from pydantic import BaseModel, JsonValue, TypeAdapter
 
-from digit_vae.analysis.results import addressed
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import read_json
-from digit_vae.base.paths import GRAPH_FILES, PARAMS, SMOKE, RunFiles
-from digit_vae.config.runs import GRAPHS, Run, runs
+from digit_vae.base.files import damaged, existing, read_json
+from digit_vae.base.paths import GRAPH_FILES, PARAMS, SMOKE, RunFiles, addressed
+from digit_vae.base.shapes import NUMBER
+from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import Params
 
 WEIGHTS = ("encoder.weights.h5", "decoder.weights.h5")
 TRAINED = (*WEIGHTS, "history.json")  # files that repeat byte for byte, of a training
 EVALUATED = ("digits.npz", "metrics.json", "samples.npz")  # and of an evaluation
-MAKE_RECORD = "`make verify QUICK=1 RECORD=1` writes it anew"
+MAKE_LOCK, MAKE_RECORD = "make repro", "make verify QUICK=1 RECORD=1"
+
+EVALUATION = {"machine": (dict, NoneType), "classifier_sha256": (str, NoneType)}
 
 Outputs = dict[str, str]  # the MD5 of each output of a stage, by its path
 LOCKS = {graph: GRAPH_FILES[graph].with_suffix(".lock") for graph in GRAPHS}
@@ -57,7 +60,7 @@ class Evidence(NamedTuple):
     weights: dict[str, Path]
 
 
-class Record(NamedTuple):
+class Expected(NamedTuple):
     """What is expected: the MD5 of each file of data/processed, the same on every machine, and runs by name."""
 
     arrays: Outputs
@@ -77,39 +80,39 @@ class _Smoke(BaseModel):
 
 
 def read_locks(params: Params) -> dict[str, Outputs]:
-    """The outputs of every stage that a lock of the two graphs has and params.yaml still declares.
+    """The outputs of every stage that a lock has and params.yaml still declares, by what DVC calls it.
 
     Raises: UserError when dvc.lock is missing or lacks stage `preprocess`, or a lock is damaged.
     """
-    if not LOCKS["paper"].is_file():
-        raise UserError(f"{LOCKS['paper']} is missing: `make repro` makes it")
+    existing(LOCKS["paper"], made_by=MAKE_LOCK)
     declared = {stage for run in runs(params) for stage in run.stages}
-    declared |= {f"publish@{name}" for name in (*params.publish.paper, *params.publish.beyond)}
-    found: dict[str, Outputs] = {}
-    for graph, lock in LOCKS.items():
-        stages = read_lock(lock) if lock.is_file() else {}
-        found |= {name: outputs for name, outputs in stages.items() if name in declared}
-        # Both graphs have a stage `report`.
-        found |= {addressed(name, graph): outputs for name, outputs in stages.items() if "@" not in name}
+    declared |= {addressed(f"publish@{name}", graph) for graph in GRAPHS for name in getattr(params.publish, graph)}
+    stages = {name: outputs for graph in GRAPHS for name, outputs in read_lock(graph).items()}
+    found = {name: outputs for name, outputs in stages.items() if "@" not in name or name in declared}
     if "preprocess" not in found:
         raise UserError(f"{LOCKS['paper']} has no stage preprocess: `make repro` runs it")
     return found
 
 
-def read_lock(lock: Path) -> dict[str, Outputs]:
-    """The outputs of every stage in a dvc.lock. Raises: UserError when it is damaged."""
-    return {name: stage.outputs for name, stage in read_stages(lock).items()}
+def read_lock(graph: Graph, folder: Path = Path()) -> dict[str, Outputs]:
+    """The outputs of every stage in a graph's lock, by what DVC calls it; none without a lock.
+
+    Raises: UserError when it is damaged.
+    """
+    lock = folder / LOCKS[graph]
+    stages = read_stages(lock) if lock.is_file() else {}
+    return {addressed(name, graph): stage.outputs for name, stage in stages.items()}
 
 
 def read_stages(lock: Path) -> dict[str, Stage]:
     """The stages in a dvc.lock. Raises: UserError when it is damaged."""
-    with _refusing_damage(lock, f"`git checkout {lock}` brings the committed one back"):
-        return lock_stages(lock.read_text(encoding="utf-8"), lock)
+    with _refusing_damage(lock, MAKE_LOCK):
+        return lock_stages(existing(lock, made_by=MAKE_LOCK).read_text(encoding="utf-8"), lock)
 
 
 def lock_stages(text: str, lock: Path) -> dict[str, Stage]:
     """The stages in the text of `lock`. Raises: UserError when it is damaged."""
-    with _refusing_damage(lock, f"`git checkout {lock}` brings the committed one back"):
+    with _refusing_damage(lock, MAKE_LOCK):
         stages = yaml.safe_load(text)["stages"].items()
         return {str(name): _stage(content) for name, content in stages}
 
@@ -139,7 +142,7 @@ def trained(folder: Path, run: Run) -> Evidence:
     files, timings = files_of(run), RunFiles(run.graph, run.name).timings
     if missing := [str(path) for path in (timings, *files.values()) if not (folder / path).is_file()]:
         raise UserError(f"{run.name} was not trained anew: {', '.join(missing)} is missing")
-    started = read_json(folder / timings, made_by=run.stages[0], keys=("started_at",))["started_at"]
+    started = read_json(folder / timings, made_by=run.stages[0], keys={"started_at": NUMBER})["started_at"]
     if started < (folder / PARAMS).stat().st_mtime:  # written when the copy was made
         raise UserError(f"{run.name} was not trained anew: its training began before this verification")
     weights = {name: folder / files[name] for name in WEIGHTS}
@@ -152,18 +155,17 @@ def files_of(run: Run) -> dict[str, Path]:
     return {path.name: path for path in (its.encoder, its.decoder, its.history, its.digits, its.metrics, its.samples)}
 
 
-def smoke_record(folder: Path, params: Params) -> Record:
+def smoke_record(folder: Path, params: Params) -> Expected:
     """The record of the small graph in `folder`."""
     made = {run.name: trained(folder, run)._replace(weights={}) for run in runs(params)}
-    return Record(read_lock(folder / LOCKS["paper"])["preprocess"], made)
+    return Expected(read_lock("paper", folder)["preprocess"], made)
 
 
-def read_record() -> Record:
+def read_record() -> Expected:
     """What reports/smoke.json holds. Raises: UserError when it is missing or damaged."""
-    if not SMOKE.is_file():
-        raise UserError(f"{SMOKE} is missing: {MAKE_RECORD}")
+    content = existing(SMOKE, made_by=MAKE_RECORD).read_bytes()
     with _refusing_damage(SMOKE, MAKE_RECORD):
-        record = TypeAdapter(Record).validate_json(SMOKE.read_bytes())
+        record = TypeAdapter(Expected).validate_json(content)
         if any(each.md5.keys() != {*TRAINED, *EVALUATED} for each in record.runs.values()):
             raise ValueError("a run's files are others than a run has")
         return record
@@ -175,7 +177,7 @@ def smoke_runs(smoke: bytes | None) -> dict[str, SmokeRun]:
         return {} if smoke is None else _Smoke.model_validate_json(smoke).runs
 
 
-def record_json(record: Record) -> dict[str, Any]:
+def record_json(record: Expected) -> dict[str, Any]:
     return {"arrays": record.arrays, "runs": {name: each._asdict() for name, each in record.runs.items()}}
 
 
@@ -193,23 +195,22 @@ def md5(path: Path) -> str:
 
 def _read(folder: Path, run: Run, digests: dict[str, str], weights: dict[str, Path]) -> Evidence:
     its, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
-    history = read_json(folder / its.history, made_by=train, keys=("params", "data", "epochs"))
-    machine = read_json(folder / its.timings, made_by=train, keys=("machine",))["machine"]
-    metrics = read_json(folder / its.metrics, made_by=evaluate, keys=("test",))
+    history = read_json(folder / its.history, made_by=train, keys={"params": dict, "data": dict, "epochs": [dict]})
+    machine = read_json(folder / its.timings, made_by=train, keys={"machine": dict})["machine"]
+    metrics = read_json(folder / its.metrics, made_by=evaluate, keys={"test": dict})
     evaluation = {"machine": None, "classifier_sha256": None}
     if (folder / its.evaluation).is_file():
-        evaluation = read_json(folder / its.evaluation, made_by=evaluate, keys=tuple(evaluation))
-    with _refusing_damage(f"what {its.reports} has", f"`git checkout {its.reports}` brings the committed files back"):
-        asked = [history[key] for key in ("params", "data", "epochs")]
-        judged = evaluation["machine"], evaluation["classifier_sha256"]
-        return TypeAdapter(Evidence).validate_python((*asked, metrics, machine, *judged, digests, weights))
+        evaluation = read_json(folder / its.evaluation, made_by=evaluate, keys=EVALUATION)
+    asked = (history[key] for key in ("params", "data", "epochs"))
+    judged = evaluation["machine"], evaluation["classifier_sha256"]
+    return Evidence._make((*asked, metrics, machine, *judged, digests, weights))
 
 
 @contextmanager
-def _refusing_damage(what: object, remedy: str) -> Iterator[None]:
+def _refusing_damage(path: Path, made_by: str) -> Iterator[None]:
     """Raises: UserError for a file that is no YAML or JSON, or has another shape than the stages write."""
     try:
         yield
-    except (OSError, ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
-        raise UserError(f"{what} is damaged ({reason}): {remedy}") from error
+        raise damaged(path, made_by, reason) from error

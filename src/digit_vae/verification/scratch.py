@@ -75,7 +75,7 @@ def copy_project(folder: Path, params: Params) -> None:
 def small(params: Params) -> Params:
     """Params of a graph that takes a minute: the paper's studies on `full` and their first two folds, few images.
 
-    Keys that name a run get the name of a run that is left.
+    Keys that name a run get the name of a run that is left; no fold chose a variant.
     """
     studies = {
         name: replace(study, splits=_few(study.splits)) for name, study in params.studies.items() if not study.beyond
@@ -94,6 +94,7 @@ def small(params: Params) -> Params:
         preprocess=replace(kept, train_images=train_images, test_images=test_images),
         train=replace(params.train, epochs=1),
         classifier=replace(params.classifier, epochs=1, minimum_accuracy=0.0),
+        compare=replace(params.compare, chose={}),
         evaluate=replace(params.evaluate, generated=500, map_cells=8, bound_images=2, plane_refinements=2),
         report=replace(params.report, first_run=first, second_run=second),
         publish=replace(params.publish, paper=published, beyond=()),

@@ -7,12 +7,12 @@ The copy has its own DVC cache and MLflow store; this folder stays as it was. At
 reproducible outputs: on one machine it is always the same, either way.
 """
 
-import argparse
 import hashlib
 import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.files import sha256
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import runs
@@ -33,9 +33,7 @@ REPRODUCIBLE = (
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Raises: UserError when the graph fails."""
-    parser = argparse.ArgumentParser(
-        prog="digit-vae smoke", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("smoke", __doc__)
     parser.add_argument("--serial", action="store_true", help="one stage after the other, by DVC itself")
     module = SERIAL if parser.parse_args(arguments).serial else DRIVER
     params, started = small(load_params()), time.monotonic()

@@ -12,11 +12,13 @@ from typing import Any, NamedTuple
 
 from digit_vae.base.files import sha256
 from digit_vae.base.paths import BENCHMARKS, CERTIFICATE, PROCESSORS, REPORTS, SEARCH, SMOKE, RunFiles
+from digit_vae.base.shapes import misfits
 from digit_vae.config.runs import Run
 from digit_vae.verification.before import Change
 from digit_vae.verification.evidence import Outputs, md5
 from digit_vae.verification.tolerance import is_number
 
+EPOCHS = {"epochs?": [dict]}
 RECORDS = (BENCHMARKS, CERTIFICATE, PROCESSORS, SEARCH, SMOKE)  # what no stage makes
 
 
@@ -120,14 +122,14 @@ def _begun_anew(change: Change | None) -> bool:
 
 
 def _both(change: Change | None) -> tuple[dict[str, Any], dict[str, Any]] | None:
-    """The JSON of a file that was there and is there. What is no JSON is held to the lock alone."""
+    """The JSON of a file that was there and is there. What is no such JSON is held to the lock alone."""
     if change is None or change.before is None or change.now is None:
         return None
     try:
         before, now = json.loads(change.before), json.loads(change.now)
     except ValueError:
         return None
-    return (before, now) if isinstance(before, dict) and isinstance(now, dict) else None
+    return None if [*misfits(before, EPOCHS), *misfits(now, EPOCHS)] else (before, now)
 
 
 def _other_losses(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:

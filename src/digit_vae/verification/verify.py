@@ -21,9 +21,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import remove, write_json, write_text
-from digit_vae.base.paths import CERTIFICATE, RAW, SMOKE, RunFiles
+from digit_vae.base.paths import CERTIFICATE, RAW, SMOKE, RunFiles, addressed
 from digit_vae.base.progress import clock
 from digit_vae.base.provenance import git_commit
 from digit_vae.config.loading import load_params, read_run_params
@@ -36,8 +37,8 @@ from digit_vae.model.device import select_device
 from digit_vae.speed.processors import machines_with_bytes
 from digit_vae.verification.certificate import append_text, certificate, certificate_text
 from digit_vae.verification.comparison import (
-    Compared,
     Deviation,
+    Outcome,
     compare,
     compare_files,
     compare_metrics,
@@ -46,8 +47,8 @@ from digit_vae.verification.evidence import (
     MAKE_RECORD,
     WEIGHTS,
     Evidence,
+    Expected,
     Outputs,
-    Record,
     is_published,
     published,
     read_locks,
@@ -65,6 +66,8 @@ UNCOMMITTED = "the working tree has changes that are not committed: what is veri
 def main(arguments: Sequence[str] | None = None) -> None:
     """Raises: UserError when something is not as published, or when the verification itself fails."""
     parsed = parse_arguments(arguments)
+    if parsed.summary:
+        append_text(parsed.summary, "")  # what cannot be written is said before anything is trained
     params, started = load_params(), time.monotonic()
     chosen = chosen_runs(params, parsed.runs)
     commit = git_commit()  # asked first: the files are copied next
@@ -83,19 +86,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     note = {"note": UNCOMMITTED} if uncommitted else {}
     said = note | facts(params, locks, what, commit) | {"took": clock(time.monotonic() - started)}
     print(certificate_text(compared, said))
-    if parsed.summary:
-        append_text(parsed.summary, certificate_text(compared, said) + "\n")
     if not parsed.quick:
         write_json(CERTIFICATE, certificate(compared, said))
         write_text(CERTIFICATE.with_suffix(".md"), certificate_text(compared, said))
+    if parsed.summary:
+        append_text(parsed.summary, certificate_text(compared, said) + "\n")
     if deviating := [each.of for each in compared if each.deviations]:
         raise UserError(f"not as published (see above): {', '.join(deviating)}")
 
 
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="digit-vae verify", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = parser_of("verify", __doc__)
     parser.add_argument("--runs", nargs="+", default=(), metavar="RUN", help="runs to train anew, or all")
     parser.add_argument("--quick", action="store_true", help="the paper's studies at smoke size")
     parser.add_argument("--record", action="store_true", help="with --quick: expect from now on what it makes")
@@ -122,9 +123,9 @@ def chosen_runs(params: Params, names: Sequence[str]) -> list[Run]:
     return list(first.values())
 
 
-def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) -> list[Compared]:
+def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) -> list[Outcome]:
     """Trains `chosen` anew, and compares these runs and the committed weights with what is published."""
-    expected = Record(locks["preprocess"], {run.name: published(run, locks) for run in chosen})
+    expected = Expected(locks["preprocess"], {run.name: published(run, locks) for run in chosen})
     weights, seen = committed_weights(params, locks), machines_with_bytes()
     with scratch_copy("digit-vae-verify-", params) as folder:
         reproduce(folder, (*DRIVER, "--runs", *expected.runs, "--anew"))
@@ -132,11 +133,11 @@ def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) 
         return [*anew, *measure_weights(params, weights, folder)]
 
 
-def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: bool) -> list[Compared]:
+def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: bool) -> list[Outcome]:
     """The same with the paper's studies at smoke size. recording: whether to expect from now on what they make."""
     few, weights, seen = small(params), committed_weights(params, locks), machines_with_bytes()
     if not recording and read_record().runs.keys() != {run.name for run in runs(few)}:
-        raise UserError(f"{SMOKE} has other runs than params.yaml: {MAKE_RECORD}")
+        raise UserError(f"{SMOKE} has other runs than params.yaml: `{MAKE_RECORD}` writes it anew")
     with scratch_copy("digit-vae-verify-", few) as folder:
         reproduce(folder, DRIVER)
         if recording:
@@ -154,10 +155,10 @@ def committed_files(locks: Mapping[str, Outputs]) -> Outputs:
 def compare_runs(
     params: Params,
     folder: Path,
-    expected: Record,
+    expected: Expected,
     tolerance: Callable[[Mapping[str, Any]], Tolerance],
     seen: Sequence[Mapping[str, Any]],
-) -> list[Compared]:
+) -> list[Outcome]:
     """Compares everything that the copy in `folder` made with what was expected. tolerance: of a run's params."""
     found = [compare_files("arrays and splits", folder, expected.arrays)]
     for name, evidence in expected.runs.items():
@@ -172,7 +173,7 @@ def committed_weights(params: Params, locks: Mapping[str, Outputs]) -> dict[Run,
     return {run: published(run, locks) for run in runs(params) if run.name in names and is_published(run)}
 
 
-def measure_weights(params: Params, expected: Mapping[Run, Evidence], folder: Path) -> Iterator[Compared]:
+def measure_weights(params: Params, expected: Mapping[Run, Evidence], folder: Path) -> Iterator[Outcome]:
     """Measures the committed weights once more, on the test images that stage preprocess keeps of those in `folder`."""
     select_device("cpu")
     allowed = of_weights(params.verify)
@@ -181,13 +182,14 @@ def measure_weights(params: Params, expected: Mapping[Run, Evidence], folder: Pa
         name, where = f"committed weights of {run.name}", RunFiles(run.graph, run.name).published
         settings = read_run_params(evidence.params, f"params of {run.name}")
         try:
-            vae = load_vae(settings, *(where / each for each in WEIGHTS), made_by=f"publish@{run.name}")
+            made_by = addressed(f"publish@{run.name}", run.graph)
+            vae = load_vae(settings, *(where / each for each in WEIGHTS), made_by=made_by)
         except UserError as error:
-            yield Compared(name, "not measured", [Deviation(name, "files", "weights of this run", str(error))])
+            yield Outcome(name, "not measured", [Deviation(name, "files", "weights of this run", str(error))])
             continue
         measured = measure(encode(vae, images, params.evaluate), params.evaluate.active_unit_variance)
         how = f"measured on {len(images):,} test images, to {allowed.last} nats"
-        yield Compared(name, how, list(compare_metrics(name, evidence.metrics["test"], measured, allowed)))
+        yield Outcome(name, how, list(compare_metrics(name, evidence.metrics["test"], measured, allowed)))
 
 
 def facts(params: Params, locks: Mapping[str, Outputs], what: str, commit: str | None) -> dict[str, Any]:
