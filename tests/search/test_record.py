@@ -99,7 +99,7 @@ def test_a_damaged_record_is_one_sentence(project, small_params, damage):
     write_searched(project, small_params)
     content = json.loads(SEARCH.read_text(encoding="utf-8"))
     SEARCH.write_bytes(DAMAGES[damage](content))
-    with pytest.raises(UserError, match=rf"^{SEARCH} is damaged .*`git checkout {SEARCH}`") as error:
+    with pytest.raises(UserError, match=rf"^{SEARCH} is damaged .*`digit-vae search --anew`") as error:
         read_search()
     assert "\n" not in str(error.value)
 

@@ -25,7 +25,10 @@ from digit_vae.training.health import complaints
 Json = Mapping[str, Any]
 
 FEWEST_SEEDS = 3  # that say something of a distribution
-MEASURED = dict.fromkeys(("elbo", "reconstruction_loss", "kl_loss"), NUMBER) | {"kl_per_dimension": Every(NUMBER)}
+MEASURED = {
+    **dict.fromkeys(("elbo", "reconstruction_loss", "kl_loss", "active_units", "dead_units"), NUMBER),
+    "kl_per_dimension": Every(NUMBER),
+}
 # Of each file what is read of it. With labels, metrics also have a section "quality".
 TRAINED = HISTORY | {"epochs": [EPOCH | {"health": HEALTH}]}
 TIMED = {"machine": MACHINE, "epochs": [SECONDS]}

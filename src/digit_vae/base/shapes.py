@@ -28,7 +28,15 @@ class Every:
 NUMBER = (int, float)
 _NUMBER_OR_NUMBERS = object()
 NUMBERS = Every(_NUMBER_OR_NUMBERS)
-NAMES = {str: "a text", int: "a number", float: "a number", bool: "true or false", NoneType: "null", list: "a list"}
+NAMES = {
+    str: "a text",
+    int: "a number",
+    float: "a number",
+    bool: "true or false",
+    NoneType: "null",
+    list: "a list",
+    dict: "an object",
+}
 
 # Of the files that training and evaluation write of a run.
 MACHINE = {"cpu": str, "cores": int, "gpu": (str, NoneType), "device": str}
@@ -71,5 +79,7 @@ def misfits(value: object, shape: Shape, place: str = "") -> Iterator[str]:
 def _named(shape: Shape) -> str:
     if isinstance(shape, list):
         return "a list that is not empty"
+    if not isinstance(shape, type | tuple):
+        return "an object"
     kinds = shape if isinstance(shape, tuple) else (shape,)
-    return " or ".join(dict.fromkeys(NAMES.get(each, "an object") for each in kinds))
+    return " or ".join(dict.fromkeys(NAMES[each] for each in kinds))
