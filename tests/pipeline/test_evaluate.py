@@ -52,7 +52,7 @@ def test_an_evaluation_writes_its_files_and_removes_the_checkpoint(trained, run_
 @pytest.mark.parametrize(
     ("path", "stage"),
     [
-        (FILES.encoder, f"train_recipe@{RUN}"),
+        (FILES.encoder, f"beyond/dvc.yaml:train_recipe@{RUN}"),
         ("data/processed/train_images.npy", "preprocess"),
         ("data/processed/train_labels.npy", "preprocess"),
         ("data/processed/test_labels.npy", "preprocess"),

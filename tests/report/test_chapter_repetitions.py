@@ -43,7 +43,7 @@ def test_all_repetitions_are_compared_together(project):
     [row] = page.tables["repeated"].rows
     assert row[:2] == ("dropout", 9)
     assert page.values["variants"][0].verdict.detectable > 0
-    assert "would have been seen" in text
+    assert "smallest detectable difference" in text
     assert page.tables["trained"].rows == tuple(
         (name, *["fold0, fold1, fold2"] * 2) for name in ("baseline", "dropout")
     )

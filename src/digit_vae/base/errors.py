@@ -3,6 +3,10 @@
 import re
 import sys
 from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 PIPE_CLOSED = 141  # what a shell calls a process that SIGPIPE has ended
 
@@ -46,3 +50,10 @@ def masked(text: str) -> str:
     text = re.sub(r"://[^\s/:@]+@", "://***@", text)
     keys = "password|passwd|pwd|token|api_?key|secret"
     return re.sub(rf"((?:{keys})(?:=|%3D))[^&;\s]+", r"\1***", text, flags=re.IGNORECASE)
+
+
+def first_misfit(error: "ValidationError") -> str:
+    """The first thing that pydantic found otherwise: its place, what is wrong, and what was received."""
+    first = error.errors()[0]
+    place = ".".join(map(str, first["loc"])) or "all of it"
+    return f"{place}: {first['msg']}; received {first['input']!r:.80}"

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from digit_vae.analysis import repetitions
 from digit_vae.analysis.results import FEWEST_SEEDS, Json, Results, read_results
 from digit_vae.analysis.statistics import Spread, placed, spread
 from digit_vae.base.errors import UserError
@@ -47,6 +48,16 @@ class Seeds:
         return [name for name, loss in losses.items() if self.low <= loss <= self.high]
 
 
+@dataclass(frozen=True)
+class Regularisers:
+    """What is said of the ELBO with each of the paper's regularisers, over how many folds drawn with how many seeds."""
+
+    against: str
+    verdicts: Sequence[Verdict]
+    folds: int
+    seeds: int
+
+
 def write_summary(root: Path) -> None:
     """Writes reports/README.md, and the results between the marks of README.md, below `root`.
 
@@ -81,6 +92,7 @@ def page(results: Results) -> Page:
         "paper": paper_losses(),
         "seeds": seeds(results),
         "ablation": compared["paper"],
+        "regularisers": regularisers(compared["paper"], beyond.get(repetitions.STUDY)),
         "recipe": _recipe(results),
         "folds": compared["beyond"],
         "beta": _beta(beyond.get(chapter_beta.STUDY)),
@@ -102,6 +114,15 @@ def seeds(results: Results) -> Seeds | None:
         return None
     place = placed(losses[0], losses)
     return Seeds(len(losses), spread(losses), place.low, place.high)
+
+
+def regularisers(ablation: Sequence[Compared], repeated: Compared | None) -> Regularisers | None:
+    """Of the variants of the paper's ablation, by the study with most folds: the repetitions, once there are any."""
+    if not ablation:
+        return None
+    widest = repeated or ablation[0]
+    known = [each for each in widest.verdicts(*ELBO) if each.variant in ablation[0].others]
+    return Regularisers(widest.against, known, len(widest.pairs), len({seed for _, seed in widest.pairs}))
 
 
 def speed() -> list[tuple[str, str, Range]]:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from digit_vae.base.errors import first_misfit
 from digit_vae.base.files import damaged, read_bytes_if_any, write_text
 from digit_vae.base.paths import SEARCH
 from digit_vae.config.runs import Run
@@ -120,10 +121,7 @@ def read_search(path: Path = SEARCH) -> Search:
     try:
         return Search.model_validate_json(content)
     except ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"]))
-        said = f"{place}: {first['msg']}" if place else first["msg"]
-        raise damaged(path, "digit-vae search --anew", said) from error
+        raise damaged(path, "digit-vae search --anew", first_misfit(error)) from error
 
 
 def write_search(search: Search, path: Path = SEARCH) -> None:

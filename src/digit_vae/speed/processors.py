@@ -5,6 +5,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from digit_vae.base.errors import first_misfit
 from digit_vae.base.files import damaged, existing
 from digit_vae.base.paths import PROCESSORS
 
@@ -30,7 +31,7 @@ def read_processor(path: Path) -> Processor:
     try:
         return Processor.model_validate_json(existing(path, made_by=MADE_BY).read_bytes())
     except ValidationError as error:
-        raise damaged(path, MADE_BY, f"{' '.join(str(error).split()):.100}") from error
+        raise damaged(path, MADE_BY, first_misfit(error)) from error
 
 
 def machines_with_bytes() -> list[dict[str, Any]]:

@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
+from digit_vae.base.errors import first_misfit
 from digit_vae.base.files import damaged, read_json, sha256_of
 from digit_vae.config.schema import Device, Precision
 
@@ -230,9 +231,7 @@ def _read(folder: Path, kind: type[_Recorded], summarise: Callable[[Measurement]
         try:
             kind.model_validate(content)
         except ValidationError as error:
-            first = error.errors()[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise damaged(path, MADE_BY, f"{place}: {first['msg']}; received {first['input']!r:.80}") from error
+            raise damaged(path, MADE_BY, first_misfit(error)) from error
         if content["summary"] != summarise(content):
             raise damaged(path, MADE_BY, "expected the summary that follows from its numbers; received another")
         recorded[path.stem] = content
