@@ -28,6 +28,12 @@ def test_every_chart_has_a_mark_for_each_point(page, site):
         assert page.locator(f'[data-chart="{name}"] .panels .mark').count() == points, name
 
 
+def test_the_chapter_that_the_address_names_is_what_is_seen(visit):
+    page = visit(viewport={"width": 1000, "height": 900}).open("comparisons.html#health")
+    page.wait_for_selector('[data-chart="seeds"] .mark', state="attached")
+    page.wait_for_function("Math.abs(document.getElementById('health').getBoundingClientRect().top - 72) < 20")
+
+
 def test_the_pointer_shows_the_numbers_of_a_dot(page):
     run = "baseline-full-0"
     loss = json.loads((ROOT / f"reports/paper/runs/{run}/history.json").read_text(encoding="utf-8"))["epochs"][-1][
