@@ -38,7 +38,9 @@ def chapter(planned: Mapping[str, Any], margin: float) -> Chapter:
 
 def chart(planned: Mapping[str, Any], margin: float) -> Chart:
     """A panel for each of the two numbers, a row for each variant."""
-    return Chart([panel(planned["variants"], "difference"), panel(planned["variants"], "margin", Rule(margin, "margin set"))])
+    return Chart(
+        [panel(planned["variants"], "difference"), panel(planned["variants"], "margin", Rule(margin, "margin set"))]
+    )
 
 
 def panel(variants: Mapping[str, Any], key: str, *rules: Rule) -> Panel:
