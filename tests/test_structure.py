@@ -49,6 +49,7 @@ ALLOWED = {
         "base.errors",
         "config",
         "search.record",
+        "speed.operations",
         "speed.processors",
         "speed.records",
         "verification.evidence",

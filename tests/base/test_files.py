@@ -216,7 +216,7 @@ def test_of_a_file_that_git_has_it_is_said_how_git_brings_it_back(tmp_path, monk
     for command in (["init", "-q"], ["add", "reports"]):
         subprocess.run(["git", *command], check=True)
     damage(path)
-    with pytest.raises(UserError, match=r"a\.json is (missing|damaged).*`git checkout reports/a\.json`"):
+    with pytest.raises(UserError, match=r"a\.json is (missing|damaged).*`git checkout HEAD -- reports/a\.json`"):
         files.read_json(path, made_by="plot")
 
 

@@ -144,7 +144,7 @@ def test_a_complete_search_starts_no_cluster(processed, params, monkeypatch, cap
 
 
 def test_without_dvcs_folder_nothing_is_begun_and_none_is_made(processed, params):
-    with pytest.raises(UserError, match=r"^\.dvc is missing.*`git checkout \.dvc`"):
+    with pytest.raises(UserError, match=r"^\.dvc is missing.*`git checkout HEAD -- \.dvc`"):
         driver.search(params)
     assert not (processed / ".dvc").exists()
 

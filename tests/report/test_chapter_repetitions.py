@@ -12,6 +12,7 @@ from digit_vae.base.paths import POWER, RunFiles
 from digit_vae.config.loading import load_params
 from digit_vae.report import chapter_repetitions
 from digit_vae.report.pages import rendered
+from digit_vae.report.summary import regularisers
 
 NAME = "repetitions"
 REPEATED = study(
@@ -92,3 +93,13 @@ def test_collapsed_runs_stay_and_the_difference_without_them_is_beside(project):
     found = page.values["variants"][0]
     assert (found.folds, found.without_folds, found.collapsed[:2]) == (9, 8, (1, 9))
     assert "1 of 9 runs collapsed" in text
+
+
+def test_readme_tells_the_regularisers_by_the_folds_that_all_of_them_have(project):
+    forget("dropout-fold1-2")
+    results = read_results(project, "beyond")
+    ablation, repeated = (compared(results, name) for name in ("ablation", NAME))
+    for told, folds, seeds in ((regularisers([ablation], repeated), 8, 3), (regularisers([ablation], None), 3, 1)):
+        assert (told.folds, told.seeds) == (folds, seeds)
+        assert [each.variant for each in told.verdicts] == ["dropout"]
+    assert regularisers([], repeated) is None

@@ -105,7 +105,7 @@ def test_damaged_weights_that_git_has_are_brought_back_by_git(files):
         subprocess.run(["git", *command], check=True)
     weights = files.published / "decoder.weights.h5"
     weights.write_bytes(b"other")
-    with pytest.raises(UserError, match=rf"{weights} is damaged .*`git checkout {weights}`"):
+    with pytest.raises(UserError, match=rf"{weights} is damaged .*`git checkout HEAD -- {weights}`"):
         find_trained("baseline-full-0")
 
 

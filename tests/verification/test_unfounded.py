@@ -81,9 +81,10 @@ def test_a_result_that_no_lock_ever_named_is_held_to_one(tell):
 
 def test_a_benchmark_with_other_numbers_began_at_another_time(tell):
     path = "reports/benchmarks/side_by_side/a.json"
-    before = {path: {"summary": {"seconds": 2}, "started_at": 1}}
-    assert tell(before, {path: {"summary": {"seconds": 1}, "started_at": 1}}, locked={}).keys() == {path}
-    assert tell(before, {path: {"summary": {"seconds": 1}, "started_at": 2}}, locked={}) == {}
+    before = {path: {"summary": {"seconds": 2}, "started_at": 1, "epochs": 2}}
+    faster = {"summary": {"seconds": 1}, "epochs": 2}
+    assert tell(before, {path: faster | {"started_at": 1}}, locked={}).keys() == {path}
+    assert tell(before, {path: faster | {"started_at": 2}}, locked={}) == {}
 
 
 @pytest.mark.parametrize("again", [{"started_at": 1}, {"started_at": 1, "more": 2}, {}, {"started_at": "later"}])

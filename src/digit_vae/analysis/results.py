@@ -37,7 +37,7 @@ METRICS = {
     "validation": MEASURED,
     "test": MEASURED,
     "latent": NUMBERS,
-    "quality?": NUMBERS,
+    "quality?": dict.fromkeys(("samples", "mixture", "reconstructions"), NUMBERS),
     "likelihood": {"grey": NUMBERS, "binarised": NUMBERS},
 }
 

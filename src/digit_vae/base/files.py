@@ -234,8 +234,8 @@ def damaged(path: Path, made_by: str, reason: object) -> UserError:
 
 def _remedy(path: Path, made_by: str, otherwise: str) -> str:
     """How to come by the file again: from git, if that has it."""
-    if git.has(path):
-        return f"`git checkout {path}` brings the committed one back"
+    if git.has_other(path):
+        return f"`git checkout HEAD -- {path}` brings the committed one back"
     if made_by == NO_STAGE:
         return "no stage of params.yaml makes it"
     return otherwise.format(made_by if " " in made_by else f"dvc repro {made_by}")

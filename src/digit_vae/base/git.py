@@ -14,6 +14,6 @@ def said(*arguments: str) -> str:
         return ""
 
 
-def has(path: Path) -> bool:
-    """Whether git has the file, or something below the folder, here or not."""
-    return bool(said("--literal-pathspecs", "ls-files", "--", str(path)))
+def has_other(path: Path) -> bool:
+    """Whether git has the file otherwise than it is here: changed, deleted or in conflict."""
+    return bool(said("--literal-pathspecs", "ls-files", "--modified", "--", str(path)))

@@ -13,8 +13,9 @@ from digit_vae.base.command import run
 
 
 class Command(NamedTuple):
-    """function: takes the arguments, of which `adds` come before the user's. uses_models: whether it only uses trained
-    models, and so runs in any folder with any code.
+    """function: of `module`, takes the arguments, of which `adds` come before the user's.
+
+    uses_models: whether it only uses trained models, and so runs in any folder with any code.
     """
 
     module: str

@@ -9,7 +9,6 @@ from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run, runs
 from digit_vae.driver.reproduce import reproduce
 
-MOST_JOBS = 10_000
 DOES = {
     "repro": "Brings the paper's graph up to date, with the runs side by side.",
     "beyond": "Brings the paper's graph and the runs that go beyond it up to date, side by side.",

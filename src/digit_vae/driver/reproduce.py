@@ -89,7 +89,7 @@ def _planned(ledger: Ledger, chosen: Sequence[Run]) -> tuple[list[Job], dict[str
 def alone() -> Iterator[None]:
     """Holds the project's lock. Raises: UserError when another driver holds it, or there is no place for it."""
     if not DVC.is_dir():  # DVC would go on with settings of its own
-        raise UserError(f"{DVC} is missing, which has DVC's settings: `git checkout {DVC}` brings it back")
+        raise UserError(f"{DVC} is missing, which has DVC's settings: `git checkout HEAD -- {DVC}` brings it back")
     try:
         LOCK.parent.mkdir(exist_ok=True)
         lock = LOCK.open("w", encoding="utf-8")

@@ -78,7 +78,9 @@ def save(run: TrainedRun, folder: Path) -> None:
         mlflow.pyfunc.save_model(made, mlflow_model=Model(), **given)
         place = Path(os.path.realpath(folder))
         try:
-            if place.exists():
+            if place.is_dir():
+                if any(place.iterdir()) and not (place / "MLmodel").is_file():
+                    raise UserError(f"{folder}: expected an empty folder, or a model to replace; received another")
                 shutil.rmtree(place)
             shutil.copytree(made, place)
         except OSError as error:

@@ -105,7 +105,7 @@ def kl_ends(runs: Iterable[RunResult], images: str) -> tuple[Spread, Spread]:
 
 def readings(compared: Compared) -> dict[str, object]:
     """What the template says of a study, by section of the metrics. apart: the numbers in which a variant differs, with
-    what is said of each variant; same: those in which none does, with the difference that would have been seen.
+    what is said of each variant; same: those in which none does, with the smallest detectable difference.
     """
     verdicts = {
         section: {title: compared.verdicts(section, *path) for title, path in titled(compared, section).items()}
@@ -130,7 +130,7 @@ def readings(compared: Compared) -> dict[str, object]:
 
 
 def greatest_seen(verdicts: Iterable[Verdict]) -> float | None:
-    """The least difference that would have been seen in every variant; None where it is not known."""
+    """The least difference that is detectable in every variant; None where it is not known."""
     return max((each.detectable for each in verdicts if each.detectable is not None), default=None)
 
 

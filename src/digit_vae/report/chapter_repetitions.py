@@ -11,7 +11,7 @@ from digit_vae.analysis.results import Results
 from digit_vae.analysis.statistics import LEVEL, Tested, corrected_t_test
 from digit_vae.base.files import read_json
 from digit_vae.base.paths import POWER, addressed
-from digit_vae.base.shapes import NUMBER, NUMBERS, Every
+from digit_vae.base.shapes import NUMBER, Every
 from digit_vae.config.runs import Run, study_runs
 from digit_vae.report import chapter_folds
 from digit_vae.report.chapter_full import collapsed_share
@@ -21,8 +21,9 @@ from digit_vae.report.verdicts import Compared, Verdict
 
 ELBO = ("validation", "elbo")
 WISHED = dict.fromkeys(("corrected", "independent"), (int, NoneType))
-PLANNED = {"folds": int, "std": NUMBER, "repetitions": Every(NUMBERS), "repetitions_for_wished": WISHED}
-PLAN = {"wished": NUMBER, "variants": Every(PLANNED)}
+TOLD = Every({"difference": NUMBER, "margin": NUMBER})
+PLANNED = {"folds": int, "std": NUMBER, "repetitions": TOLD, "repetitions_for_wished": WISHED}
+PLAN = dict.fromkeys(("draws", "level", "power", "wished"), NUMBER) | {"variants": Every(PLANNED)}
 
 
 @dataclass(frozen=True)
@@ -118,6 +119,6 @@ def plan_table(planned: Mapping[str, Any]) -> Table:
         wished = its["repetitions_for_wished"]
         rows.append((name, its["folds"], its["std"], *numbers, *(wished[key] for key in ("corrected", "independent"))))
     counts = next(iter(planned["variants"].values()))["repetitions"]
-    seen = [f"{what}, {count} rep." for what in ("Difference seen", "Margin shown") for count in counts]
+    seen = [f"{what}, {count} rep." for what in ("Smallest detectable", "Margin shown") for count in counts]
     wished = f"Repetitions to see {planned['wished']:g} nat"
     return Table(("Variant", "Folds", "Std", *seen, wished, f"{wished}, if independent"), tuple(rows))

@@ -120,9 +120,11 @@ def regularisers(ablation: Sequence[Compared], repeated: Compared | None) -> Reg
     """Of the variants of the paper's ablation, by the study with most folds: the repetitions, once there are any."""
     if not ablation:
         return None
-    widest = repeated or ablation[0]
-    known = [each for each in widest.verdicts(*ELBO) if each.variant in ablation[0].others]
-    return Regularisers(widest.against, known, len(widest.pairs), len({seed for _, seed in widest.pairs}))
+    its = ablation[0].others
+    widest = repeated if repeated and its.keys() <= repeated.others.keys() else ablation[0]
+    known = [each for each in widest.verdicts(*ELBO) if each.variant in its]
+    pairs = set.intersection(*(set(widest.study.pairs(name)) for name in its))
+    return Regularisers(widest.against, known, len(pairs), len({seed for _, seed in pairs}))
 
 
 def speed() -> list[tuple[str, str, Range]]:

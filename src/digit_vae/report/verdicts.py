@@ -20,7 +20,7 @@ class Verdict(NamedTuple):
     """The difference of a variant in one number, its adjusted p-value, and what that says: "same" where no difference
     is detectable.
 
-    detectable: the least true difference that would have been seen with `power`. equivalence_p: that the difference is
+    detectable: the least true difference that the test detects with `power`. equivalence_p: that the difference is
     not within `margin`, by two one-sided tests. None: not said of this number.
     """
 

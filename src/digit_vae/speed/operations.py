@@ -21,6 +21,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from pydantic import ValidationError
 from scipy.special import ndtr
 
 from digit_vae.base.arguments import parser_of
@@ -41,6 +42,14 @@ NO_SUMS = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape)
 Results = Iterator[tuple[str, Any]]  # the name of an operation, and its array, or nested lists and tuples of arrays
 
 
+def _record_of(path: Path) -> Processor:
+    """The record that the user names. Raises: UserError when it is none."""
+    try:
+        return Processor.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise UserError(f"{path}: expected a record that `digit-vae operations` wrote; received another") from error
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Raises: UserError when an operation differs from the record that it is held against."""
     parser = parser_of("operations", __doc__)
@@ -49,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     params = load_params()
     settings = replace(run_params(params, find_run(params, params.report.first_run)), batch_norm=True, dropout=0.25)
-    theirs = read_processor(parsed.against) if parsed.against else None
+    theirs = _record_of(parsed.against) if parsed.against else None
     machine = select_device("cpu")
     hashes = {name: digest(result) for name, result in operations(settings)}
     if theirs:

@@ -106,8 +106,7 @@ def read_lock(graph: Graph, folder: Path = Path()) -> dict[str, Outputs]:
 
 def read_stages(lock: Path) -> dict[str, Stage]:
     """The stages in a dvc.lock. Raises: UserError when it is damaged."""
-    with _refusing_damage(lock, MAKE_LOCK):
-        return lock_stages(existing(lock, made_by=MAKE_LOCK).read_text(encoding="utf-8"), lock)
+    return lock_stages(existing(lock, made_by=MAKE_LOCK).read_text(encoding="utf-8", errors="replace"), lock)
 
 
 def lock_stages(text: str, lock: Path) -> dict[str, Stage]:

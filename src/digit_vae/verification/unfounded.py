@@ -81,7 +81,7 @@ def _training(run: Run, changes: Changes, before: Outputs, now: Outputs) -> Iter
     its = RunFiles(run.graph, run.name)
     path = str(its.history)
     both = _both(changes.get(path))
-    if both is None:
+    if both is None or any(any(misfits(each, EPOCHS)) for each in both):
         return
     weights = [str(each) for each in (its.encoder, its.decoder)]
     locked = any(each in before and before[each] == now.get(each) for each in weights)
@@ -129,7 +129,7 @@ def _both(change: Change | None) -> tuple[dict[str, Any], dict[str, Any]] | None
         before, now = json.loads(change.before), json.loads(change.now)
     except ValueError:
         return None
-    return None if [*misfits(before, EPOCHS), *misfits(now, EPOCHS)] else (before, now)
+    return (before, now) if isinstance(before, dict) and isinstance(now, dict) else None
 
 
 def _other_losses(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
