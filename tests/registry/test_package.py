@@ -39,7 +39,15 @@ def test_a_run_on_a_fold_is_refused(packaged, tmp_path):
 def test_a_model_is_written_in_the_place_of_another(packaged, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
-    (folder / "old").touch()
+    for name in ("MLmodel", "old"):
+        (folder / name).touch()
     save(packaged.run, folder)
-    assert (folder / "MLmodel").is_file()
+    assert (folder / "MLmodel").stat().st_size > 0
     assert not (folder / "old").exists()
+
+
+def test_no_other_folder_is_replaced(packaged, tmp_path):
+    (tmp_path / "mine").touch()
+    with pytest.raises(UserError, match="model"):
+        save(packaged.run, tmp_path)
+    assert (tmp_path / "mine").exists()

@@ -46,8 +46,8 @@ def _record_of(path: Path) -> Processor:
     """The record that the user names. Raises: UserError when it is none."""
     try:
         return Processor.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise UserError(f"{path}: expected a record that `digit-vae operations` wrote; received another") from error
+    except (OSError, ValidationError) as error:
+        raise UserError(f"{path}: expected a record that `digit-vae operations` wrote; received none") from error
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
