@@ -61,9 +61,13 @@ def seven(page):
 
 
 def posterior_of_drawing(page):
-    """What the first model's encoder said of the drawing: [mean, log_var]."""
+    """What the first model's encoder said of the whole drawing, not of a part of its last stroke: [mean, log_var]."""
     pad = "explorer.cards.find((card) => card.pad)"
-    page.wait_for_function(f"() => {pad}.image && {pad}.posterior(explorer.planes[0])")
+    page.wait_for_function(f"""() => {{
+      const {{ inked, fitted, PAD }} = explorer.prepare;
+      const image = fitted(inked(explorer.state.strokes), PAD, PAD);
+      return {pad}.posterior(explorer.planes[0]) && image.every((value, place) => value === {pad}.image[place]);
+    }}""")
     found = page.evaluate(f"{pad}.posterior(explorer.planes[0])")
     return [found["mean"], found["log_var"]]
 
