@@ -17,6 +17,7 @@ from PIL import Image
 from digit_vae.base.arguments import parser_of, whole
 from digit_vae.base.errors import UserError
 from digit_vae.base.paths import CLASSIFIER_WEIGHTS
+from digit_vae.base.progress import Elapsed
 from digit_vae.data.arrays import read_listed
 from digit_vae.serving.pictures import prepared_picture
 
@@ -26,6 +27,7 @@ CONTRAST = (0.25, 0.5)  # between ink and paper, as a share of what a pixel can 
 GRADIENT = (0.0, 0.7)  # what the light changes by from one end of the picture to the other, as a share of the contrast
 NOISE = (0.0, 0.1)  # standard deviation, as a share of the contrast
 ANGLE = (-10.0, 10.0)  # degrees
+A_LINE = 500  # photographs between two lines of progress
 
 Transparency = Literal["opaque", "ink alone", "paper cut out"]
 TRANSPARENCIES: tuple[Transparency, ...] = ("opaque", "opaque", "ink alone", "paper cut out")
@@ -160,8 +162,10 @@ def prepared_photographs(
     digits: (N, 28, 28, 1) uint8. Returns: the damage and the margin of each, and images (N, 28, 28, 1) uint8.
     """
     damages, images = [drawn_damage(generator) for _ in digits], np.zeros_like(digits)
-    margins = list[float]()
+    margins, elapsed = list[float](), Elapsed()
     for number, (digit, damage) in enumerate(zip(digits, damages, strict=True)):
+        if number and number % A_LINE == 0:
+            elapsed.show(number / len(digits), f"{number:,} of {len(digits):,} photographs prepared")
         picture, margin = photograph(digit[..., 0], damage, generator)
         margins.append(margin)
         try:
