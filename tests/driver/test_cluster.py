@@ -4,7 +4,6 @@ import os
 import socket
 import subprocess
 import sys
-from importlib.metadata import distributions
 from pathlib import Path
 
 import pytest
@@ -13,8 +12,6 @@ from ray.exceptions import RayTaskError, WorkerCrashedError
 from digit_vae.base.errors import UserError
 from digit_vae.driver import cluster as machines
 from digit_vae.driver.cluster import check_versions, found_address, on_an_equal_machine, reason, versions
-from digit_vae.evaluation.run import VERSIONED as OF_AN_EVALUATION
-from digit_vae.model.device import fingerprint
 
 SOURCE = Path(__file__).parents[2] / "src"
 
@@ -33,11 +30,6 @@ def started(tmp_path, monkeypatch):
     monkeypatch.setenv("RAY_TMPDIR", str(tmp_path))
     (tmp_path / "ray").mkdir()
     return tmp_path / "ray/ray_current_cluster"
-
-
-def test_machines_are_held_to_every_package_that_a_training_or_an_evaluation_records():
-    installed = {each.name for each in distributions()}
-    assert set(machines.VERSIONED) == (fingerprint().keys() & installed) | set(OF_AN_EVALUATION)
 
 
 @pytest.mark.parametrize(

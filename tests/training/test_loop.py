@@ -276,3 +276,24 @@ def test_a_file_that_was_cut_off_is_an_error_that_names_it(make_params, tmp_path
         file.truncate(path.stat().st_size - 100)
     with pytest.raises(UserError, match=r"images.npy ends before image 399.* 400"):
         loop.train(make_params(resident_bytes=1), mapped, np.array([0, 399]), digits[:10])
+
+
+def test_an_epoch_that_xla_compiles_with_its_loop_is_that_of_its_steps_one_by_one(make_params, digits):
+    """As on a GPU. With a smaller last batch, resident and streamed."""
+    order = np.random.default_rng(0).permutation(80)
+
+    def after(resident_bytes, calls):
+        params = make_params(batch_size=32, seed=5, resident_bytes=resident_bytes)
+        keras.backend.clear_session()
+        keras.utils.set_random_seed(params.seed)
+        vae = build_vae(params)
+        vae.compile(optimizer=keras.optimizers.Adam(params.learning_rate), jit_compile=False)
+        vae.optimizer.build(vae.trainable_variables)
+        run = loop.epoch_of(vae.train_step, digits, vae, params, xla=True)
+        losses = [run(rows) for rows in calls]
+        weights = b"".join(each.tobytes() for each in vae.get_weights())
+        return losses[-1]["loss"], hashlib.sha256(weights).hexdigest()
+
+    whole = after(digits.nbytes, [order])
+    assert after(32 * digits[0].nbytes, [order]) == whole
+    assert after(digits.nbytes, [order[:32], order[32:64], order[64:]])[1] == whole[1]

@@ -12,9 +12,8 @@ from pydantic import AfterValidator, Field
 from pydantic.dataclasses import dataclass
 
 from digit_vae.config.search import SearchParams
-from digit_vae.config.values import LARGEST_INT, STRICT, AtLeastOne, Initializer, ListOf, Name, T, Whole
+from digit_vae.config.values import LARGEST_INT, STRICT, AtLeastOne, Device, Initializer, ListOf, Name, T, Whole
 
-Device = Literal["cpu", "gpu"]
 DatasetName = Literal["mnist", "fashion_mnist", "folder"]
 Precision = Literal["float32", "mixed_bfloat16"]
 DEVICES: tuple[Device, ...] = ("cpu", "gpu")

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field
 from pydantic.dataclasses import dataclass
 
-from digit_vae.config.values import STRICT, AtLeastOne, Fold, Initializer, ListOf, Name, Whole
+from digit_vae.config.values import STRICT, AtLeastOne, Device, Fold, Initializer, ListOf, Name, Whole
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -42,12 +42,14 @@ class SpaceParams:
 class SearchParams:
     """How a recipe is searched: single runs on one fold with one seed, in rounds, judged by its validation images.
 
-    a_round: trials that are proposed at once. startup_rounds: so many are drawn at random; later ones follow from those
-    before. first: variants that are tried ahead of all others.
+    device: where the trials are trained; the runs of studies follow `train`. a_round: trials that are proposed at once.
+    startup_rounds: so many are drawn at random; later ones follow from those before. first: variants that are tried
+    ahead of all others.
     """
 
     fold: Fold
     seed: Whole
+    device: Device
     trials: Annotated[int, Field(ge=1, le=1000)]
     a_round: Annotated[int, Field(ge=1, le=1000)]
     startup_rounds: Annotated[int, Field(ge=1, le=1000)]

@@ -24,11 +24,10 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 import digit_vae
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_bytes_if_any, sha256_of
-from digit_vae.base.provenance import code_hashes
+from digit_vae.base.provenance import EVALUATED_WITH, TRAINED_WITH, code_hashes
 
 RETRIES = 3  # of a task whose worker or machine died
-VERSIONED = ("tensorflow", "keras", "numpy", "scipy", "scikit-learn", "h5py")  # what the bytes of a run depend on,
-CODE = ("data", "model", "training", "evaluation")  # beside this code
+CODE = ("data", "model", "training", "evaluation")  # what the bytes of a run depend on, beside packages
 
 
 @contextmanager
@@ -114,7 +113,7 @@ def _no_cluster(address: str | None, reason: str) -> UserError:
 
 def versions() -> dict[str, str]:
     """The versions, on this machine, of all that the bytes of a run depend on."""
-    packages = {package: version(package) for package in VERSIONED}
+    packages = {package: version(package) for package in (*TRAINED_WITH, *EVALUATED_WITH)}
     return {"python": platform.python_version(), **packages, "code": sha256_of(code_hashes(*CODE))[:12]}
 
 

@@ -118,7 +118,8 @@ def carried_on(
 def trial_params(params: Params, run: Run, options: Options) -> Params:
     """Params in which the trial's variant has its options. Bad health does not end a trial: it is a result."""
     health = replace(params.health, fail_dead_share=None, fail_collapsed=None)
-    return replace(params, variants={**params.variants, run.variant: dict(options)}, health=health)
+    variant = {**options, "device": params.search.device}
+    return replace(params, variants={**params.variants, run.variant: variant}, health=health)
 
 
 def _run(params: Params, number: int) -> Run:

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import damaged, existing, json_bytes, npz_bytes, read_json, sha256
 from digit_vae.base.paths import CLASSIFIER_WEIGHTS, RunFiles
+from digit_vae.base.provenance import EVALUATED_WITH
 from digit_vae.config.loading import read_run_params
 from digit_vae.config.runs import Run, run_params
 from digit_vae.config.schema import EvaluateParams, Params
@@ -30,7 +31,6 @@ from digit_vae.model.vae import VAE
 
 POINTS = 10  # at which each run is decoded, to be shown beside the others
 BESIDE = 10  # test images at most that are shown so
-VERSIONED = ("scipy", "scikit-learn")  # what the numbers of an evaluation depend on, beside what a training does
 
 
 def evaluate_run(
@@ -67,7 +67,7 @@ def evaluate_run(
         "seconds": finished - started,
         "git_commit": commit,
         "classifier_sha256": judge_sha256,
-        "machine": machine | {package: version(package) for package in VERSIONED},
+        "machine": machine | {package: version(package) for package in EVALUATED_WITH},
     }
     return {
         files.metrics: json_bytes(metrics),

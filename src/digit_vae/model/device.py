@@ -12,6 +12,7 @@ import keras
 import tensorflow as tf
 
 from digit_vae.base.errors import UserError
+from digit_vae.base.provenance import TRAINED_WITH
 
 THREADS = 1
 # Those that change how oneDNN and Eigen order their sums, and so the last bits.
@@ -77,7 +78,7 @@ def fingerprint() -> dict[str, Any]:
         "instruction_sets": [name for name in INSTRUCTION_SETS if name in flags],
         "platform": f"{platform.system()} {platform.machine()}",
         "python": platform.python_version(),
-        **{package: version(package) for package in ("tensorflow", "keras", "numpy", "h5py")},
+        **{package: version(package) for package in TRAINED_WITH},
         "switches": _switches(os.environ),
     }
 

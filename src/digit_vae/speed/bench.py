@@ -23,7 +23,8 @@ from digit_vae.base.files import write_json
 from digit_vae.base.paths import BENCHMARKS, PROCESSED
 from digit_vae.base.progress import Elapsed, epoch_line
 from digit_vae.config.loading import load_params
-from digit_vae.config.schema import DEVICES, Device, Params, RunParams
+from digit_vae.config.schema import DEVICES, Params, RunParams
+from digit_vae.config.values import Device
 from digit_vae.data.arrays import read_listed
 from digit_vae.speed.benchmark import benchmark
 from digit_vae.speed.comparison import comparison, contestants

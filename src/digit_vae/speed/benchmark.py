@@ -13,7 +13,8 @@ from itertools import product
 from typing import Any
 
 from digit_vae.base.errors import UserError
-from digit_vae.config.schema import FULL, Device, Params, RunParams
+from digit_vae.config.schema import FULL, Params, RunParams
+from digit_vae.config.values import Device
 from digit_vae.data.arrays import read_listed
 from digit_vae.speed.records import Measurement, summary
 from digit_vae.speed.worker import measure

@@ -16,7 +16,8 @@ from functools import partial
 from typing import Any
 
 from digit_vae.base.cores import usable_cores
-from digit_vae.config.schema import PRECISIONS, Device, Params, RunParams
+from digit_vae.config.schema import PRECISIONS, Params, RunParams
+from digit_vae.config.values import Device
 from digit_vae.data.arrays import read_listed
 from digit_vae.speed.records import REFERENCE, Measurement, comparison_summary
 from digit_vae.speed.worker import Job, measure

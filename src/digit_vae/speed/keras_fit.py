@@ -12,7 +12,8 @@ import tensorflow as tf
 from keras import layers, ops
 
 from digit_vae.base.errors import UserError
-from digit_vae.config.schema import Device, RunParams
+from digit_vae.config.schema import RunParams
+from digit_vae.config.values import Device
 
 
 class Sampling(layers.Layer):

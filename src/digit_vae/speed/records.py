@@ -16,7 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from digit_vae.base.errors import first_misfit
 from digit_vae.base.files import damaged, read_json, sha256_of
-from digit_vae.config.schema import Device, Precision
+from digit_vae.config.schema import Precision
+from digit_vae.config.values import Device
 
 Measurement = dict[str, Any]  # a measurement as its JSON file has it
 
