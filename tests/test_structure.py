@@ -76,12 +76,12 @@ APART = {
 }
 LONGEST_STAGE = 60
 # Lines of code, without blank lines, comments and docstrings, of all that decides a weight.
-CORE = ("config", "data", "model", "training", "evaluation.elbo")
+CORE = ("config", "data", "model", "training")
 NO_CORE = (
     *("data.datasets", "data.download", "data.mnist", "data.own", "data.sources"),  # bring files of known hashes
     "config.search",
 )
-LARGEST_CORE = 1350
+LARGEST_CORE = 1300
 GRAPHS = {
     name: yaml.safe_load((ROOT / file).read_text(encoding="utf-8"))["stages"]
     for name, file in {"paper": "dvc.yaml", "beyond": "beyond/dvc.yaml"}.items()

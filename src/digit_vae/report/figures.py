@@ -536,7 +536,8 @@ def samples_beside(runs: Mapping[str, tuple[np.ndarray, np.ndarray]]) -> Figure:
 def _in_two_blocks(blocks: Mapping[str, Sequence[np.ndarray]], names: Sequence[str]) -> Figure:
     """Two blocks of digits beside each other, by title: a row of uint8 (columns, 28, 28) for each name."""
     columns = len(next(iter(blocks.values()))[0])
-    margin, gap, top = 1.15, 0.15, 0.35  # inches: names, between the blocks, their titles
+    margin = 0.15 + 0.07 * max(map(len, names))  # inches, for the names
+    gap, top = 0.15, 0.35  # between the blocks, and for their titles
     side = (WIDTH - margin - 2 * gap) / 2  # inches: a block's width
     height = top + side / columns * len(names) + gap
     figure = Figure(figsize=(WIDTH, height))
