@@ -7,7 +7,7 @@ from scipy.stats import t, ttest_ind
 
 from digit_vae.analysis.results import LeftOut
 from digit_vae.report import chapter_recipe
-from digit_vae.report.chapter_recipe import CHOSEN, TARGET
+from digit_vae.report.chapter_recipe import BY_HAND, TARGET
 from digit_vae.report.pages import rendered
 
 
@@ -23,29 +23,31 @@ def end(results, *losses):
 @pytest.mark.parametrize(("worst", "reached"), [(TARGET, 3), (TARGET + 0.5, 2)])
 def test_the_recipe_is_held_against_its_target(results, worst, reached):
     end(results, 144.5, worst, 143.0)
-    found = chapter_recipe.recipe(results)
+    found = chapter_recipe.recipe(results, "improved")
     assert (found.reached, found.runs, found.worst) == (reached, 3, worst)
-    rows = chapter_recipe.improved(results).rows
+    rows = chapter_recipe.seeds(results).rows
     assert [row[:4] for row in rows][1] == ("improved-full-1", 1, worst, worst - TARGET)
     assert ("missed" in rendered("recipe", page_of(results))) == (reached < 3)
 
 
 def test_what_the_recipe_changes_is_told_with_what_was_before(results):
-    found = chapter_recipe.recipe(results)
+    found = chapter_recipe.recipe(results, "improved")
     assert found.options["hidden_bias"] == (0.0, 1.0)
     assert set(found.options) == set(results.params.variants["improved"])
-    assert not found.chosen
+    assert not found.by_hand
 
 
 def test_its_seeds_are_tested_against_the_baselines_by_welch(results):
     ours = [-results.runs[f"improved-full-{seed}"].metrics["test"]["elbo"] for seed in range(3)]
     theirs = [-results.runs[f"baseline-full-{seed}"].metrics["test"]["elbo"] for seed in range(5)]
-    assert chapter_recipe.recipe(results).test.p == pytest.approx(ttest_ind(ours, theirs, equal_var=False).pvalue)
+    assert chapter_recipe.recipe(results, "improved").test.p == pytest.approx(
+        ttest_ind(ours, theirs, equal_var=False).pvalue
+    )
 
 
 def test_what_chose_the_recipe_is_said_of_that_recipe_alone(tmp_path, monkeypatch, results):
-    assert page_of(results).values["without"] is None
-    variants = {"baseline": {}, "dropout": {"dropout": 0.2}, "improved": CHOSEN, "warmup": {"warmup_steps": 5}}
+    assert page_of(results).values["recipes"][0].without is None
+    variants = {"baseline": {}, "dropout": {"dropout": 0.2}, "improved": BY_HAND, "warmup": {"warmup_steps": 5}}
     variants |= {"beta_0_5": {"beta": 0.5}, "beta_2": {"beta": 2.0}}
     monkeypatch.chdir(tmp_path)
     chosen = example_results(tmp_path, variants=variants, compare={"chose": {"improved": ["fold0-0"]}})
@@ -53,13 +55,13 @@ def test_what_chose_the_recipe_is_said_of_that_recipe_alone(tmp_path, monkeypatc
     rest = compared(chosen, "recipe_folds").study.differences("improved", "validation", "elbo")[1:]
     half = t.ppf(0.975, 1) * np.std(rest, ddof=1) * (1 / 2 + 1 / 2) ** 0.5
     expected = (np.mean(rest), np.mean(rest) - half, np.mean(rest) + half)
-    assert page.values["without"].difference == pytest.approx(expected)
-    assert page.values["recipe"].chosen
+    assert page.values["recipes"][0].without.difference == pytest.approx(expected)
+    assert page.values["recipes"][0].by_hand
     assert "validation images of fold 0 of seed 0," in rendered("recipe", page)
     assert "Without fold 0 of seed 0, which chose" in rendered("recipe", page)
-    assert "chosen on" not in rendered("recipe", page_of(results))
+    assert "chosen by hand" not in rendered("recipe", page_of(results))
     undeclared = example_results(tmp_path, variants=variants)
-    assert "chosen on" not in rendered("recipe", page_of(undeclared))
+    assert "chosen by hand" not in rendered("recipe", page_of(undeclared))
 
 
 def test_folds_and_seeds_stand_beside_each_other(results):
@@ -89,7 +91,7 @@ def test_folds_and_seeds_stand_beside_each_other(results):
 
 def test_a_page_has_what_is_there_and_says_what_is_not(results):
     whole = page_of(results)
-    assert set(whole.tables) == {"cures", "improved", "recipe_folds", "recipe_folds_by_fold", "improved_measures"}
+    assert set(whole.tables) == {"cures", "recipe_seeds", "recipe_folds", "recipe_folds_by_fold", "recipe_measures"}
     assert set(whole.figures) == {"recipes", "recipe_folds"}
     left_out = {name: LeftOut((f"{name}-run",), (), ()) for name in ("recipe", "recipe_folds", "cures")}
     nothing = chapter_recipe.page(dataclasses.replace(results, left_out=left_out), {})

@@ -69,7 +69,7 @@ def test_the_variant_with_the_best_trials_options_is_named_with_the_fold_that_ch
     said, _, _ = chapter_search.section(named)
     assert said.variant == "improved"
     page = chapter_recipe.page(results, {})
-    assert page.values["chosen_on"] == [f"fold 0 of seed {named.search.seed}"]
+    assert page.values["recipes"][0].chosen_on == [f"fold 0 of seed {named.search.seed}"]
     text = rendered("recipe", page)
     assert "It is the variant `improved`" in text
     assert "It is the best of the search above." in text

@@ -15,7 +15,7 @@ from digit_vae.report.verdicts import Compared
 
 STUDY, CURES, FOLDS = "recipe", "cures", "recipe_folds"
 TARGET = 145.0  # nats: the -ELBO that the better recipe is to reach or undercut on every seed
-CHOSEN = {"hidden_bias": 1.0, "warmup_steps": 500, "final_learning_rate": 0.0, "learning_rate": 0.003}
+BY_HAND = {"hidden_bias": 1.0, "warmup_steps": 500, "final_learning_rate": 0.0, "learning_rate": 0.003}
 MEASURES = {  # of the test images, where folds and seeds can be told beside each other
     "ELBO (nats)": ("test", "elbo"),
     "kNN accuracy": ("latent", "knn_accuracy"),
@@ -30,20 +30,23 @@ MEASURES = {  # of the test images, where folds and seeds can be told beside eac
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the template says of the recipe's seeds. options: what it changes, from what to what; chosen: whether it is
-    the one whose choice is told; test: against the seeds of the baseline, where there are enough of both.
+    """What the template says of a recipe's seeds. options: what it changes, from what to what; by_hand: whether it is
+    the one whose choice is told; chosen_on: the folds whose images chose it, in words; test: against the seeds of the
+    baseline, where there are enough of both; without: the test of the ELBO over the folds that did not choose it.
     """
 
     name: str
     against: str
     epochs: int
     options: dict[str, tuple[object, object]]
-    chosen: bool
+    by_hand: bool
+    chosen_on: list[str]
     reached: int
     runs: int
     worst: float
     others: int
     test: Tested | None
+    without: Tested | None
 
 
 class OldAndNew(NamedTuple):
@@ -60,55 +63,67 @@ def page(results: Results, compared: Mapping[str, Compared]) -> Page:
     reported = results.studies("beyond")
     tables: dict[str, Table] = {}
     drawn: dict[str, figures.Figure] = {}
-    values: dict[str, object] = dict.fromkeys(("search", "cures", "recipe", "folds", "without", "agreement"))
-    chosen_on = _chosen_on(results) if _is_chosen(results) else ()
+    values: dict[str, object] = dict.fromkeys(("search", "cures", "recipes", "folds", "agreement"))
+    chose = dict(results.params.compare.chose)
     if (search := chapter_search.section(results.params)) is not None:
         values["search"], of_search, pictures = search
         tables |= of_search
         drawn |= pictures
-        if search[0].variant == _name(results):
-            chosen_on = (f"{search[0].fold}-{search[0].seed}",)
+        chose = {str(search[0].variant): (f"{search[0].fold}-{search[0].seed}",)} | chose
     if CURES in reported and (section := full_section(results, CURES)) is not None:
         values["cures"] = section
         tables[CURES] = beside_seeds(results, CURES)
         drawn["recipes"] = _figure(results, section)
+    folds = compared.get(FOLDS)
     if STUDY in reported:
-        values["recipe"] = recipe(results)
-        tables["improved"] = improved(results)
-    if folds := compared.get(FOLDS):
-        values |= {"folds": folds}
-        values["without"] = without(folds, chosen_on) if chosen_on else None
+        values["recipes"] = [
+            recipe(results, name, chose.get(name, ()), folds) for name in results.params.studies[STUDY].variants
+        ]
+        tables["recipe_seeds"] = seeds(results)
+    if folds:
+        values["folds"] = folds
         tables |= chapter_folds.tables([folds])
         drawn |= chapter_folds.pictures([folds])
     if folds and STUDY in reported and min(map(len, _both(results))) >= FEWEST_SEEDS:
-        tables["improved_measures"] = measures(results, folds)
-        values["agreement"] = agreement(measured(results, folds))
+        tables["recipe_measures"] = measures(results, folds)
+        values |= {"agreement": agreement(measured(results, folds)), "better": better(results)}
     fixed = {"target": TARGET, "units": UNITS["hidden"], "left_out": results.left_out, "fewest": FEWEST_SEEDS}
-    return Page(values | fixed | {"chosen_on": [_in_words(each) for each in chosen_on]}, tables, drawn)
+    return Page(values | fixed, tables, drawn)
 
 
-def recipe(results: Results) -> Recipe:
-    theirs, ours = _both(results)
+def better(results: Results) -> str:
+    """The recipe that stands for all where one is shown: the study's first."""
+    return results.params.studies[STUDY].variants[0]
+
+
+def recipe(results: Results, name: str, chose: Collection[str] = (), folds: Compared | None = None) -> Recipe:
+    """What is told of the seeds of variant `name`, and of its folds where these are there.
+
+    chose: the folds whose images chose it, as <fold>-<seed>.
+    """
+    theirs, ours = _both(results, name)
     losses, others = map(_negative_elbos, (ours, theirs))
     old = theirs[0].history["params"]
-    options = results.params.variants[_name(results)]
+    options = results.params.variants[name]
     return Recipe(
-        name=_name(results),
+        name=name,
         against=theirs[0].run.variant,
         epochs=len(ours[0].epochs),
         options={key: (old[key], value) for key, value in options.items()},
-        chosen=_is_chosen(results),
+        by_hand=bool(chose) and dict(options) == BY_HAND,
+        chosen_on=[_in_words(each) for each in chose],
         reached=sum(loss <= TARGET for loss in losses),
         runs=len(losses),
         worst=max(losses),
         others=len(others),
         test=welch(losses, others) if min(len(losses), len(others)) >= FEWEST_SEEDS else None,
+        without=without(folds, name, chose) if folds and name in folds.others and chose else None,
     )
 
 
-def improved(results: Results) -> Table:
-    """The seeds of the better recipe beside the target."""
-    _, runs = _both(results)
+def seeds(results: Results) -> Table:
+    """The seeds of each recipe beside the target."""
+    runs = [each for name in results.params.studies[STUDY].variants for each in results.on_full(STUDY)[name]]
     rows = tuple(
         (each.name, each.run.seed, loss, loss - TARGET, each.dead_units, each.collapsed)
         for each, loss in zip(runs, _negative_elbos(runs), strict=True)
@@ -125,7 +140,7 @@ def measured(results: Results, folds: Compared) -> dict[str, OldAndNew]:
         if path[0] not in theirs[0].metrics or path[1] not in theirs[0].metrics[path[0]]:
             continue  # without labels there is none
         old, new = ([each.number(*path) for each in runs] for runs in (theirs, ours))
-        of_folds = at(folds.others[_name(results)], path)
+        of_folds = at(folds.others[better(results)], path)
         over_folds = Tested(difference_of(of_folds), of_folds["p"])
         found[title] = OldAndNew(spread(old), spread(new), welch(new, old), over_folds)
     return found
@@ -157,36 +172,22 @@ def agreement(measured: Mapping[str, OldAndNew]) -> dict[str, list[str]]:
     return found
 
 
-def without(folds: Compared, chose: Collection[str]) -> Tested | None:
+def without(folds: Compared, name: str, chose: Collection[str]) -> Tested | None:
     """The test of the ELBO without the folds that chose the recipe; None where there are fewer than two others."""
-    name = next(iter(folds.others))
     pairs = zip(folds.study.pairs(name), folds.study.differences(name, "validation", "elbo"), strict=True)
     rest = [difference for (fold, seed), difference in pairs if f"{fold}-{seed}" not in chose]
     return corrected_t_test(rest, folds.study.test_to_train) if len(rest) > 1 else None
 
 
-def _name(results: Results) -> str:
-    return results.params.studies[STUDY].variants[0]
-
-
-def _both(results: Results) -> tuple[Sequence[RunResult], Sequence[RunResult]]:
-    """The baseline's runs on all training images, and the better recipe's."""
+def _both(results: Results, name: str | None = None) -> tuple[Sequence[RunResult], Sequence[RunResult]]:
+    """The baseline's runs on all training images, and those of the recipe, without a name of the better one."""
     full = results.on_full(STUDY)
-    return full[str(results.params.studies[STUDY].against)], full[_name(results)]
+    return full[str(results.params.studies[STUDY].against)], full[name or better(results)]
 
 
 def _negative_elbos(runs: Iterable[RunResult]) -> list[float]:
     """Of the test images, as stage `evaluate` measured them."""
     return [-each.number("test", "elbo") for each in runs]
-
-
-def _is_chosen(results: Results) -> bool:
-    return bool(_chosen_on(results)) and dict(results.params.variants[_name(results)]) == CHOSEN
-
-
-def _chosen_on(results: Results) -> Sequence[str]:
-    """The folds, as <fold>-<seed>, whose validation images chose the recipe."""
-    return results.params.compare.chose.get(_name(results), ())
 
 
 def _in_words(fold: str) -> str:

@@ -19,7 +19,7 @@ from digit_vae.config.runs import GRAPHS, runs
 from digit_vae.report import chapter_beta, chapter_recipe
 from digit_vae.report.chapter_beta import Highest
 from digit_vae.report.chapter_full import over_runs
-from digit_vae.report.chapter_recipe import Recipe, recipe
+from digit_vae.report.chapter_recipe import Recipe, better, recipe
 from digit_vae.report.chapter_seeds import baseline_seeds
 from digit_vae.report.chapter_studies import studies
 from digit_vae.report.origins import origins
@@ -145,7 +145,7 @@ def _texts() -> dict[Path, str]:
 def _recipe(results: Results) -> tuple[Recipe, Spread] | None:
     if chapter_recipe.STUDY not in results.studies("beyond"):
         return None
-    found = recipe(results)
+    found = recipe(results, better(results))
     losses = [each.loss for each in results.on_full(chapter_recipe.STUDY)[found.name]]
     return found, over_runs(losses)
 

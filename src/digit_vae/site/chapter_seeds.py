@@ -56,7 +56,7 @@ def chapter(project: Project, runs: Sequence[RunResult]) -> Chapter:
     sources = [RunFiles(each.run.graph, each.name).history for each in runs]
     if better := chapter_seeds.recipe_runs(project.results):
         numbers.append(
-            Numbers("beyond", "improved", "The seeds of the better recipe", chapter_recipe.improved(project.results))
+            Numbers("beyond", "recipe_seeds", "The seeds of each recipe", chapter_recipe.seeds(project.results))
         )
         sources += [RunFiles(each.run.graph, each.name).history for its in better.values() for each in its]
     if pairs := on_both_devices(runs).pairs:
