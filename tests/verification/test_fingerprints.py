@@ -21,6 +21,7 @@ def test_of_one_class_of_processors_bytes_are_demanded_where_they_were_seen_on_b
     assert repeats(WIDE, OTHER, LISTED) is repeats(OTHER, WIDE, LISTED) is Bytes.DEMANDED
     for seen in ([], LISTED[:1], LISTED[1:], [LISTED[0], LISTED[1] | {"tensorflow": "2.20.0"}]):
         assert repeats(WIDE, OTHER, seen) is repeats(OTHER, WIDE, seen) is Bytes.EXPECTED
+    assert repeats(WIDE, OTHER | {"python": "3.13.0"}, LISTED) is Bytes.DEMANDED
     evaluated = [machine | {"scipy": "1.16"} for machine in LISTED]
     assert repeats(*evaluated, LISTED) is Bytes.DEMANDED
     assert repeats(evaluated[0], evaluated[1] | {"scipy": "1.15"}, LISTED) is Bytes.OPEN
@@ -32,7 +33,6 @@ def test_of_one_class_of_processors_bytes_are_demanded_where_they_were_seen_on_b
         {"device": "gpu"},
         {"precision": "mixed_bfloat16"},
         {"instruction_sets": ["avx2"]},
-        {"python": "3.12.7"},
         {"tensorflow": "2.20.0"},
         {"switches": {"ONEDNN_MAX_CPU_ISA": "AVX2"}},
         {"threads": 2},

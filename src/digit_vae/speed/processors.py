@@ -15,7 +15,7 @@ MADE_BY = "digit-vae operations"
 class Processor(BaseModel):
     """One record.
 
-    bytes_seen: whether `make verify QUICK=1` gave the published bytes on it. machine: its fingerprint, with the
+    bytes_seen: whether trainings and evaluations gave the published bytes on it. machine: its fingerprint, with the
     versions that the record is of. operations: a hash of each one's result, by its name.
     """
 

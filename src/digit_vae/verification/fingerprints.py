@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
+UNDECISIVE = ("cpu", "cores", "instruction_sets", "python")
+
 
 class Bytes(IntEnum):
     """What two fingerprints say of the bytes of one run."""
@@ -40,9 +42,8 @@ def _is_portable(machine: Mapping[str, Any]) -> bool:
 
 
 def _matters(machine: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a fingerprint still decides bits there: not which processor, but of Python its minor version."""
-    kept = {name: value for name, value in machine.items() if name not in ("cpu", "cores", "instruction_sets")}
-    return kept | {"python": ".".join(str(machine.get("python")).split(".")[:2])}
+    """What of a fingerprint still decides bits there: neither the processor nor Python, which computes no sum."""
+    return {name: value for name, value in machine.items() if name not in UNDECISIVE}
 
 
 def is_seen(machine: Mapping[str, Any], seen: Sequence[Mapping[str, Any]]) -> bool:
