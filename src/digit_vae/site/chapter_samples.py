@@ -42,8 +42,7 @@ def chapters(project: Project) -> list[Chapter]:
         for graph, each in studies
     ]
     results = project.results
-    mixture = any("mixture" in its for its in variants.values())
-    text = sentences(NAME, mixture=mixture, classifier=results.classifier, dataset=results.dataset)
+    text = sentences(NAME, classifier=results.classifier, dataset=results.dataset)
     sources = [comparisons(graph) / f"{each.name}.json" for graph, each in studies]
     return [Chapter(NAME, "Samples", "What is generated, as a classifier sees it", text, charts, numbers, sources)]
 
