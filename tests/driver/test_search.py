@@ -79,11 +79,13 @@ def test_a_limited_search_makes_so_many_more(carry_on, nothing, params):
     assert carry_on(carry_on(some, more=2), more=100) == searched(params)
 
 
-def test_a_trial_has_its_options_and_no_limit_of_health(params):
+def test_a_trial_has_its_options_its_device_and_no_limit_of_health(params):
+    params = replace(params, search=replace(params.search, device="gpu"))
     run = trial_run(7, "fold1", 3)
     changed = trial_params(params, run, {"hidden_bias": 1.25})
     assert (run.name, run.split_name) == ("search_07-fold1-3", "fold1-3")
-    assert changed.variants["search_07"] == {"hidden_bias": 1.25}
+    assert changed.variants["search_07"] == {"hidden_bias": 1.25, "device": "gpu"}
+    assert changed.train.device == "cpu"
     assert changed.variants.items() > params.variants.items()
     assert (changed.health.fail_dead_share, changed.health.fail_collapsed) == (None, None)
     assert changed.health.warn_dead_share == params.health.warn_dead_share
