@@ -34,7 +34,7 @@ repro: $(INSTALLED) ## the paper's graph, on every core (JOBS=2: two runs at onc
 beyond: $(INSTALLED) ## the runs that go beyond the paper on top, and their report (JOBS, ADDRESS and ANEW as above)
 	@$(DIGIT_VAE) beyond $(MACHINES)
 
-search: $(INSTALLED) ## seek a better recipe, on every core; goes on where it was stopped (TRIALS=6: so many more; JOBS, ADDRESS and ANEW as above)
+search: $(INSTALLED) ## seek a better recipe, on search.device (GPU=1); goes on where it was stopped (TRIALS=6: so many more; JOBS, ADDRESS and ANEW as above)
 	@$(RUN) dvc repro --quiet preprocess
 	@$(DIGIT_VAE) search $(MACHINES) $(if $(TRIALS),--trials $(TRIALS))
 

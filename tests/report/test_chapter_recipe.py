@@ -2,7 +2,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-from example_project import FOLDS, compared, example_results
+from example_project import FOLDS, STUDIES, compared, example_results
 from scipy.stats import t, ttest_ind
 
 from digit_vae.analysis.results import LeftOut
@@ -108,3 +108,25 @@ def test_the_folds_p_is_told(results):
     text = rendered("recipe", chapter_recipe.page(results, {"recipe_folds": folds}))
     assert "+6.00 [+4.00, +8.00] nats, adjusted p 0.012: higher" in text
     assert len(folds.pairs) == len(FOLDS)
+
+
+def test_several_recipes_are_told_one_by_one_and_the_first_stands_for_all(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    both = {name: STUDIES[name] | {"variants": ["searched", "improved"]} for name in ("recipe", "recipe_folds")}
+    variants = {"baseline": {}, "dropout": {"dropout": 0.2}, "improved": BY_HAND, "warmup": {"warmup_steps": 5}}
+    variants |= {"beta_0_5": {"beta": 0.5}, "beta_2": {"beta": 2.0}, "searched": {"hidden_bias": 2.0}}
+    chose = {"improved": ["fold0-0"], "searched": ["fold1-0"]}
+    results = example_results(tmp_path, studies=STUDIES | both, variants=variants, compare={"chose": chose})
+    page = page_of(results)
+    assert chapter_recipe.better(results) == page.values["better"] == "searched"
+    runs = [f"{name}-full-{seed}" for name in ("searched", "improved") for seed in range(3)]
+    assert [row[0] for row in page.tables["recipe_seeds"].rows] == runs
+    searched, improved = page.values["recipes"]
+    assert (searched.by_hand, improved.by_hand) == (False, True)
+    folds = compared(results, "recipe_folds").study
+    for recipe, rest in ((searched, (0, 2)), (improved, (1, 2))):
+        differences = folds.differences(recipe.name, "validation", "elbo")
+        assert recipe.without.difference.mean == pytest.approx(np.mean([differences[fold] for fold in rest]))
+    text = rendered("recipe", page)
+    assert "Without fold 1 of seed 0, which chose `searched`" in text
+    assert "Without fold 0 of seed 0, which chose `improved`" in text

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 RECORD = json.loads((ROOT / "reports/processors/trained/intel-r-xeon-r-processor.json").read_text(encoding="utf-8"))
 
 
-EVALUATED = ("history.json", "metrics.json", "digits.npz")
+REPEATING = ("history.json", "metrics.json", "digits.npz")
 
 
 def folder_of(name):
@@ -25,13 +25,10 @@ def folder_of(name):
 @pytest.mark.parametrize("name", RECORD["runs"])
 def test_the_weights_are_those_that_are_published(name):
     history = json.loads((folder_of(name) / "history.json").read_text(encoding="utf-8"))
-    timings = json.loads((folder_of(name) / "timings.json").read_text(encoding="utf-8"))
-    assert timings["machine"]["cpu"] != RECORD["machine"]["cpu"]
-    assert timings["machine"]["python"][:4] != RECORD["machine"]["python"][:4]
     assert history["weights_sha256"] == RECORD["runs"][name]["weights_sha256"]
 
 
-@pytest.mark.parametrize("file", EVALUATED)
+@pytest.mark.parametrize("file", REPEATING)
 @pytest.mark.parametrize("name", RECORD["runs"])
 def test_the_losses_of_every_epoch_and_what_an_evaluation_found_are_those_that_are_published(name, file):
     assert sha256(folder_of(name) / file) == RECORD["runs"][name][f"{file.partition('.')[0]}_sha256"]

@@ -6,7 +6,7 @@ from digit_vae.base import git
 from digit_vae.base.files import sha256
 
 CODE = ("pipeline", "src")
-# Packages whose versions the bytes of a training depend on, and those of an evaluation beside these.
+# Packages whose versions the bytes of a training depend on; those of an evaluation depend on the others, too.
 TRAINED_WITH = ("tensorflow", "keras", "numpy", "h5py")
 EVALUATED_WITH = ("scipy", "scikit-learn")
 MADE = ("reports", "dvc.lock", "beyond/dvc.lock")  # the code makes them: they do not count as changes of it

@@ -1,4 +1,4 @@
-"""Page `recipe`: what each part of the better recipe does alone, what all do together, and whether folds agree."""
+"""Page `recipe`: parts of a recipe alone, the search of a better one, and whole recipes on seeds and on folds."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,9 +30,11 @@ MEASURES = {  # of the test images, where folds and seeds can be told beside eac
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the template says of a recipe's seeds. options: what it changes, from what to what; by_hand: whether it is
-    the one whose choice is told; chosen_on: the folds whose images chose it, in words; test: against the seeds of the
-    baseline, where there are enough of both; without: the test of the ELBO over the folds that did not choose it.
+    """What the template says of a recipe's seeds.
+
+    options: what it changes, from what to what. by_hand: whether these were chosen by hand, on folds that params name.
+    chosen_on: the folds whose images chose it, in words. test: against the seeds of the baseline, where there are
+    enough of both. without: the test of the ELBO over the folds that did not choose it.
     """
 
     name: str
@@ -69,7 +71,8 @@ def page(results: Results, compared: Mapping[str, Compared]) -> Page:
         values["search"], of_search, pictures = search
         tables |= of_search
         drawn |= pictures
-        chose = {str(search[0].variant): (f"{search[0].fold}-{search[0].seed}",)} | chose
+        if found := search[0].variant:
+            chose[found] = tuple(dict.fromkeys([*chose.get(found, ()), f"{search[0].fold}-{search[0].seed}"]))
     if CURES in reported and (section := full_section(results, CURES)) is not None:
         values["cures"] = section
         tables[CURES] = beside_seeds(results, CURES)

@@ -150,7 +150,7 @@ def baseline_seeds(results: Results) -> list[RunResult]:
 
 
 def recipe_runs(results: Results) -> dict[str, list[RunResult]]:
-    """The better recipe's runs on all training images, by variant; none where its study is left out."""
+    """The recipes' runs on all training images, by variant; none where its study is left out."""
     if RECIPE not in results.studies("beyond"):
         return {}
     full = results.on_full(RECIPE)

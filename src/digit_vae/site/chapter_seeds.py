@@ -68,7 +68,7 @@ def chapter(project: Project, runs: Sequence[RunResult]) -> Chapter:
 
 
 def by_seed(project: Project, runs: Sequence[RunResult]) -> Chart:
-    """A row for the baseline, one for the better recipe and one for the baseline's seeds on a GPU, where these are
+    """A row for the baseline, one for each recipe and one for the baseline's seeds on a GPU, where these are
     there, with the paper's two runs as lines.
     """
     paper = chapter_seeds.among([each.loss for each in runs])

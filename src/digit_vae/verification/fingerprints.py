@@ -42,10 +42,14 @@ def _is_portable(machine: Mapping[str, Any]) -> bool:
 
 
 def _matters(machine: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a fingerprint still decides bits there: neither the processor nor Python, which computes no sum."""
+    """What of a fingerprint still decides bits there: neither the processor nor the release of Python."""
     return {name: value for name, value in machine.items() if name not in UNDECISIVE}
 
 
 def is_seen(machine: Mapping[str, Any], seen: Sequence[Mapping[str, Any]]) -> bool:
-    """Whether bytes held on such a processor with the same versions."""
-    return any(each["cpu"] == machine["cpu"] and _matters(each).items() <= _matters(machine).items() for each in seen)
+    """Whether bytes held on such a processor with the same versions. Virtual machines may call several by one name."""
+    return any(
+        all(each.get(name) == machine.get(name) for name in ("cpu", "instruction_sets"))
+        and _matters(each).items() <= _matters(machine).items()
+        for each in seen
+    )
