@@ -179,14 +179,15 @@ def test_rate_distortion_shows_each_fold_over_beta_and_means_and_draws_equal_elb
 
 
 def test_seeds_shows_every_loss_the_papers_two_and_loss_against_dead_units():
-    losses = {"baseline": [154.0, 156.0, 158.0], "improved": [149.0]}
+    losses = {"baseline": [154.0, 156.0, 158.0], "improved": [149.0], "searched": [145.0]}
     figure = figures.seeds(losses, (150.0, 162.0), {"CPU": 158.6, "GPU": 175.6}, [(11, 154.0), (13, 158.0)])
     left, right = figure.axes
-    baseline, mean, improved, _, cpu, gpu = left.lines
+    baseline, mean, improved, _, searched, _, cpu, gpu = left.lines
     assert (list(baseline.get_xdata()), list(mean.get_xdata())) == ([154.0, 156.0, 158.0], [156.0])
     assert (list(improved.get_xdata()), list(improved.get_ydata())) == ([149.0], [1])
+    assert (list(searched.get_xdata()), list(searched.get_ydata())) == ([145.0], [2])
     assert (list(cpu.get_xdata()), list(gpu.get_xdata())) == ([158.6], [175.6])
-    assert [text.get_text() for text in left.get_yticklabels()] == ["baseline", "improved", "paper"]
+    assert [text.get_text() for text in left.get_yticklabels()] == ["baseline", "improved", "searched", "paper"]
     band = left.patches[0].get_extents().transformed(left.transData.inverted())
     assert (band.x0, band.x1) == pytest.approx((150.0, 162.0))
     np.testing.assert_array_equal(right.lines[0].get_xydata(), [(11, 154.0), (13, 158.0)])

@@ -318,8 +318,8 @@ def seeds(
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
     rows = [*losses, "paper"]
     left.axvspan(*expected, color=GREY, alpha=0.18, lw=0)
-    for row, (values, colour) in enumerate(zip(losses.values(), (BLUE, ORANGE), strict=False)):
-        left.plot(values, np.full(len(values), row), "o", color=colour, ms=5, mew=0, alpha=0.6)
+    for row, values in enumerate(losses.values()):
+        left.plot(values, np.full(len(values), row), "o", color=ORANGE if row else BLUE, ms=5, mew=0, alpha=0.6)
         left.plot(np.mean(values), row, "|", color=INK, ms=16, mew=1.5)
     for (label, loss), mark in zip(published.items(), "sD", strict=True):
         left.plot(loss, len(losses), mark, color=INK, ms=6)
