@@ -22,6 +22,8 @@ def test_of_one_class_of_processors_bytes_are_demanded_where_they_were_seen_on_b
     for seen in ([], LISTED[:1], LISTED[1:], [LISTED[0], LISTED[1] | {"tensorflow": "2.20.0"}]):
         assert repeats(WIDE, OTHER, seen) is repeats(OTHER, WIDE, seen) is Bytes.EXPECTED
     assert repeats(WIDE, OTHER | {"python": "3.13.0"}, LISTED) is Bytes.DEMANDED
+    namesake = OTHER | {"instruction_sets": ["avx512f"]}
+    assert repeats(WIDE, namesake, LISTED) is Bytes.EXPECTED
     evaluated = [machine | {"scipy": "1.16"} for machine in LISTED]
     assert repeats(*evaluated, LISTED) is Bytes.DEMANDED
     assert repeats(evaluated[0], evaluated[1] | {"scipy": "1.15"}, LISTED) is Bytes.OPEN

@@ -350,7 +350,8 @@ def test_on_another_processor_with_avx512_bytes_are_demanded_once_they_were_seen
     for file in files:
         change(Path(file), "machine", "instruction_sets", value=["avx512f"])
     for cpu in ("A CPU", "Another CPU"):
-        record = {"bytes_seen": seen or cpu == "A CPU", "machine": {"cpu": cpu}, "operations": {}}
+        machine = {"cpu": cpu, "instruction_sets": ["avx512f"]}
+        record = {"bytes_seen": seen or cpu == "A CPU", "machine": machine, "operations": {}}
         write_json(Path(f"reports/processors/{cpu}.json"), record)
 
     write_locks(load_params())
@@ -403,9 +404,8 @@ def test_quick_demands_bytes_where_they_were_seen_and_elsewhere_says_that_tolera
     run_verify, here, listed, off, holds, said
 ):
     for cpu in listed:
-        write_json(
-            Path(f"reports/processors/{cpu}.json"), {"bytes_seen": True, "machine": {"cpu": cpu}, "operations": {}}
-        )
+        record = {"bytes_seen": True, "machine": WIDE | {"cpu": cpu}, "operations": {}}
+        write_json(Path(f"reports/processors/{cpu}.json"), record)
     assert run_verify("--quick", "--record", breaking=lambda made: on_machine(made, WIDE))[0] == 0
     loss = json.loads(Path(history_of(OTHER)).read_text(encoding="utf-8"))["epochs"][2]["loss"]
 
