@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from digit_vae.base.errors import UserError
-from digit_vae.verification.before import changes_since, content, head
+from digit_vae.verification.before import branched_off, changes_since, content, head
 
 
 def git(*arguments):
@@ -59,3 +59,17 @@ def test_a_file_that_git_cannot_read_is_no_missing_file(repository):
 def test_a_comparison_that_fails_is_not_one_without_changes():
     with pytest.raises(UserError, match="git diff"):
         list(changes_since("0" * 40))
+
+
+@pytest.mark.usefixtures("repository")
+@pytest.mark.parametrize("reference", ["none", "--all", ""])
+def test_a_reference_that_git_does_not_know_is_named(reference):
+    with pytest.raises(UserError, match=f"--base: .* received {reference!r}"):
+        branched_off(reference)
+
+
+@pytest.mark.usefixtures("repository")
+def test_without_git_the_reference_is_not_to_blame(monkeypatch):
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(UserError, match="git was not found"):
+        branched_off("main")

@@ -316,6 +316,18 @@ def test_a_damaged_record_of_the_small_graph_is_one_sentence(tell, damage):
     assert re.search(r"^error: reports/smoke\.json.* damaged [^\n]*\n$", error)
 
 
+@pytest.mark.parametrize("path", ["reports/smoke.json", "dvc.lock"])
+def test_damage_in_the_commit_that_is_compared_with_is_told_as_its_own(tell, path):
+    whole = Path(path).read_bytes() if Path(path).exists() else b'{"runs": {}}'
+    Path(path).write_text("[", encoding="utf-8")
+    commit()
+    git("branch", "-f", "main")
+    Path(path).write_bytes(whole)
+    status, _, error = tell(dvc=False)
+    assert status == 1
+    assert re.search(rf"^error: {re.escape(path)} of commit [0-9a-f]+ is damaged [^\n]*\n$", error)
+
+
 def test_a_figure_whose_name_is_no_text_is_shown(tell, tmp_path):
     shutil.copy(b"given.png", b"reports/\xff.png")
     commit()

@@ -110,12 +110,13 @@ def changed_since(reference: str) -> Changed:
     before: dict[str, str] = {}
     derived: list[Unfounded] = []
     for lock in LOCKS.values():
-        stages = lock_stages((content(commit, str(lock)) or b"stages: {}").decode(errors="replace"), lock)
+        stages = lock_stages((content(commit, str(lock)) or b"stages: {}").decode(errors="replace"), lock, commit)
         before |= {path: digest for stage in stages.values() for path, digest in stage.outputs.items()}
         if lock.is_file() and REQUIREMENTS not in changes:
             derived += starmap(Unfounded, other_outputs(stages, read_stages(lock)))
     now = {path: digest for outputs in read_locks(params).values() for path, digest in outputs.items()}
-    found = {each.path: each for each in (*derived, *_forged(changes), *unfounded(runs(params), changes, before, now))}
+    derived += _forged(changes, commit)
+    found = {each.path: each for each in (*derived, *unfounded(runs(params), changes, before, now))}
     return Changed(
         base=reference,
         commit=commit,
@@ -124,14 +125,14 @@ def changed_since(reference: str) -> Changed:
         params=sorted(dvc_diff("params", commit), key=lambda row: row[:2]),
         metrics=sorted(dvc_diff("metrics", commit), key=lambda row: -row.size),
         figures=[each for each in changes.values() if Path(each.path).suffix in PICTURES],
-        record=other_records(changes.get(str(SMOKE))),
+        record=other_records(changes.get(str(SMOKE)), commit),
     )
 
 
-def _forged(changes: Mapping[str, Change]) -> Iterator[Unfounded]:
+def _forged(changes: Mapping[str, Change], commit: str) -> Iterator[Unfounded]:
     """What no lock has: the summaries, and the record of the small graph."""
     smoke = changes.get(str(SMOKE))
-    if smoke and (forged := list(forged_smoke(smoke_runs(smoke.before), smoke_runs(smoke.now)))):
+    if smoke and (forged := list(forged_smoke(smoke_runs(smoke.before, commit), smoke_runs(smoke.now)))):
         yield Unfounded(str(SMOKE), f"of {forged[0]} it has numbers that are not those of the hashes beside them")
     told = [path for path in map(str, (README, SUMMARY)) if path in changes]
     if (told or any(path.startswith("reports/") for path in changes)) and not is_current(Path()):
@@ -158,14 +159,15 @@ def dvc_diff(kind: str, commit: str) -> list[Row]:
     ]
 
 
-def other_records(smoke: Change | None) -> dict[str, list[str]]:
+def other_records(smoke: Change | None, commit: str) -> dict[str, list[str]]:
     """By run of the small graph the files that are recorded as others than before; of all others nothing.
 
     Raises: UserError when one of the two records is damaged.
     """
     if smoke is None:
         return {}
-    before, now = ({name: run.md5 for name, run in smoke_runs(each).items()} for each in (smoke.before, smoke.now))
+    recorded = smoke_runs(smoke.before, commit), smoke_runs(smoke.now)
+    before, now = ({name: run.md5 for name, run in each.items()} for each in recorded)
     return {
         name: files
         for name in sorted(before.keys() | now.keys())

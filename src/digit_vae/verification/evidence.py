@@ -109,9 +109,12 @@ def read_stages(lock: Path) -> dict[str, Stage]:
     return lock_stages(existing(lock, made_by=MAKE_LOCK).read_text(encoding="utf-8", errors="replace"), lock)
 
 
-def lock_stages(text: str, lock: Path) -> dict[str, Stage]:
-    """The stages in the text of `lock`. Raises: UserError when it is damaged."""
-    with _refusing_damage(lock, MAKE_LOCK):
+def lock_stages(text: str, lock: Path, commit: str | None = None) -> dict[str, Stage]:
+    """The stages in the text of `lock`. commit: the one that it was read from, rather than the working folder.
+
+    Raises: UserError when it is damaged.
+    """
+    with _refusing_damage(lock, MAKE_LOCK, commit):
         stages = yaml.safe_load(text)["stages"].items()
         return {str(name): _stage(content) for name, content in stages}
 
@@ -170,9 +173,12 @@ def read_record() -> Expected:
         return record
 
 
-def smoke_runs(smoke: bytes | None) -> dict[str, SmokeRun]:
-    """The runs in the bytes of a reports/smoke.json; none without bytes. Raises: UserError when it is damaged."""
-    with _refusing_damage(SMOKE, MAKE_RECORD):
+def smoke_runs(smoke: bytes | None, commit: str | None = None) -> dict[str, SmokeRun]:
+    """The runs in the bytes of a reports/smoke.json; none without bytes. commit: as of `lock_stages`.
+
+    Raises: UserError when it is damaged.
+    """
+    with _refusing_damage(SMOKE, MAKE_RECORD, commit):
         return {} if smoke is None else _Smoke.model_validate_json(smoke).runs
 
 
@@ -206,10 +212,12 @@ def _read(folder: Path, run: Run, digests: dict[str, str], weights: dict[str, Pa
 
 
 @contextmanager
-def _refusing_damage(path: Path, made_by: str) -> Iterator[None]:
+def _refusing_damage(path: Path, made_by: str, commit: str | None = None) -> Iterator[None]:
     """Raises: UserError for a file that is no YAML or JSON, or has another shape than the stages write."""
     try:
         yield
     except (ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = textwrap.shorten(f"{type(error).__name__}: {error}", 200, placeholder=" ...")
-        raise damaged(path, made_by, reason) from error
+        if commit is None:
+            raise damaged(path, made_by, reason) from error
+        raise UserError(f"{path} of commit {commit[:8]} is damaged ({reason}): take another commit") from error
