@@ -411,6 +411,11 @@ def test_ci_shows_no_certificate_but_that_of_its_own_run(tmp_path):
     assert shown() == "anew"
     certificate.unlink()
     assert shown() == without
+    for command in (["rm", "-q", "--cached", "reports/certificate.md"], [*author, "commit", "-qm", "none"]):
+        subprocess.run(["git", *command], cwd=tmp_path, check=True)
+    assert shown() == without
+    certificate.write_text("the first", encoding="utf-8")
+    assert shown() == "the first"
 
 
 def test_ci_verifies_the_results_also_where_a_slow_test_fails():

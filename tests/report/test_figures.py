@@ -16,8 +16,11 @@ EPOCHS = [
     | {"epoch": epoch} for epoch in (1, 2, 3)
 ]  # fmt: skip
 
-SWEEP = [(0.5, np.array([7.0, 9.0]), np.array([149.0, 151.0])), (1.0, np.full(2, 6.0), np.full(2, 151.0)),
-         (4.0, np.full(2, 4.0), np.full(2, 160.0))]  # fmt: skip
+SWEEP = [
+    (0.5, np.array([7.0, 9.0]), np.array([149.0, 151.0]), np.array([False, False])),
+    (1.0, np.full(2, 6.0), np.full(2, 151.0), np.array([False, False])),
+    (4.0, np.full(2, 4.0), np.full(2, 160.0), np.array([False, True])),
+]
 NUMERALS = tuple("0123456789")
 
 
@@ -155,11 +158,16 @@ def test_latent_plane_keeps_rows_and_columns_and_ticks_stand_at_the_priors_quant
 
 
 def test_ablation_shows_folds_mean_and_both_intervals_of_each_variant():
-    dropout = (np.array([1.0, 2.0, 6.0]), (3.0, -1.0, 7.0), (1.5, 5.0))
-    l1_l2 = (np.array([0.0, 0.5, 1.0]), (0.5, -0.5, 1.5), (0.2, 0.8))
-    axes = figures.ablation({"ELBO": {"dropout": dropout, "l1_l2": l1_l2}}).axes[0]
-    folds, interval, bootstrap, mean = axes.lines[:4]
-    assert list(folds.get_xdata()) == [1.0, 2.0, 6.0]
+    dropout = ([1.0, 2.0, 6.0], [False, True, False], (3.0, -1.0, 7.0), (1.5, 5.0))
+    l1_l2 = ([0.0, 0.5, 1.0], [False, False, False], (0.5, -0.5, 1.5), (0.2, 0.8))
+    figure = figures.ablation({"ELBO": {"dropout": dropout, "l1_l2": l1_l2}})
+    axes = figure.axes[0]
+    folds, collapsed, interval, bootstrap, mean = axes.lines[:5]
+    np.testing.assert_array_equal(folds.get_xdata(), [1.0, np.nan, 6.0])
+    np.testing.assert_array_equal(collapsed.get_xdata(), [np.nan, 2.0, np.nan])
+    assert figures.COLLAPSED in [text.get_text() for text in figure.legends[0].get_texts()]
+    whole = figures.ablation({"ELBO": {"l1_l2": l1_l2}})
+    assert figures.COLLAPSED not in [text.get_text() for text in whole.legends[0].get_texts()]
     assert list(interval.get_xdata()) == [-1.0, 7.0]
     assert list(bootstrap.get_xdata()) == [1.5, 5.0]
     assert list(mean.get_xdata()) == [3.0]
@@ -169,7 +177,8 @@ def test_ablation_shows_folds_mean_and_both_intervals_of_each_variant():
 
 def test_rate_distortion_shows_each_fold_over_beta_and_means_and_draws_equal_elbo_through_the_best():
     axes = figures.rate_distortion(SWEEP).axes[0]
-    first, second, means, equal_elbo = axes.lines
+    first, second, means, collapsed, equal_elbo = axes.lines
+    np.testing.assert_array_equal(collapsed.get_xydata(), [(4, 160)])
     np.testing.assert_array_equal(first.get_xydata(), [(7, 149), (6, 151), (4, 160)])
     np.testing.assert_array_equal(second.get_xydata(), [(9, 151), (6, 151), (4, 160)])
     np.testing.assert_array_equal(means.get_xydata(), [(8, 150), (6, 151), (4, 160)])
@@ -180,7 +189,7 @@ def test_rate_distortion_shows_each_fold_over_beta_and_means_and_draws_equal_elb
 
 def test_seeds_shows_every_loss_the_papers_two_and_loss_against_dead_units():
     losses = {"baseline": [154.0, 156.0, 158.0], "improved": [149.0], "searched": [145.0]}
-    figure = figures.seeds(losses, (150.0, 162.0), {"CPU": 158.6, "GPU": 175.6}, [(11, 154.0), (13, 158.0)])
+    figure = figures.seeds(losses, (150.0, 162.0), {"CPU": 158.6, "GPU": 175.6}, [(11, 154.0), (13, 158.0)], units=16)
     left, right = figure.axes
     baseline, mean, improved, _, searched, _, cpu, gpu = left.lines
     assert (list(baseline.get_xdata()), list(mean.get_xdata())) == ([154.0, 156.0, 158.0], [156.0])
@@ -207,7 +216,9 @@ def test_recipes_shows_loss_and_dead_units_of_every_run_beside_the_target():
 
 def test_health_shows_a_line_for_each_run_and_the_papers_losses():
     epochs = [epoch | {"health": health(10 + epoch["epoch"], 6.0, 2, asleep=epoch["epoch"] == 1)} for epoch in EPOCHS]
-    figure = figures.health({"baseline": [epochs, epochs], "improved": [epochs]}, {"CPU": [9.0], "GPU": [8.0, 7.0]})
+    figure = figures.health(
+        {"baseline": [epochs, epochs], "improved": [epochs]}, {"CPU": [9.0], "GPU": [8.0, 7.0]}, units=16
+    )
     loss, dead, least = figure.axes
     assert [list(line.get_ydata()) for line in loss.lines[3:]] == [[9.0], [8.0, 7.0]]
     elbos = [epoch["val_reconstruction_loss"] + epoch["val_kl_loss"] for epoch in EPOCHS]

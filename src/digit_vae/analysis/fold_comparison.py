@@ -65,6 +65,11 @@ class FoldStudy:
         others = [self.runs[self.against][pair].number(*path) for pair in self.pairs(variant)]
         return [ours - theirs for ours, theirs in zip(self.values(variant, *path), others, strict=True)]
 
+    def collapsed(self, variant: str) -> list[bool]:
+        """Whether a latent dimension collapsed in that run or the other variant's, for each of `pairs`."""
+        both = (variant, self.against)
+        return [any(self.runs[name][pair].collapsed for name in both) for pair in self.pairs(variant)]
+
     def without_collapsed(self, variant: str) -> Rest | None:
         """The comparison without the folds on which one of its runs has a collapsed dimension.
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -28,6 +29,15 @@ class Highest:
     mean: float
     ahead: int
     folds: int
+
+
+class Swept(NamedTuple):
+    """One beta: its KL and reconstruction loss on each fold, and whether a dimension collapsed there; each (folds,)."""
+
+    beta: float
+    kl: np.ndarray
+    reconstruction: np.ndarray
+    collapsed: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -134,12 +144,13 @@ def sweep(compared: Compared) -> Table:
     )
 
 
-def points(compared: Compared) -> list[tuple[float, np.ndarray, np.ndarray]]:
-    """By rising beta its KL and reconstruction loss on each fold."""
+def points(compared: Compared) -> list[Swept]:
+    """By rising beta."""
     kl, reconstruction = (
         {name: np.array(compared.study.values(name, "validation", key)) for name in compared.variants} for key in RATES
     )
-    return [(beta, kl[name], reconstruction[name]) for name, beta in betas(compared).items()]
+    ill = {name: np.array([each.collapsed > 0 for each in runs_of(compared, name)]) for name in compared.variants}
+    return [Swept(beta, kl[name], reconstruction[name], ill[name]) for name, beta in betas(compared).items()]
 
 
 def highest(compared: Compared, path: Iterable[str]) -> Highest:

@@ -76,4 +76,5 @@ def _panels(compared: Compared) -> dict[str, dict[str, figures.Differences]]:
 
 def _of_figure(compared: Compared, name: str, key: str, variant: Json) -> figures.Differences:
     metric = at(variant, ("validation", key))
-    return _differences(compared, name, key), difference_of(metric), bootstrap_of(metric)
+    ill = compared.study.collapsed(name)
+    return _differences(compared, name, key), ill, difference_of(metric), bootstrap_of(metric)

@@ -71,6 +71,7 @@ def page(results: Results) -> Page:
     drawn = figures.health(
         {name: [list(each.epochs) for each in its] for name, its in shown.items()},
         paper_curves(),
+        units=UNITS["hidden"],
     )
     return Page(values, {"longer": table(found)}, {"longer": drawn})
 

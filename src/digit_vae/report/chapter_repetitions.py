@@ -36,7 +36,7 @@ class Repeated:
     folds: int
     collapsed: Share
     without: Tested | None
-    without_folds: int
+    without_folds: int | None
 
 
 def page(results: Results, compared: Compared | None) -> Page:
@@ -75,7 +75,7 @@ def repeated(compared: Compared, verdict: Verdict) -> Repeated:
         folds=len(compared.study.pairs(verdict.variant)),
         collapsed=collapses(compared, verdict.variant),
         without=corrected_t_test(kept, compared.study.test_to_train) if len(kept) > 1 else None,
-        without_folds=len(kept),
+        without_folds=len(kept) if rest else None,
     )
 
 
@@ -97,7 +97,9 @@ def table(found: list[Repeated]) -> Table:
         without = each.without.difference if each.without else None
         rows.append((verdict.variant, each.folds, verdict.difference, *tests, *ends, each.without_folds, without))
     header = ("Variant", "Folds", "ELBO, difference", "p (Holm)", "Smallest detectable", "p of equivalence")
-    return Table((*header, "Collapsed runs", "Share, %", "Folds without", "ELBO, difference without"), tuple(rows))
+    return Table(
+        (*header, "Collapsed runs", "Share, %", "Folds without a collapse", "ELBO, difference on these"), tuple(rows)
+    )
 
 
 def trained_table(results: Results, declared: Sequence[Run]) -> Table:

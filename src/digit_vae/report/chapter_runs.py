@@ -149,4 +149,4 @@ def _figure(lines: Mapping[str, Sequence[RunResult]], worst: RunResult) -> figur
     curves = {name: [each.epochs for each in its] for name, its in lines.items()}
     if worst.name not in [each.name for its in lines.values() for each in its]:
         curves[worst.name] = [worst.epochs]
-    return figures.health(curves, paper_curves())
+    return figures.health(curves, paper_curves(), units=UNITS["hidden"])

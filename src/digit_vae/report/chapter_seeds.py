@@ -260,4 +260,4 @@ def _figure(results: Results, runs: Sequence[RunResult]) -> figures.Figure:
     place = placed(paper_losses()["CPU"], losses)
     shown = {BASELINE: runs, **recipe_runs(results)}
     rows = {name: [each.loss for each in its] for name, its in shown.items()}
-    return figures.seeds(rows, (place.low, place.high), paper_losses(), points(runs))
+    return figures.seeds(rows, (place.low, place.high), paper_losses(), points(runs), units=UNITS["hidden"])

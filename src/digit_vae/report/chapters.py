@@ -45,9 +45,8 @@ def write_report(params: Params, graph: Graph) -> None:
     made = pages(read_results(params, graph), graph)
     drawn = {f"{name}.png": png_bytes(each) for page in made.values() for name, each in page.figures.items()}
     tabled = {name: each for page in made.values() for name, each in page.tables.items()}
-    written = {f"{name}.csv": each.csv() for name, each in tabled.items()}
     write_folder(figures(graph), drawn)
-    write_folder(tables(graph), written | {f"{name}.md": each.markdown().encode() for name, each in tabled.items()})
+    write_folder(tables(graph), {f"{name}.csv": each.csv() for name, each in tabled.items()})
     for name, page in made.items():
         write_text(REPORTS / graph / f"{name}.md", rendered(name, page, graph=graph))
 

@@ -59,7 +59,10 @@ STYLE = {
 }
 
 
-Differences = tuple[Sequence[float], tuple[float, float, float], tuple[float, float]]  # as `ablation` takes them
+# As `ablation` takes them: one difference a fold, and whether a run of that fold collapsed; their mean and the ends of
+# its 95 % interval; the ends of the bootstrap's interval.
+Differences = tuple[Sequence[float], Sequence[bool], tuple[float, float, float], tuple[float, float]]
+COLLAPSED = "a fold with a collapsed dimension"
 
 
 def styled(draw: Callable[..., Figure]) -> Callable[..., Figure]:
@@ -245,15 +248,15 @@ def latent_plane(plane: np.ndarray, *, title: str) -> Figure:
 def ablation(
     panels: Mapping[str, Mapping[str, Differences]],
 ) -> Figure:
-    """Differences from the baseline, one panel a metric: variant -> (one difference a fold, their mean and the ends of
-    its 95 % interval, the ends of the bootstrap's interval).
-    """
+    """Differences from the baseline, one panel a metric, by variant. A fold on which a dimension collapsed is open."""
     variants = list(next(iter(panels.values())))
     figure = Figure(figsize=(WIDTH, 1.45 + 0.42 * len(variants)), layout="constrained")
     (row_of_axes,) = figure.subplots(1, len(panels), sharey=True, squeeze=False)
     for axes, (metric, differences) in zip(row_of_axes, panels.items(), strict=True):
-        for row, (folds, (mean, *interval), bootstrap) in enumerate(differences.values()):
-            axes.plot(folds, np.full(len(folds), row + 0.2), "o", color=GREY, ms=3.5, mew=0, alpha=0.8)
+        for row, (folds, ill, (mean, *interval), bootstrap) in enumerate(differences.values()):
+            heights = np.full(len(folds), row + 0.2)
+            axes.plot(_where(folds, ill, there=False), heights, "o", color=GREY, ms=3.5, mew=0, alpha=0.8)
+            axes.plot(_where(folds, ill, there=True), heights, **_COLLAPSED)
             axes.plot(interval, (row, row), "-", color=BLUE, lw=2, solid_capstyle="butt")
             axes.plot(bootstrap, (row - 0.2, row - 0.2), "-", color=ORANGE, lw=1, solid_capstyle="butt")
             axes.plot(mean, row, "D", color=BLUE, ms=5)
@@ -267,37 +270,50 @@ def ablation(
         "95 % interval": ("-", BLUE),
         "bootstrap interval": ("-", ORANGE),
     }
-    marks = [
-        Line2D([], [], color=colour, marker=mark.strip("-"), ls="-" if mark == "-" else "", lw=1.6, ms=4.5)
-        for mark, colour in names.values()
-    ]
-    figure.legend(marks, names, loc="outside lower center", ncols=len(names))
+    marks = {
+        name: Line2D([], [], color=colour, marker=mark.strip("-"), ls="-" if mark == "-" else "", lw=1.6, ms=4.5)
+        for name, (mark, colour) in names.items()
+    }
+    if any(any(ill) for panel in panels.values() for _, ill, *_ in panel.values()):
+        marks |= {COLLAPSED: Line2D([], [], **_COLLAPSED)}
+    figure.legend(marks.values(), marks, loc="outside lower center", ncols=len(marks))
     return figure
 
 
+_COLLAPSED: dict[str, Any] = {"ls": "", "marker": "o", "ms": 5, "mfc": "none", "mec": ORANGE, "mew": 1.3}
+
+
+def _where(values: Sequence[float], marked: Sequence[bool], *, there: bool) -> np.ndarray:
+    """The values that are marked, or those that are not; NaN, which is not drawn, in the place of the others."""
+    return np.where(np.array(marked) == there, values, np.nan)
+
+
 @styled
-def rate_distortion(points: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> Figure:
-    """(beta, KL, reconstruction loss), each of the two (folds,) in the same order, by rising beta: a dot a fold, joined
-    by a thin line for each fold, and their means. Along the dashed line the ELBO is that of the best mean.
+def rate_distortion(points: Sequence[tuple[float, np.ndarray, np.ndarray, np.ndarray]]) -> Figure:
+    """(beta, KL, reconstruction loss, whether a dimension collapsed), each of the three (folds,) in the same order, by
+    rising beta: a dot a fold, joined by a thin line for each fold, and their means. Along the dashed line the ELBO is
+    that of the best mean.
     """
     figure = Figure(figsize=(WIDTH * 0.72, WIDTH * 0.5), layout="constrained")
     axes = figure.subplots()
-    means = np.array([(rates.mean(), distortions.mean()) for _, rates, distortions in points])
-    folds = [np.stack(each) for each in zip(*(values for _, *values in points), strict=True)]
+    means = np.array([(rates.mean(), distortions.mean()) for _, rates, distortions, _ in points])
+    *folds, ill = (np.stack(each) for each in zip(*(values for _, *values in points), strict=True))
     lines = axes.plot(*folds, "o-", color=GREY, ms=3, mew=0, lw=0.6, alpha=0.7)
     lines[0].set_label("a fold")
     axes.plot(*means.T, "o-", color=BLUE, ms=6, lw=1.6, label="mean over the folds")
+    if ill.any():
+        axes.plot(*(each[ill] for each in folds), label=COLLAPSED, **_COLLAPSED)
     best = int(means.sum(axis=1).argmin())
     for place, ((beta, *_), point) in enumerate(zip(points, means, strict=True)):
-        behind = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-        away, aligned = ((0, 9), "center") if place < best else ((-6, -14), "right")
+        # Beside the cloud of the folds, which falls from left to right: the ELBO is nearly the same along it.
+        away, aligned = ((16, 34), "center") if place < best else ((-26, -24), "right")
         axes.annotate(
             f"β = {beta:g}", point, xytext=away, ha=aligned, textcoords="offset points", weight="bold", color=BLUE,
-            bbox=behind,
+            arrowprops={"arrowstyle": "-", "color": BLUE, "lw": 0.8, "shrinkB": 4},
         )  # fmt: skip
     label = f"ELBO as at β = {points[best][0]:g}, the best mean"
     axes.axline(tuple(means[best]), slope=-1, color=GREY, lw=1, ls="--", zorder=1, label=label)
-    axes.margins(0.16)
+    axes.margins(0.22, 0.16)
     axes.set(xlabel="rate: KL (nats per image)", ylabel="distortion: reconstruction loss (nats per image)")
     axes.legend()
     axes.grid()
@@ -310,9 +326,11 @@ def seeds(
     expected: tuple[float, float],
     published: Mapping[str, float],
     points: Sequence[tuple[int, float]],
+    *,
+    units: int,
 ) -> Figure:
     """Left: a dot for the loss of each seed, a row for each variant and one for the paper's two runs (by device); where
-    one more run of the first variant is `expected`. Right: loss of trained runs against their dead units.
+    one more run of the first variant is `expected`. Right: loss of trained runs against the dead of their `units`.
     """
     figure = Figure(figsize=(WIDTH, 2.6), layout="constrained")
     left, right = figure.subplots(1, 2, width_ratios=(1.6, 1))
@@ -330,7 +348,7 @@ def seeds(
     left.grid(axis="x")
     dead, of_points = zip(*points, strict=True)
     right.plot(dead, of_points, "o", color=BLUE, ms=5, mew=0, alpha=0.6)
-    right.set(title="loss against dead hidden units", xlabel="dead of 16 units", ylabel="nats per image")
+    right.set(title="loss against dead hidden units", xlabel=f"dead of {units} units", ylabel="nats per image")
     right.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
     right.margins(0.1)
     right.grid()
@@ -409,12 +427,12 @@ def search(
 
 @styled
 def health(
-    runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], published: Mapping[str, Sequence[float]]
+    runs: Mapping[str, Sequence[Sequence[Mapping[str, Any]]]], published: Mapping[str, Sequence[float]], *, units: int
 ) -> Figure:
     """A line for each run: -ELBO of the validation images, dead hidden units and KL of the least used latent dimension.
 
     runs: by label, of which there are three at most, the epochs of a history.json for each run; published: the paper's
-    validation losses by device.
+    validation losses by device. units: hidden ones in all.
     """
     figure = Figure(figsize=(WIDTH, 2.8), layout="constrained")
     loss, dead, least = figure.subplots(1, 3, sharex=True)
@@ -432,7 +450,7 @@ def health(
         loss.plot(range(1, len(losses) + 1), losses, line, color=INK, lw=1.4, label=f"paper, {label}")
     for axes, title in (
         (loss, "negative ELBO, validation"),
-        (dead, "dead of 16 hidden units"),
+        (dead, f"dead of {units} hidden units"),
         (least, "least used dimension: KL"),
     ):
         axes.set(title=title, xlabel="epoch")
@@ -521,7 +539,7 @@ def digits_beside(originals: np.ndarray, runs: Mapping[str, tuple[np.ndarray, np
     reconstructions, decoded = ([pair[place] for pair in runs.values()] for place in (0, 1))
     blocks = {
         "test images and their reconstructions": [originals, *reconstructions],
-        "decoded at ten points, all at radius 1.18": [np.zeros_like(originals), *decoded],
+        "decoded at the same points of the latent space": [np.zeros_like(originals), *decoded],
     }
     return _in_two_blocks(blocks, ["test images", *runs])
 

@@ -69,10 +69,6 @@ class Made(_Checked):
             raise ValueError(f"expected {', '.join(CLOCKS)} of each epoch")
         return self
 
-    @property
-    def seconds(self) -> float:
-        return self.finished_at - self.started_at
-
 
 class Trial(_Checked):
     """One training of a search. failed: why it gave no result, such as a loss that stopped being a number."""

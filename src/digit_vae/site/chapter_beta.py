@@ -6,6 +6,7 @@ import numpy as np
 
 from digit_vae.base.paths import comparisons
 from digit_vae.report import chapter_beta
+from digit_vae.report.chapter_beta import Swept
 from digit_vae.report.tables import typeset
 from digit_vae.report.verdicts import Compared
 from digit_vae.site.chapters import Chapter, Numbers, sentences
@@ -56,18 +57,18 @@ def chart(compared: Compared) -> Chart:
     )
 
 
-def _dots(compared: Compared, found: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> list[Series]:
+def _dots(compared: Compared, found: Sequence[Swept]) -> list[Series]:
     folds = [split.replace("fold", "fold ") for split, _ in compared.pairs]
     return [
         Series(
             [
-                _point(f"beta {beta:g}, {fold}", *place)
-                for fold, *place in zip(folds, kl.tolist(), losses.tolist(), strict=True)
+                _point(f"beta {each.beta:g}, {fold}{' (a dimension collapsed)' if collapsed else ''}", kl, loss)
+                for fold, kl, loss, collapsed in zip(folds, *map(np.ndarray.tolist, each[1:]), strict=True)
             ],
             colour=COLOURS[place % len(COLOURS)],
-            legend=f"beta {beta:g}",
+            legend=f"beta {each.beta:g}",
         )
-        for place, (beta, kl, losses) in enumerate(found)
+        for place, each in enumerate(found)
     ]
 
 
@@ -76,15 +77,13 @@ def _point(name: str, kl: float, loss: float) -> Point:
     return Point(kl, loss, says)
 
 
-def _joined(found: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> list[Series]:
+def _joined(found: Sequence[Swept]) -> list[Series]:
     """A thin line for each fold, by rising beta."""
-    folds = zip(
-        *(zip(kl.tolist(), reconstruction.tolist(), strict=True) for _, kl, reconstruction in found), strict=True
-    )
+    folds = zip(*(zip(each.kl.tolist(), each.reconstruction.tolist(), strict=True) for each in found), strict=True)
     return [Series([Point(kl, loss, says="") for kl, loss in fold], colour=0, style="guide") for fold in folds]
 
 
-def _equal_elbo(found: Sequence[tuple[float, np.ndarray, np.ndarray]]) -> list[Series]:
+def _equal_elbo(found: Sequence[Swept]) -> list[Series]:
     """Lines of the same ELBO, every `EVERY` nats, within what the points span."""
     kl, loss = (np.concatenate([each[place] for each in found]) for place in (1, 2))
     least, most = float(kl.min()), float(kl.max())

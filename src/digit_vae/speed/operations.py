@@ -3,6 +3,7 @@
     digit-vae operations                     # writes reports/processors/<cpu>.json
     digit-vae operations --against FILE      # writes nothing; names the operations that differ from another record's
     digit-vae operations --bytes-seen        # on top, that `make verify QUICK=1` found the published bytes here
+    digit-vae operations --out FILE          # writes FILE instead, such as the record of one setting of a library
 
 Each layer of the model is run alone at the shapes of a training step, forwards and backwards; so are the losses, the
 optimizer and what an evaluation computes, and at the end three whole steps. Their results are hashed. Inputs are drawn
@@ -54,6 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Raises: UserError when an operation differs from the record that it is held against."""
     parser = parser_of("operations", __doc__)
     parser.add_argument("--against", type=Path, metavar="FILE", help="a record of another processor")
+    parser.add_argument("--out", type=Path, metavar="FILE", help="write the record here, as of no processor")
     parser.add_argument("--bytes-seen", action="store_true", help="record that `make verify` found the bytes here")
     parsed = parser.parse_args(arguments)
     params = load_params()
@@ -64,11 +66,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if theirs:
         hold_against(hashes, theirs.operations, f"{machine['cpu']} against {theirs.machine['cpu']}")
         return
+    if parsed.out:
+        write_record(parsed.out, Processor(bytes_seen=False, machine=machine, operations=hashes))
+        return
     path = PROCESSORS / f"{re.sub(r'[^a-z0-9]+', '-', machine['cpu'].lower()).strip('-')}.json"
     before = read_processor(path) if path.is_file() else None
     seen = parsed.bytes_seen or bool(before and before.bytes_seen and before.operations == hashes)
-    write_json(path, Processor(bytes_seen=seen, machine=machine, operations=hashes).model_dump())
-    print(f"wrote {len(hashes)} operations to {path}")
+    write_record(path, Processor(bytes_seen=seen, machine=machine, operations=hashes))
+
+
+def write_record(path: Path, record: Processor) -> None:
+    write_json(path, record.model_dump())
+    print(f"wrote {len(record.operations)} operations to {path}")
 
 
 def hold_against(ours: dict[str, str], theirs: dict[str, str], what: str) -> None:
