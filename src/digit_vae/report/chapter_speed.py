@@ -73,9 +73,10 @@ def side_by_side(comparisons: Mapping[str, Json]) -> Table:
             library, precision = name.rsplit("-", 1)
             of = {key: Range(**value) for key, value in values.items()}
             shown = [of[key] for key in ("seconds", "full_seconds", "step_milliseconds", "times_as_fast", "val_loss")]
-            rows.append((machine_name(each["machine"]), LIBRARIES[library], precision, each["epochs"], *shown))
+            made = machine_name(each["machine"]), LIBRARIES[library], precision, each["epochs"]
+            rows.append((*made, *shown, (each["git_commit"] or "")[:8]))
     header = ("Machine", "Cross-validation by", "Precision", "Epochs", "Time (s)", "Extrapolated (s)", "Step (ms)")
-    return Table((*header, "Times as fast", "Val loss"), tuple(rows))
+    return Table((*header, "Times as fast", "Val loss", "Commit"), tuple(rows))
 
 
 def epoch_seconds(benchmarks: Mapping[str, Json]) -> dict[str, list[float]]:
