@@ -46,10 +46,12 @@ def test_the_turn_of_validation_and_what_was_asleep_are_told(project):
     for epoch, loss in zip(epochs, (190, 170, 160, 155, 157, 158), strict=True):
         epoch["val_loss"] = loss
         epoch["health"]["collapsed_dimensions"] = int(epoch["epoch"] in (2, 3))
+        epoch["health"]["dead_units"]["hidden"] = 3
     change("baseline_long-full-0", "history", epochs=epochs)
     page, text = page_of(project)
     found = page.values["runs"][0]
     assert (found.best, found.turns, found.asleep) == ((4, 155.0), True, [2, 3])
+    assert found.dead == (found.short.dead_units, 3) != (3, 3)
     line = next(line for line in text.splitlines() if line.startswith("- `baseline_long-full-0`"))
     assert "epoch 4" in line
     assert "2, 3" in line

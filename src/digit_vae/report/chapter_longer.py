@@ -21,8 +21,8 @@ class Longer:
     """A long run, beside the one of the same seed that differs from it in the number of epochs alone (None: no such).
 
     best: the epoch of the least validation loss, and that loss. falls: whether the training loss is lower at the end
-    than then. asleep: the epochs after which a dimension was collapsed. dead: dead hidden units after the short run's
-    last epoch, and after the last.
+    than then. asleep: the epochs after which a dimension was collapsed. dead: hidden units that are dead after the last
+    epoch of the short run (None: no such), and of this one.
     """
 
     name: str
@@ -32,7 +32,7 @@ class Longer:
     last: float
     gap: float
     asleep: list[int]
-    dead: tuple[int, int]
+    dead: tuple[int | None, int]
     short: RunResult | None
 
     @property
@@ -90,8 +90,6 @@ def short_run(results: Results, long: RunResult) -> RunResult | None:
 def longer(long: RunResult, short: RunResult | None) -> Longer:
     losses = [float(epoch["val_loss"]) for epoch in long.epochs]
     best = min(range(len(losses)), key=losses.__getitem__)
-    dead = [int(epoch["health"]["dead_units"]["hidden"]) for epoch in long.epochs]
-    earlier = len(short.epochs) if short else len(losses)
     return Longer(
         name=long.name,
         epochs=len(losses),
@@ -100,7 +98,7 @@ def longer(long: RunResult, short: RunResult | None) -> Longer:
         last=losses[-1],
         gap=losses[-1] - float(long.epochs[-1]["loss"]),
         asleep=[int(epoch["epoch"]) for epoch in long.epochs if epoch["health"]["collapsed_dimensions"]],
-        dead=(dead[earlier - 1], dead[-1]),
+        dead=(short.dead_units if short else None, long.dead_units),
         short=short,
     )
 
