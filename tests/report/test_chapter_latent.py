@@ -11,6 +11,7 @@ def beta(results):
     for variant in found.others.values():
         for metric in (*variant["latent"].values(), *variant["quality"]["samples"].values()):
             metric["p_holm"] = 0.5
+    found.variants["beta_0_5"]["latent"]["knn_accuracy"]["detectable"] = 0.07
     found.variants["beta_2"]["latent"]["knn_accuracy"] |= {"difference": -0.05, "p_holm": 0.01}
     return found
 
@@ -27,6 +28,8 @@ def test_the_page_names_who_differs_and_who_does_not(results, beta):
     text = rendered("latent", chapter_latent.page(results, "beyond", [beta]))
     line = next(line for line in text.splitlines() if line.startswith("- kNN accuracy"))
     assert line.index("lower than `baseline`") < line.index("`beta_2`") < line.index("`beta_0_5`")
+    assert "smallest detectable" in line
+    assert "nats" not in line  # an accuracy has no unit
     assert "information error" not in text
     assert "latent_map" not in text
 

@@ -37,11 +37,12 @@ NOTE = "mlflow.note.content"
 
 KIND = {"mlflow.experimentKind": "custom_model_development"}  # no prompts and traces
 CHARTS = {"compareRunsMode": "CHART"}
+PARENTS = 'tags.group != ""'  # of a variant's runs in a study, with their means and what the comparison says
 # Comparisons, each one address of MLflow's pages: the filter, and what the runs are in the order of. None has earlier
 # attempts.
 COMPARISONS = {
-    "the ablation over folds": ('tags.studies LIKE "%,ablation,%"', "metrics.`validation/elbo`"),
-    "beta over folds": ('tags.studies LIKE "%,beta,%"', "metrics.`validation/kl_loss`"),
+    "the ablation over folds": (f'{PARENTS} and tags.studies LIKE "%,ablation,%"', "metrics.`validation/elbo/mean`"),
+    "beta over folds": (f'{PARENTS} and tags.studies LIKE "%,beta,%"', "metrics.`validation/kl_loss/mean`"),
     "seeds of the paper's model": ('tags.variant = "baseline" and tags.split = "full"', "metrics.`test/elbo`"),
     "CPU and GPU": ('tags.study = "benchmark"', "tags.`device`"),
 }
