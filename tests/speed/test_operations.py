@@ -14,7 +14,7 @@ from digit_vae.config.runs import find_run, run_params
 from digit_vae.model.vae import build_vae
 from digit_vae.speed import operations as module
 from digit_vae.speed.operations import digest, draw, operations, steps
-from digit_vae.speed.processors import read_processor
+from digit_vae.speed.processors import machines_with_bytes, read_processor
 
 pytestmark = pytest.mark.usefixtures("cpu")
 FEW = {"one": np.arange(3.0), "other": [np.zeros(2), np.ones(2)]}
@@ -88,6 +88,14 @@ def test_the_record_is_named_by_the_processor_and_keeps_what_was_seen_until_an_o
     monkeypatch.setattr(module, "operations", lambda _: {"one": np.arange(4.0)}.items())
     module.main([])
     assert read_processor(few).bytes_seen is False
+
+
+def test_a_record_of_a_setting_is_of_no_processor(few):
+    path = Path("reports/processors/settings/one.json")
+    module.main(["--bytes-seen", "--out", str(path)])
+    assert (read_processor(path).operations.keys(), read_processor(path).bytes_seen) == (FEW.keys(), False)
+    assert not few.exists()
+    assert machines_with_bytes() == []
 
 
 def test_what_differs_from_another_record_is_named_and_nothing_is_written(few, capsys):

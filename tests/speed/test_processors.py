@@ -1,15 +1,18 @@
 """Which records of processors count, and what is refused."""
 
+import re
 from pathlib import Path
 
 import pytest
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_json
-from digit_vae.speed.processors import machines_with_bytes
+from digit_vae.speed.processors import machines_with_bytes, read_processor
 
 RECORD = {"bytes_seen": True, "machine": {"cpu": "A CPU"}, "operations": {"one": "0" * 16}}
 FOLDER = Path("reports/processors")
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs/portable_bits.md"
 
 
 @pytest.mark.usefixtures("project")
@@ -26,3 +29,30 @@ def test_a_record_of_another_shape_is_refused_by_name(change):
     write_json(FOLDER / "a.json", RECORD | change)
     with pytest.raises(UserError, match=r"processors/a\.json is damaged .*digit-vae operations"):
         machines_with_bytes()
+
+
+def differing(path):
+    """How many of the operations that the AMD record has are others in this one, and how many there are."""
+    amd, other = (read_processor(ROOT / FOLDER / name).operations for name in ("amd-epyc.json", path))
+    assert amd.keys() == other.keys()
+    return sum(amd[name] != other[name] for name in amd), len(amd)
+
+
+@pytest.mark.parametrize(
+    ("setting", "path"),
+    [
+        ("ONEDNN_MAX_CPU_ISA=AVX2", "onednn-max-cpu-isa-avx2.json"),
+        ("TF_ENABLE_ONEDNN_OPTS=0", "tf-enable-onednn-opts-0.json"),
+        ("OPENBLAS_CORETYPE=HASWELL", "openblas-coretype-haswell.json"),
+        ("NPY_DISABLE_CPU_FEATURES=X86_V4", "npy-disable-cpu-features-x86-v4.json"),
+    ],
+)
+def test_the_page_tells_how_many_operations_a_setting_changes(setting, path):
+    found, _ = differing(f"settings/{path}")
+    assert re.search(rf"`{setting}`: (\d+)", PAGE.read_text(encoding="utf-8"))[1] == str(found)
+
+
+def test_the_page_tells_how_many_operations_intel_and_amd_share():
+    assert differing("settings/onednn-max-cpu-isa-avx512-core.json") == (0, 89)
+    found, there = differing("intel-r-xeon-r-processor.json")
+    assert f"{there - found} of {there} operations are equal" in PAGE.read_text(encoding="utf-8")
