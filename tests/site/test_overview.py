@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import pytest
 from example_project import compared, example_results
@@ -51,6 +52,14 @@ def test_each_reported_question_has_an_answer_and_leads_to_its_numbers(project):
     for name in ("warmup-full-0", "baseline-full-0"):
         elbo = project.results.runs[name].metrics["test"]["elbo"]
         assert f"<code>{name}</code> \u2212{-elbo:.2f}" in answered[5].text
+
+
+def test_a_longer_run_is_set_beside_the_one_that_differs_in_its_epochs_alone(project):
+    short, warmup = (project.results.runs[name] for name in ("improved-full-0", "warmup-full-0"))
+    history = short.history | {"params": short.history["params"] | {"epochs": 99}}
+    long = replace(short, run=replace(short.run, variant="improved_99"), history=history)
+    assert [each.name for each in overview.compared_with(project, [short, warmup])] == ["baseline-full-0"]
+    assert [each.name for each in overview.compared_with(project, [long])] == ["improved-full-0"]
 
 
 def test_an_absent_certificate_is_none_and_a_present_one_is_read(project, tmp_path):

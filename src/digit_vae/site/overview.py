@@ -10,7 +10,7 @@ from digit_vae.base.files import json_bytes, read_json
 from digit_vae.base.paths import BENCHMARKS, CERTIFICATE, RunFiles, pictures
 from digit_vae.base.shapes import CERTIFIED
 from digit_vae.config.schema import BASELINE
-from digit_vae.report import chapter_beta, chapter_paper, chapter_recipe, chapter_seeds
+from digit_vae.report import chapter_beta, chapter_longer, chapter_paper, chapter_recipe, chapter_seeds
 from digit_vae.report.paper import paper_curves
 from digit_vae.report.summary import page as summary
 from digit_vae.report.tables import Table, typeset
@@ -130,16 +130,26 @@ def _answer(project: Project, name: str, found: Mapping[str, Any]) -> tuple[Mark
         chapter = f"comparisons.html#{chapter_seeds.STUDY}" if found["seeds"] else "runs.html?study=paper"
         return sentences(f"answer_{name}", **found), chapter
     its = [each for each in project.results.of(name) if each.run.study == name]
-    beside = baselines(project, its)
+    beside = compared_with(project, its)
     shown = ",".join(each.name for each in (*its, *beside)[:MOST_CURVES])
-    return sentences("answer_runs", runs=its, baselines=beside), f"runs.html?study={name}&runs={shown}#{runs.TABLE}"
+    said = sentences("answer_runs", runs=its, beside=beside)
+    if name in (chapter_longer.STUDY, chapter_longer.IMPROVED):
+        return said, f"comparisons.html#{chapter_longer.STUDY}"
+    return said, f"runs.html?study={name}&runs={shown}#{runs.TABLE}"
 
 
-def baselines(project: Project, its: Sequence[RunResult]) -> list[RunResult]:
-    """The baseline's reported runs with the split and the seed of one of these, without these."""
-    names = dict.fromkeys(f"{BASELINE}-{each.run.split}-{each.run.seed}" for each in its)
+def compared_with(project: Project, its: Sequence[RunResult]) -> list[RunResult]:
+    """Of each of these the run that differs in the number of epochs alone, or else the baseline's with its split and
+    seed; only reported ones, and none of these.
+    """
     known, own = project.results.runs, {each.name for each in its}
-    return [known[name] for name in names if name in known and name not in own]
+    found = {}
+    for each in its:
+        short = chapter_longer.short_run(project.results, each)
+        name = f"{BASELINE}-{each.run.split}-{each.run.seed}" if short is None or short.name in own else short.name
+        if name in known and name not in own:
+            found[name] = known[name]
+    return list(found.values())
 
 
 def open_questions(project: Project) -> list[tuple[str, LeftOut]]:
