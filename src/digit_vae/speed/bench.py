@@ -103,10 +103,11 @@ def measure_more_data(params: Params, times: int) -> None:
         result = measure(job, on_epoch)
     content = more_data_record(result, times) | {"machine": found["machine"], "git_commit": found["git_commit"]}
     seconds = {"started_at": started_at, "finished_at": time.time()}
-    _write(MORE_DATA / f"{file_name(found['machine'])}.json", content | seconds | {"params": settings, "data": digest})
+    path = MORE_DATA / f"{file_name(found['machine'])}.json"
+    write_json(path, content | seconds | {"params": settings, "data": digest})
     ratio = content["ratio"]
     ends = f"{ratio['low']:.2f} to {ratio['high']:.2f} in {times} turns"
-    print(f"an image takes {ratio['median']:.2f} times as long ({ends})")
+    print(f"{path} is written: an image takes {ratio['median']:.2f} times as long ({ends})")
 
 
 def more_data_record(result: Measurement, times: int) -> Measurement:
