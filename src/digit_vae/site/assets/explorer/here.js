@@ -32,7 +32,7 @@ export class HereCard {
     }
     const { backend, decodeTime } = this.explorer;
     if (!decodeTime) return;
-    const text = `Decoded in this browser; the digit was there after ${decodeTime.toFixed(0)} ms (TensorFlow.js, ${backend}).`;
+    const text = `Decoded here by TensorFlow.js (${backend}), shown after ${decodeTime.toFixed(0)} ms.`;
     const note = document.getElementById("decode-time");
     if (note.textContent !== text) note.textContent = text;
   }
