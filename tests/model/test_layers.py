@@ -18,10 +18,10 @@ CASES = {
 INPUTS = np.random.default_rng(0).normal(1, 2, (6, 5, 7, 4)).astype(np.float32)
 
 
-def pair(case, precision="float32"):
-    """Our layer in `precision` and Keras' own in float32, with the same random weights."""
-    ours, theirs, settings = CASES[case]
-    built = [ours(**settings, dtype=precision), theirs(**settings, dtype="float32")]
+def pair(case, ours="float32", theirs="float32"):
+    """Our layer and Keras' own, each in its precision, with the same random weights."""
+    our, their, settings = CASES[case]
+    built = [our(**settings, dtype=ours), their(**settings, dtype=theirs)]
     for layer in built:
         layer.build(INPUTS.shape)
     generator = np.random.default_rng(1)
@@ -29,6 +29,20 @@ def pair(case, precision="float32"):
     for layer in built:
         layer.set_weights(weights)
     return built
+
+
+def errors_in_bfloat16(case, layer):
+    """How far outputs and gradients of a layer in bfloat16 are from those of Keras' in float32, as shares of these."""
+    _, exact = pair(case)
+    outputs, *gradients = outputs_and_gradients(layer, upstream(layer))
+    assert outputs.dtype == tf.bfloat16
+    expected, *expected_gradients = outputs_and_gradients(exact, upstream(exact))
+    if case == "relu":  # rounding may wake a unit, or put it to sleep: the gradient passes those that are awake here
+        exact.activation = keras.activations.linear
+        awake = tf.cast(outputs > 0, tf.float32)
+        _, *expected_gradients = outputs_and_gradients(exact, upstream(exact) * awake)
+    both = zip([outputs, *gradients], [expected, *expected_gradients], strict=True)
+    return [np.linalg.norm(tf.cast(found, tf.float32) - exact) / np.linalg.norm(exact) for found, exact in both]
 
 
 def upstream(layer):
@@ -57,17 +71,14 @@ def test_outputs_and_gradients_are_those_of_keras(case):
 
 @pytest.mark.parametrize("case", CASES)
 def test_in_bfloat16_they_are_within_its_rounding(case):
-    """bfloat16 has 8 bits: a number is rounded by at most 2^-9 of itself, and few roundings follow each other."""
-    ours, theirs = pair(case, "mixed_bfloat16")
-    outputs, *gradients = outputs_and_gradients(ours, upstream(ours))
-    assert outputs.dtype == tf.bfloat16
-    expected, *expected_gradients = outputs_and_gradients(theirs, upstream(theirs))
-    if case == "relu":  # rounding may wake a unit, or put it to sleep: the gradient passes those that are awake here
-        theirs.activation = keras.activations.linear
-        awake = tf.cast(outputs > 0, tf.float32)
-        _, *expected_gradients = outputs_and_gradients(theirs, upstream(theirs) * awake)
-    for our, their in zip([outputs, *gradients], [expected, *expected_gradients], strict=True):
-        assert np.linalg.norm(tf.cast(our, tf.float32) - their) < 2**-6 * np.linalg.norm(their)
+    """bfloat16 has 8 bits: a number is rounded by at most 2^-9 of itself, and few roundings follow each other.
+
+    Without instructions for it a processor's convolutions sum in it, too, and round more often: where ours is farther
+    off, it is so by the same kernel as Keras' own.
+    """
+    ours, theirs = (errors_in_bfloat16(case, layer) for layer in pair(case, "mixed_bfloat16", "mixed_bfloat16"))
+    for our, their in zip(ours, theirs, strict=True):
+        assert our < 2**-6 or our == their
 
 
 def test_moving_averages_follow_the_batch():
@@ -118,7 +129,13 @@ OTHER = {
 def test_in_other_settings_a_transposed_convolution_is_keras_own(other):
     settings, precision = OTHER[other]
     ours, theirs = (each(**settings, dtype=precision) for each in (Conv2DTranspose, keras.layers.Conv2DTranspose))
-    assert ours(INPUTS).shape == theirs(INPUTS).shape
+    try:
+        shape = theirs(INPUTS).shape
+    except tf.errors.InvalidArgumentError as error:  # without oneDNN a CPU has no kernel for some settings
+        with pytest.raises(type(error)):
+            ours(INPUTS)
+        return
+    assert ours(INPUTS).shape == shape
     ours.set_weights(theirs.get_weights())
     np.testing.assert_array_equal(tf.cast(ours(INPUTS), tf.float32), tf.cast(theirs(INPUTS), tf.float32))
 
