@@ -1,10 +1,13 @@
 # Everything runs in .venv, which the first call makes; `make help` lists what there is.
 PYTHON ?= python3
-UV_VERSION := 0.13.9
 
 # WHEELS=folder: packages come from there alone, as on a machine without a network.
 FROM := $(if $(WHEELS),--no-index -f "$(WHEELS)")
 LOCK := requirements$(if $(GPU),-gpu).lock
+PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes $(FROM)
+# uv does not read pip's settings: it is told the index, and trusts whom the system trusts.
+UV := UV_DEFAULT_INDEX="$${PIP_INDEX_URL:-$$(.venv/bin/python -m pip config get global.index-url 2>/dev/null || \
+	echo "$$UV_DEFAULT_INDEX")}" .venv/bin/uv pip install --quiet --python .venv/bin/python --system-certs --require-hashes $(FROM)
 # The mark of a finished installation knows the folder: in a copy, or after a move, there is no such file.
 INSTALLED := .venv/installed$(if $(GPU),-gpu)-$(shell pwd -P | cksum | cut -d ' ' -f 1)
 RUN := .venv/bin/python -m
@@ -12,7 +15,7 @@ DIGIT_VAE := $(RUN) digit_vae
 CORES := .venv/bin/python -c 'from digit_vae.base.cores import usable_cores; print(usable_cores())'
 MACHINES = $(if $(JOBS),--jobs $(JOBS)) $(if $(ADDRESS),--address $(ADDRESS)) $(if $(ANEW),--anew)
 COMPILE := .venv/bin/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 \
-	--generate-hashes --no-header --no-annotate pyproject.toml --extra dev
+	--generate-hashes --no-header --no-annotate
 
 # The stages' commands start with `python`: that is the one of .venv.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
@@ -89,9 +92,10 @@ schema: $(INSTALLED) ## write params.schema.json, with which editors check param
 	@$(DIGIT_VAE) schema
 
 lock: .venv/bin/python ## compile the lock files from pyproject.toml
-	@$(RUN) pip install -qq --disable-pip-version-check uv==$(UV_VERSION)
-	@$(COMPILE) -o requirements.lock
-	@$(COMPILE) --extra gpu -c requirements.lock -o requirements-gpu.lock
+	@$(PIP) -r requirements-uv.lock
+	@$(COMPILE) pyproject.toml --extra dev -o requirements.lock
+	@$(COMPILE) pyproject.toml --extra dev --extra gpu -c requirements.lock -o requirements-gpu.lock
+	@echo uv | $(COMPILE) - -o requirements-uv.lock
 
 # The package itself is not installed: .venv names src, relative to itself, and so never another folder's code.
 $(INSTALLED): $(LOCK) pyproject.toml
@@ -99,9 +103,10 @@ $(INSTALLED): $(LOCK) pyproject.toml
 	if [ -e .venv ] && [ "$$made" != "$$here" ]; then \
 		echo ".venv was made in $${made:-another folder}, not in $$here: it is made anew"; rm -rf .venv; fi
 	@[ -x .venv/bin/python ] || $(MAKE) --no-print-directory .venv/bin/python
-	@echo "installing $(LOCK) into .venv (takes minutes, once)"
+	@echo "installing $(LOCK) into .venv (takes a minute or more, once)"
 	@[ -z "$(WHEELS)" ] || [ -d "$(WHEELS)" ] || { echo "WHEELS: expected a folder with wheels, received $(WHEELS)" >&2; exit 1; }
-	@$(RUN) pip install -qq --disable-pip-version-check --require-hashes $(FROM) -r $(LOCK)
+	@# uv takes a quarter of pip's time. Where it cannot be had, or cannot reach what pip can, pip does it, and says what is wrong.
+	@{ $(PIP) -r requirements-uv.lock && $(UV) -r $(LOCK); } 2>/dev/null || $(PIP) -r $(LOCK)
 	@for folder in .venv/lib/python3*/site-packages; do echo ../../../../src > "$$folder/digit_vae.pth"; done
 	@printf '%s\n' '#!/bin/sh' \
 		'exec env PYTHONUTF8=1 "$$(dirname "$$(readlink -f "$$0")")/python" -m digit_vae "$$@"' > .venv/bin/digit-vae

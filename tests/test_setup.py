@@ -133,29 +133,60 @@ def test_a_wrong_python_is_one_sentence(tmp_path):
     assert not (tmp_path / ".venv").exists()
 
 
-def write_wheel(folder):
-    """A package of one module, made by hand; returns its line of a lock file."""
-    path, meta = folder / "brought_along-1.0-py3-none-any.whl", "brought_along-1.0.dist-info"
-    folder.mkdir()
+def write_wheel(folder, name, file, content):
+    """A package of one file, made by hand; returns its line of a lock file."""
+    path, meta = folder / f"{name}-1.0-py3-none-any.whl", f"{name}-1.0.dist-info"
+    folder.mkdir(exist_ok=True)
     with zipfile.ZipFile(path, "w") as wheel:
-        wheel.writestr("brought_along.py", "HERE = True\n")
-        wheel.writestr(f"{meta}/METADATA", "Metadata-Version: 2.1\nName: brought-along\nVersion: 1.0\n")
+        kept = zipfile.ZipInfo(file)
+        kept.external_attr = 0o100755 << 16  # a regular file that may be run
+        wheel.writestr(kept, content)
+        wheel.writestr(f"{meta}/METADATA", f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         wheel.writestr(f"{meta}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        wheel.writestr(f"{meta}/RECORD", f"brought_along.py,,\n{meta}/METADATA,,\n{meta}/WHEEL,,\n{meta}/RECORD,,\n")
-    return f"brought-along==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
+        wheel.writestr(f"{meta}/RECORD", f"{file},,\n{meta}/METADATA,,\n{meta}/WHEEL,,\n{meta}/RECORD,,\n")
+    return f"{name}==1.0 --hash=sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}\n"
 
 
-def test_packages_come_from_a_folder_where_there_is_no_network(tmp_path):
-    make_project(tmp_path / "there")
-    lock = tmp_path / "there/requirements-gpu.lock"
-    lock.write_text(write_wheel(tmp_path / "there/some wheels"), encoding="utf-8")
-    no_network = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0"}
-    status, said = shell(tmp_path / "there", "make setup GPU=1 WHEELS=nowhere", **no_network)
+NO_NETWORK = {"PIP_INDEX_URL": "http://127.0.0.1:9/", "PIP_RETRIES": "0", "UV_HTTP_RETRIES": "0"}
+UV = """#!python
+import os, sys
+print(os.environ["UV_DEFAULT_INDEX"], *sys.argv[1:], file=open("asked", "w"))
+sys.exit(os.path.exists("unreachable"))
+"""
+
+
+@pytest.fixture
+def there(tmp_path):
+    """A project with one package to install, and its wheel."""
+    folder = tmp_path / "there"
+    make_project(folder)
+    line = write_wheel(folder / "some wheels", "brought_along", "brought_along.py", "HERE = True\n")
+    (folder / "requirements-gpu.lock").write_text(line, encoding="utf-8")
+    return folder
+
+
+def test_packages_come_from_a_folder_where_there_is_no_network(there):
+    status, said = shell(there, "make setup GPU=1 WHEELS=nowhere", **NO_NETWORK)
     assert status != 0
     assert "WHEELS: expected a folder with wheels, received nowhere" in said
-    status, said = shell(tmp_path / "there", "make setup GPU=1 WHEELS='some wheels'", **no_network)
+    status, said = shell(there, "make setup GPU=1 WHEELS='some wheels'", **NO_NETWORK)
     assert status == 0, said
-    assert shell(tmp_path / "there", ".venv/bin/python -c 'import brought_along'")[0] == 0
+    assert shell(there, ".venv/bin/python -c 'import brought_along'")[0] == 0
+
+
+def test_uv_installs_the_packages_and_pip_where_uv_cannot(there):
+    line = write_wheel(there / "some wheels", "uv", "uv-1.0.data/scripts/uv", UV)
+    (there / "requirements-uv.lock").write_text(line, encoding="utf-8")
+    (there / "unreachable").touch()
+    for installed in (True, False):
+        status, said = shell(there, "make setup GPU=1 WHEELS='some wheels'", **NO_NETWORK)
+        assert status == 0, said
+        asked = (there / "asked").read_text(encoding="utf-8").split()
+        assert asked[0] == NO_NETWORK["PIP_INDEX_URL"]
+        assert {"--require-hashes", "--no-index", "requirements-gpu.lock"} <= set(asked)
+        assert (shell(there, ".venv/bin/python -c 'import brought_along'")[0] == 0) == installed
+        shutil.rmtree(there / ".venv")
+        (there / "unreachable").unlink(missing_ok=True)
 
 
 def test_without_git_dvc_works_all_the_same(project, tmp_path):
