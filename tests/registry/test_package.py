@@ -39,15 +39,17 @@ def test_a_run_on_a_fold_is_refused(packaged, tmp_path):
 def test_a_model_is_written_in_the_place_of_another(packaged, tmp_path):
     folder = tmp_path / "model"
     folder.mkdir()
-    for name in ("MLmodel", "old"):
-        (folder / name).touch()
+    (folder / "MLmodel").touch()
     save(packaged.run, folder)
     assert (folder / "MLmodel").stat().st_size > 0
-    assert not (folder / "old").exists()
+    save(packaged.run, folder)
+    assert list(tmp_path.iterdir()) == [folder]
 
 
-def test_no_other_folder_is_replaced(packaged, tmp_path):
-    (tmp_path / "mine").touch()
-    with pytest.raises(UserError, match="model"):
+@pytest.mark.parametrize("beside", [(), ("MLmodel",)])
+def test_nothing_but_a_model_is_replaced(packaged, tmp_path, beside):
+    for name in ("mine", *beside):
+        (tmp_path / name).touch()
+    with pytest.raises(UserError, match=r"MLmodel|mine"):
         save(packaged.run, tmp_path)
-    assert (tmp_path / "mine").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"mine", *beside}

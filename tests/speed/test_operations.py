@@ -1,6 +1,8 @@
 """The operations of a step and of an evaluation, hashed on this processor."""
 
 import json
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -92,10 +94,28 @@ def test_the_record_is_named_by_the_processor_and_keeps_what_was_seen_until_an_o
 
 def test_a_record_of_a_setting_is_of_no_processor(few):
     path = Path("reports/processors/settings/one.json")
-    module.main(["--bytes-seen", "--out", str(path)])
+    module.main(["--out", str(path)])
     assert (read_processor(path).operations.keys(), read_processor(path).bytes_seen) == (FEW.keys(), False)
     assert not few.exists()
     assert machines_with_bytes() == []
+
+
+def test_a_record_is_written_into_a_pipe(few):
+    os.mkfifo("pipe")
+    with ThreadPoolExecutor() as pool:
+        read = pool.submit(Path("pipe").read_text, encoding="utf-8")
+        module.main(["--out", "pipe"])
+        assert json.loads(read.result(timeout=60))["operations"].keys() == FEW.keys()
+    assert Path("pipe").is_fifo()
+    assert not few.exists()
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("other", [["--bytes-seen"], ["--against", "other.json"]])
+def test_a_setting_is_held_against_nothing_and_proves_nothing(other, capsys):
+    with pytest.raises(SystemExit):
+        module.main(["--out", "one.json", *other])
+    assert "--out" in capsys.readouterr().err
 
 
 def test_what_differs_from_another_record_is_named_and_nothing_is_written(few, capsys):

@@ -1,8 +1,6 @@
 """A trained run as a model of MLflow: its code, its two ONNX files, its signature, an example and its requirements."""
 
 import contextlib
-import os
-import shutil
 import tempfile
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -15,7 +13,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import write_bytes
+from digit_vae.base.files import replace_folder, write_bytes
 from digit_vae.config.schema import FULL
 from digit_vae.exports.graphs import onnx_files
 from digit_vae.serving.trained import TrainedRun
@@ -71,17 +69,9 @@ def parts(run: TrainedRun) -> Iterator[dict[str, Any]]:
 def save(run: TrainedRun, folder: Path) -> None:
     """Writes the model into `folder`, or where that leads as a link, in the place of what is there.
 
-    Raises: UserError as `parts` does.
+    Raises: UserError as `parts` and `replace_folder` do.
     """
     with parts(run) as given, tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary) / "model"
         mlflow.pyfunc.save_model(made, mlflow_model=Model(), **given)
-        place = Path(os.path.realpath(folder))
-        try:
-            if place.is_dir():
-                if any(place.iterdir()) and not (place / "MLmodel").is_file():
-                    raise UserError(f"{folder}: expected an empty folder, or a model to replace; received another")
-                shutil.rmtree(place)
-            shutil.copytree(made, place)
-        except OSError as error:
-            raise UserError(f"{folder} could not be written: {error.strerror or error}") from error
+        replace_folder(folder, made, mark="MLmodel")

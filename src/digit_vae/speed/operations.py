@@ -27,7 +27,7 @@ from scipy.special import ndtr
 
 from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import write_json
+from digit_vae.base.files import json_bytes, write_output
 from digit_vae.base.paths import PROCESSORS
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run, run_params
@@ -54,9 +54,10 @@ def _record_of(path: Path) -> Processor:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Raises: UserError when an operation differs from the record that it is held against."""
     parser = parser_of("operations", __doc__)
-    parser.add_argument("--against", type=Path, metavar="FILE", help="a record of another processor")
-    parser.add_argument("--out", type=Path, metavar="FILE", help="write the record here, as of no processor")
-    parser.add_argument("--bytes-seen", action="store_true", help="record that `make verify` found the bytes here")
+    does = parser.add_mutually_exclusive_group()
+    does.add_argument("--against", type=Path, metavar="FILE", help="a record of another processor")
+    does.add_argument("--out", type=Path, metavar="FILE", help="write the record here, as of no processor")
+    does.add_argument("--bytes-seen", action="store_true", help="record that `make verify` found the bytes here")
     parsed = parser.parse_args(arguments)
     params = load_params()
     settings = replace(run_params(params, find_run(params, params.report.first_run)), batch_norm=True, dropout=0.25)
@@ -76,7 +77,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def write_record(path: Path, record: Processor) -> None:
-    write_json(path, record.model_dump())
+    write_output(path, json_bytes(record.model_dump()))
     print(f"wrote {len(record.operations)} operations to {path}")
 
 
