@@ -12,6 +12,9 @@ def failing(error: BaseException):
     return command
 
 
+MISSING = "error: the package torch is missing: `make setup` installs what is needed into .venv\n"
+
+
 @pytest.mark.parametrize(
     ("command", "status", "shown"),
     [
@@ -20,6 +23,7 @@ def failing(error: BaseException):
         (failing(UserError("no http://me:secret@host")), 1, "error: no http://me:***@host\n"),
         (failing(PermissionError(13, "Permission denied", "data/x.npy")), 1, "error: data/x.npy: Permission denied\n"),
         (failing(OSError(28, "No space left on device")), 1, "error: [Errno 28] No space left on device\n"),
+        (failing(ModuleNotFoundError("No module named 'torch'", name="torch")), 1, MISSING),
         (failing(BrokenPipeError()), 141, ""),
         (failing(KeyboardInterrupt()), 130, "interrupted\n"),
     ],
@@ -29,9 +33,10 @@ def test_a_command_ends_with_a_status_and_at_most_one_line(capsys, command, stat
     assert capsys.readouterr().err == shown
 
 
-def test_another_exception_is_a_fault_of_ours_and_keeps_its_traceback():
-    with pytest.raises(ZeroDivisionError):
-        exit_status(failing(ZeroDivisionError()))
+@pytest.mark.parametrize("error", [ZeroDivisionError(), ModuleNotFoundError(name="digit_vae.none")])
+def test_another_exception_is_a_fault_of_ours_and_keeps_its_traceback(error):
+    with pytest.raises(type(error)):
+        exit_status(failing(error))
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,17 @@ def test_git_commit_says_which_and_whether_it_was_changed(checkout):
     assert git_commit() == f"{commit}-dirty"
 
 
+def test_where_git_cannot_tell_the_commit_counts_as_changed(checkout):
+    checkout("init")
+    Path("file").write_text("one", encoding="utf-8")
+    checkout("add", "file")
+    checkout("commit", "-m", "one")
+    commit = checkout("rev-parse", "HEAD")
+    assert git_commit() == commit
+    Path(".git/index").write_bytes(b"damaged")
+    assert git_commit() == f"{commit}-dirty"
+
+
 def test_new_code_is_a_change_and_new_results_or_another_certificate_are_none(checkout):
     checkout("init")
     for name in ("reports/certificate.md", ".gitignore"):

@@ -169,3 +169,15 @@ def test_a_picture_in_which_nothing_is_drawn_is_refused(brightness):
 def test_what_is_transparent_everywhere_is_refused():
     with pytest.raises(UserError, match="transparent"):
         prepare(np.zeros((20, 20)), np.zeros((20, 20), bool))
+
+
+@pytest.mark.parametrize("shape", [(1, 60_000), (60_000, 40)])
+def test_a_narrow_strip_is_refused_before_a_margin_is_made(shape):
+    with pytest.raises(UserError, match="strip"):
+        prepare(np.zeros(shape), np.ones(shape, bool))
+
+
+def test_a_long_one_with_its_paper_is_no_strip():
+    picture = np.full((40, 700), 255.0)
+    picture[4:36, 340:346] = 0
+    assert prepare(picture, np.ones(picture.shape, bool)).image.max() == 255

@@ -83,7 +83,7 @@ def test_a_damaged_time_is_named_with_its_file(project, file, change):
         pass_time.main(["--wall", "1:00:00"])
 
 
-@pytest.mark.parametrize("value", ["", "1:2:3:4", "1.5", "-3", "an hour"])
+@pytest.mark.parametrize("value", ["", "1:2:3:4", "1.5", "-3", "an hour", "9" * 400])
 def test_a_time_is_in_hours_minutes_and_seconds(value, capsys):
     with pytest.raises(SystemExit):
         pass_time.main([f"--wall={value}"])

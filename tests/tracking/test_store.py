@@ -112,6 +112,16 @@ def test_a_database_with_options_in_its_address_is_made_there(project, mlflow_ta
     assert {path.name for path in project.iterdir()} == {"params.yaml", "x.db", "x.db.lock"}
 
 
+@pytest.mark.parametrize(
+    "address", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true", "sqlite:////"]
+)
+def test_a_store_that_is_no_file_is_refused(project, monkeypatch, address):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
+    with pytest.raises(UserError, match="MLFLOW_TRACKING_URI: expected a database in a file"):
+        Store(project)
+    assert [path.name for path in project.iterdir()] == ["params.yaml"]
+
+
 def test_a_folder_that_cannot_be_written_is_an_error(mlflow_project):
     (mlflow_project / "mlflow.db.lock").mkdir()
     with pytest.raises(UserError, match=r"MLflow at sqlite:\S+ failed: .*Is a directory") as raised:

@@ -13,6 +13,10 @@ def git(*arguments):
     return subprocess.check_output(["git", "-c", "user.name=a", "-c", "user.email=a@example.org", *arguments])
 
 
+def anything(_):
+    return True
+
+
 def commit():
     git("add", "-A")
     git("commit", "-qm", "a")
@@ -37,7 +41,15 @@ def test_changes_in_a_subfolder_are_told_from_there(repository):
     (repository / "new.json").write_text("3", encoding="utf-8")
     (repository.parent / "beside.txt").write_text("no file of the project", encoding="utf-8")
     (repository.parent / "number.json").write_text("another", encoding="utf-8")
-    assert list(changes_since(head())) == [("new.json", None, b"3"), ("number.json", b"1", b"2")]
+    assert list(changes_since(head(), anything)) == [("new.json", None, b"3"), ("number.json", b"1", b"2")]
+
+
+def test_a_new_file_that_is_not_asked_for_is_not_read(repository):
+    with (repository / "film.mkv").open("wb") as film:
+        film.truncate(1 << 42)  # more than fits into memory, on a disk that has it in no place
+    (repository / "number.json").write_text("2", encoding="utf-8")
+    taken = changes_since(head(), lambda path: path.suffix == ".png")
+    assert [each.path for each in taken] == ["number.json"]
 
 
 @pytest.mark.usefixtures("repository")
@@ -52,13 +64,13 @@ def test_a_file_that_git_cannot_read_is_no_missing_file(repository):
     Path(repository.parent, ".git/objects", name[:2], name[2:]).unlink()
     (repository / "number.json").write_text("2", encoding="utf-8")
     with pytest.raises(UserError, match=name):
-        list(changes_since(head()))
+        list(changes_since(head(), anything))
 
 
 @pytest.mark.usefixtures("repository")
 def test_a_comparison_that_fails_is_not_one_without_changes():
     with pytest.raises(UserError, match="git diff"):
-        list(changes_since("0" * 40))
+        list(changes_since("0" * 40, anything))
 
 
 @pytest.mark.usefixtures("repository")

@@ -14,6 +14,7 @@ import yaml
 from matplotlib.image import imsave
 from synthetic import write_params
 
+from digit_vae.base.errors import UserError
 from digit_vae.verification import changes
 from digit_vae.verification.before import Change, project_folder
 from digit_vae.verification.evidence import md5
@@ -328,6 +329,17 @@ def test_damage_in_the_commit_that_is_compared_with_is_told_as_its_own(tell, pat
     assert re.search(rf"^error: {re.escape(path)} of commit [0-9a-f]+ is damaged [^\n]*\n$", error)
 
 
+def test_an_empty_lock_in_that_commit_is_damage_too(tell):
+    whole = Path("dvc.lock").read_bytes()
+    Path("dvc.lock").write_bytes(b"")
+    commit()
+    git("branch", "-f", "main")
+    Path("dvc.lock").write_bytes(whole)
+    status, _, error = tell(dvc=False)
+    assert status == 1
+    assert re.search(r"^error: dvc\.lock of commit [0-9a-f]+ is damaged [^\n]*\n$", error)
+
+
 def test_a_figure_whose_name_is_no_text_is_shown(tell, tmp_path):
     shutil.copy(b"given.png", b"reports/\xff.png")
     commit()
@@ -403,6 +415,27 @@ def test_a_summary_that_is_not_that_of_the_results_is_named(tell, monkeypatch, c
     status, text, _ = tell(dvc=False)
     assert status == 1
     assert re.search(rf"^- `{re.escape(named)}`: ", text, re.MULTILINE)
+
+
+def test_where_no_summary_can_be_made_that_is_told_beside_all_else(tell, monkeypatch):
+    def fail(_):
+        raise UserError("reports/power.json is damaged")
+
+    Path("reports/more.json").write_text("99.9", encoding="utf-8")
+    monkeypatch.setattr(changes, "is_current", fail)
+    status, text, error = tell(dvc=False)
+    assert (status, error.count("\n")) == (1, 1)
+    assert re.search(r"^- `reports/README.md`: .*power\.json is damaged", text, re.MULTILINE)
+
+
+def test_where_nobody_reads_the_output_the_pages_are_written_all_the_same(tell, monkeypatch, tmp_path):
+    def gone(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(changes, "print", gone, raising=False)
+    pages = [tmp_path / "changes.html", tmp_path / "summary.md"]
+    tell("--page", str(pages[0]), "--summary", str(pages[1]), dvc=False)
+    assert all(page.stat().st_size for page in pages)
 
 
 @pytest.mark.parametrize("option", ["--page", "--summary"])

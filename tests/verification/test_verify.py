@@ -525,6 +525,22 @@ def test_where_it_ends_early_no_certificate_is_left(run_verify, error):
     assert not any(path.exists() for path in certificates)
 
 
+def test_where_nobody_reads_the_output_the_certificate_is_written_all_the_same(run_verify, monkeypatch):
+    def gone(*_, **__):
+        raise BrokenPipeError
+
+    monkeypatch.setattr(verify, "print", gone, raising=False)
+    assert run_verify()[0] != 0
+    assert certificate()["holds"]
+
+
+def test_where_the_locks_cannot_be_read_an_earlier_certificate_stays(run_verify):
+    assert run_verify()[0] == 0
+    write_text(Path("dvc.lock"), "[")
+    assert run_verify()[0] == 1
+    assert certificate()["holds"]
+
+
 def test_a_certificate_that_cannot_be_removed_is_named_before_anything_is_trained(run_verify):
     CERTIFICATE.with_suffix(".md").mkdir()
     status, out, asked = run_verify()

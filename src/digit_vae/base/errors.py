@@ -18,8 +18,8 @@ class UserError(Exception):
 def exit_status(command: Callable[[], None]) -> int:
     """Runs `command` and returns its exit status.
 
-    A `UserError`, or what the system refuses (a file that may not be read, a full disk), becomes one line on standard
-    error, without a traceback. Who no longer reads the output, as `| head` does, ends it quietly.
+    A `UserError`, what the system refuses (a file that may not be read, a full disk), or a missing package becomes one
+    line on standard error, without a traceback. Who no longer reads the output, as `| head` does, ends it quietly.
     """
     try:
         command()
@@ -31,6 +31,11 @@ def exit_status(command: Callable[[], None]) -> int:
     except OSError as error:
         said = f"{error.filename}: {error.strerror}" if error.filename is not None else str(error)
         _say(f"error: {masked(said)}")
+        return 1
+    except ModuleNotFoundError as error:
+        if (error.name or "digit_vae").startswith("digit_vae"):
+            raise  # a fault of this package
+        _say(f"error: the package {error.name} is missing: `make setup` installs what is needed into .venv")
         return 1
     except KeyboardInterrupt:
         _say("interrupted")

@@ -6,13 +6,13 @@ from pathlib import Path
 from digit_vae.base.errors import UserError
 
 
-def said(*arguments: str) -> str:
-    """What git prints; nothing where it fails or is missing."""
+def said(*arguments: str) -> str | None:
+    """What git prints; None where it fails or is missing."""
     try:
         done = _git(*arguments)
     except FileNotFoundError:
-        return ""
-    return done.stdout.decode(errors="surrogateescape").strip()
+        return None
+    return None if done.returncode else done.stdout.decode(errors="surrogateescape").strip()
 
 
 def answer(*arguments: str) -> bytes:

@@ -16,7 +16,7 @@ def git_commit() -> str | None:
     """The commit of the working folder; None unless that is the root of a checkout.
 
     It ends in "-dirty" when tracked files other than results differ from the commit, or there is code that git neither
-    tracks nor ignores.
+    tracks nor ignores; also when git cannot tell.
     """
     root = git.said("rev-parse", "--show-toplevel")
     if not root or Path(root).resolve() != Path.cwd().resolve():  # an archive, maybe within somebody's repository
@@ -24,7 +24,7 @@ def git_commit() -> str | None:
     if commit := git.said("rev-parse", "--verify", "--quiet", "HEAD"):
         changed = git.said("status", "--porcelain", "--untracked-files=no", "--", ".", *(f":!{made}" for made in MADE))
         untracked = git.said("ls-files", "--others", "--exclude-standard", "--", *CODE)
-        return f"{commit}-dirty" if changed or untracked else commit
+        return commit if changed == untracked == "" else f"{commit}-dirty"
     return None
 
 

@@ -14,6 +14,7 @@ from digit_vae.base.errors import UserError
 
 SIZE, BOX = 28, 20  # pixels of an image along each side, and of the digit in it along the longer one
 LONGEST = 512  # a larger picture is reduced to this many pixels along its longer side first: enough for any digit in it
+NARROWEST = 20  # a picture may be at most this many times as long as wide: it gets a margin of half its length
 GRID = 64  # pixels along the longer side of the reduced picture that the light is estimated on
 FEWEST = 36  # of those, to fit a surface to
 ROUNDS = 12  # of the robust fit, which hardly moves after the first few
@@ -46,8 +47,11 @@ def prepare(brightness: Floats, visible: Mask) -> Prepared:
     """Finds the digit in a picture, whatever its light and polarity, and makes an image of it as MNIST has them.
 
     brightness: (H, W), of any range. visible: (H, W), where the picture is not transparent.
-    Raises: UserError when nothing is drawn.
+    Raises: UserError when nothing is drawn, or the picture is a narrow strip.
     """
+    if max(brightness.shape) > NARROWEST * min(brightness.shape):
+        height, width = brightness.shape
+        raise UserError(f"expected a digit; received a strip of {width}x{height} pixels")
     if not visible.any():
         raise UserError("expected a digit; received a picture that is transparent everywhere")
     step = -(-max(brightness.shape) // LONGEST)

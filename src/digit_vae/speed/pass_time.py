@@ -32,6 +32,9 @@ OF_A_TRAINING = {
 OF_AN_EVALUATION = dict.fromkeys(("started_at", "finished_at", "seconds"), NUMBER)
 
 
+DIGITS = 7  # of the hours, minutes or seconds of a pass at most
+
+
 class Parts(NamedTuple):
     """Seconds of a core that the runs of a pass took; set_up is building, tracing and compiling before the first epoch,
     evaluation is without its imports.
@@ -117,6 +120,6 @@ def table(done: Pass) -> str:
 
 def _seconds(value: str) -> float:
     parts = value.split(":")
-    if len(parts) > 3 or not all(part.isdecimal() for part in parts):
+    if len(parts) > 3 or not all(part.isascii() and part.isdecimal() and len(part) <= DIGITS for part in parts):
         raise argparse.ArgumentTypeError(f"expected H:MM:SS, MM:SS or SS; received {value!r}")
     return float(sum(int(part) * 60**place for place, part in enumerate(reversed(parts))))

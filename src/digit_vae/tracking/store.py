@@ -14,6 +14,7 @@ from urllib.parse import quote, urlencode
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from digit_vae.base.errors import UserError, masked
@@ -113,8 +114,7 @@ class Store:
         root = root.resolve()
         own = root / DATABASE
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{own}"
-        path = self.uri.removeprefix("sqlite:///").partition("?")[0]  # options such as ?timeout=5 may follow
-        database = Path(path) if self.uri.startswith("sqlite:///") else None
+        database = _file_of(self.uri)
         self.checkout = f"{socket.gethostname()}:{root}"
         self._own = own if database == own else None
         self._lock = Path(f"{database or own}.lock")
@@ -198,6 +198,19 @@ class Store:
             if experiment.tags.get(tag) != value:
                 self.client.set_experiment_tag(its, tag, value)
         return str(its)
+
+
+def _file_of(uri: str) -> Path | None:
+    """The database of an SQLite address; None for other stores.
+
+    Raises: UserError for one in memory, which would be gone with this process, and for a folder.
+    """
+    if not uri.startswith("sqlite"):
+        return None
+    name = make_url(uri).database or ":memory:"
+    if name == ":memory:" or name.startswith("file:") or Path(name).is_dir():
+        raise UserError(f"MLFLOW_TRACKING_URI: expected a database in a file, sqlite:///FILE; received {uri}")
+    return Path(name)
 
 
 def create_database(path: Path) -> None:

@@ -1,7 +1,7 @@
 """What a commit has, and which files are other ones now: git's answers for `digit-vae changes`."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -50,14 +50,16 @@ def content(commit: str, path: str) -> bytes | None:
     return git.answer("cat-file", "blob", name.decode()) if kind == b"blob" else None
 
 
-def changes_since(commit: str) -> Iterator[Change]:
-    """The files below the working folder, tracked or new, that are not as in `commit`, by their paths in order.
+def changes_since(commit: str, takes_new: Callable[[Path], bool]) -> Iterator[Change]:
+    """The files below the working folder that are not as in `commit`, by their paths in order.
 
+    takes_new: which of those that git does not track; others, such as somebody's film, are not even read.
     Raises: UserError when git cannot compare, or a file cannot be read.
     """
     # The project may lie in a folder of a larger repository: paths are told from here, not from that one's root.
     tracked = git.answer("diff", "--relative", "--name-only", "--no-renames", "-z", commit, "--")
     new = git.answer("ls-files", "--others", "--exclude-standard", "-z")
-    for name in sorted({*tracked.split(b"\0"), *new.split(b"\0")} - {b""}):
-        path = name.decode(errors="surrogateescape")
+    taken = (name for name in new.split(b"\0") if takes_new(Path(os.fsdecode(name))))
+    for name in sorted({*tracked.split(b"\0"), *taken} - {b""}):
+        path = os.fsdecode(name)
         yield Change(path, content(commit, path), read_bytes_if_any(Path(path)) if Path(path).is_file() else None)

@@ -24,7 +24,7 @@ from urllib.parse import quote
 from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_output
-from digit_vae.base.paths import SMOKE
+from digit_vae.base.paths import REPORTS, SMOKE
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import runs
 from digit_vae.report.pages import environment
@@ -86,11 +86,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     changed = changed_since(parsed.base)
     page = parsed.page.name if parsed.page else None
     text = rendered("changes.md.j2", changed, page=page, images=parsed.images or "", folder=project_folder())
-    print(text)
-    if parsed.page:
-        write_output(parsed.page, rendered("changes.html.j2", changed).encode())
-    if parsed.summary:
-        append_text(parsed.summary, text)
+    try:  # written first: nobody may be there any more to read what is printed
+        if parsed.page:
+            write_output(parsed.page, rendered("changes.html.j2", changed).encode())
+        if parsed.summary:
+            append_text(parsed.summary, text)
+    finally:
+        print(text)
     if changed.unfounded:
         named = ", ".join(each.path for each in changed.unfounded)
         raise UserError(f"numbers changed without their run (see above): {named}")
@@ -105,12 +107,13 @@ def _images(address: str) -> str:
 def changed_since(reference: str) -> Changed:
     """Raises: UserError where git has no such reference, or DVC cannot compare with it."""
     commit = branched_off(reference)
-    changes = {change.path: change for change in changes_since(commit)}
+    changes = {change.path: change for change in changes_since(commit, _is_shown)}
     params = load_params()
     before: dict[str, str] = {}
     derived: list[Unfounded] = []
     for lock in LOCKS.values():
-        stages = lock_stages((content(commit, str(lock)) or b"stages: {}").decode(errors="replace"), lock, commit)
+        there = content(commit, str(lock))
+        stages = {} if there is None else lock_stages(there.decode(errors="replace"), lock, commit)
         before |= {path: digest for stage in stages.values() for path, digest in stage.outputs.items()}
         if lock.is_file() and REQUIREMENTS not in changes:
             derived += starmap(Unfounded, other_outputs(stages, read_stages(lock)))
@@ -129,17 +132,23 @@ def changed_since(reference: str) -> Changed:
     )
 
 
+def _is_shown(path: Path) -> bool:
+    """Whether a new file can be on the page, or make a number unfounded."""
+    return path == README or path.is_relative_to(REPORTS) or path.suffix in PICTURES
+
+
 def _forged(changes: Mapping[str, Change], commit: str) -> Iterator[Unfounded]:
     """What no lock has: the summaries, and the record of the small graph."""
     smoke = changes.get(str(SMOKE))
     if smoke and (forged := list(forged_smoke(smoke_runs(smoke.before, commit), smoke_runs(smoke.now)))):
         yield Unfounded(str(SMOKE), f"of {forged[0]} it has numbers that are not those of the hashes beside them")
     told = [path for path in map(str, (README, SUMMARY)) if path in changes]
-    if (told or any(path.startswith("reports/") for path in changes)) and not is_current(Path()):
-        yield from (
-            Unfounded(path, f"{README} and {SUMMARY} are not both as `make summary` writes them")
-            for path in told or [str(SUMMARY)]
-        )
+    if told or any(path.startswith("reports/") for path in changes):
+        try:
+            why = "" if is_current(Path()) else f"{README} and {SUMMARY} are not both as `make summary` writes them"
+        except UserError as error:  # the page shows all that can be compared nevertheless
+            why = f"`make summary` cannot write it: {error}"
+        yield from (Unfounded(path, why) for path in told or [str(SUMMARY)] if why)
 
 
 def dvc_diff(kind: str, commit: str) -> list[Row]:

@@ -73,24 +73,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
     commit = git_commit()  # asked first: the files are copied next
     if uncommitted := bool(commit and commit.endswith("-dirty")):
         print(f"warning: {UNCOMMITTED}", file=sys.stderr)
+    locks = read_locks(params)
     what = "the paper's studies at smoke size"
     if not parsed.quick:
-        what = f"trained anew: {', '.join(run.name for run in chosen)}"
         for path in (CERTIFICATE, CERTIFICATE.with_suffix(".md")):
             remove(path)  # one of an earlier call would look like this one's, should this one end early
-    locks = read_locks(params)
+        what = f"trained anew: {', '.join(run.name for run in chosen)}"
     compared = [
         compare_files("committed files", Path(), committed_files(locks)),
         *(verify_quick(params, locks, recording=parsed.record) if parsed.quick else verify(params, locks, chosen)),
     ]
     note = {"note": UNCOMMITTED} if uncommitted else {}
     said = note | facts(params, locks, what, commit) | {"took": clock(time.monotonic() - started)}
-    print(certificate_text(compared, said))
-    if not parsed.quick:
-        write_json(CERTIFICATE, certificate(compared, said))
-        write_text(CERTIFICATE.with_suffix(".md"), certificate_text(compared, said))
-    if parsed.summary:
-        append_text(parsed.summary, certificate_text(compared, said) + "\n")
+    text = certificate_text(compared, said)
+    try:  # written first: nobody may be there any more to read what is printed
+        if not parsed.quick:
+            write_json(CERTIFICATE, certificate(compared, said))
+            write_text(CERTIFICATE.with_suffix(".md"), text)
+        if parsed.summary:
+            append_text(parsed.summary, text + "\n")
+    finally:
+        print(text)
     if deviating := [each.of for each in compared if each.deviations]:
         raise UserError(f"not as published (see above): {', '.join(deviating)}")
 
