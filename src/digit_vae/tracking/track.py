@@ -15,7 +15,7 @@ from digit_vae.tracking.reading import read_project
 from digit_vae.tracking.store import NoStoreError, Store, project_root
 from digit_vae.tracking.sync import sync
 
-SHOWN = 3  # of what a run lacks
+SHOWN = 3  # names in one line
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -56,19 +56,22 @@ def verify() -> None:
         audited = []
     for state in STATES:
         of_state = [f"{each.run} ({each.run_id[:8]})" for each in audited if each.state == state]
-        print(f"{len(of_state)} {state}{': ' if of_state else ''}{', '.join(of_state)}")
+        print(f"{len(of_state)} {state}{': ' if of_state else ''}{_named(of_state)}")
     held = {each.run for each in audited if each.state in (PRESENT, INCOMPLETE)}
     absent = sorted({record.name for record in project.records} - held)
-    print(f"{len(absent)} not there{', `make track` brings them in: ' if absent else ''}{', '.join(absent)}")
+    print(f"{len(absent)} not there{', `make track` brings them in: ' if absent else ''}{_named(absent)}")
     _complain(audited)
+
+
+def _named(names: Sequence[str]) -> str:
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def _complain(audited: Sequence[Audited]) -> None:
     for each in audited:
         if each.lacking:
-            more = f" and {len(each.lacking) - SHOWN} more" if len(each.lacking) > SHOWN else ""
-            lacking = f"{', '.join(each.lacking[:SHOWN])}{more}"
-            print(f"{each.run} ({each.run_id}) lacks {lacking}: `make track` completes it")
+            print(f"{each.run} ({each.run_id}) lacks {_named(each.lacking)}: `make track` completes it")
     false = [each for each in audited if each.false_claims]
     for each in false:
         print(*(f"{each.run} ({each.run_id}) claims {claim}" for claim in each.false_claims), sep="\n")
