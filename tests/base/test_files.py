@@ -258,6 +258,24 @@ def test_a_value_of_another_kind_is_damage(tmp_path):
         files.read_json(tmp_path / "file", made_by="plot", keys={"epochs": [{"loss": float}]})
 
 
+@pytest.mark.parametrize("number", ["NaN", "-Infinity", "1e999", "9" * 400, "-" + "9" * 5000])
+def test_what_is_no_number_is_damage_wherever_it_stands(tmp_path, number):
+    (tmp_path / "file").write_text(f'{{"a": [1, {{"b": {number}}}]}}', encoding="utf-8")
+    with pytest.raises(UserError, match=r"file is damaged \(a\[1\]\.b: .*(nan|inf)\): "):
+        files.read_json(tmp_path / "file", made_by="plot")
+
+
+def test_numbers_of_64_bits_are_read_as_they_stand():
+    assert files.parse_json(b"[-1.5, 1e308, 999999999999999999, true, null]") == [-1.5, 1e308, 10**18 - 1, True, None]
+    assert isinstance(files.parse_json("9" * 30), float)
+
+
+def test_an_array_of_another_kind_is_damage(tmp_path):
+    files.write_bytes(tmp_path / "file", files.npz_bytes({"x": np.zeros(3)}))
+    with pytest.raises(UserError, match=r"file is damaged \(x: .*float64.*\): .*`dvc repro plot`"):
+        files.read_npz(tmp_path / "file", made_by="plot", shapes={"x": (np.uint8, (3,))})
+
+
 READ = """
 import os, sys
 from pathlib import Path

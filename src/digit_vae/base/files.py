@@ -23,8 +23,9 @@ import numpy as np
 
 from digit_vae.base import git
 from digit_vae.base.errors import UserError
-from digit_vae.base.shapes import Every, Shape, misfits
+from digit_vae.base.shapes import All, ArrayShape, Every, Shape, array_misfits, misfits, other_than_numbers
 
+LONGEST = 18  # digits of an integer that has 64 bits for certain
 NO_STAGE = ""  # in the place of a stage's name, for files that no stage of params.yaml makes
 
 # What the readers of JSON, .npy and .npz raise for damaged bytes.
@@ -201,14 +202,27 @@ def csv_bytes(header: Sequence[str], rows: Iterable[Sequence[object]]) -> bytes:
     return buffer.getvalue().encode()
 
 
-def read_json(path: Path, *, made_by: str, keys: Sequence[str] | Mapping[str, Shape] | Every = ()) -> dict[str, Any]:
+def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - whatever JSON holds
+    """The value of a JSON text in UTF-8, whose numbers are finite: Python reads NaN, infinities and all that overflows.
+
+    An integer beyond 64 bits is read as a float. Raises: ValueError.
+    """
+    value = json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= LONGEST else float(digits))
+    for problem in other_than_numbers(value):
+        raise ValueError(problem)
+    return value
+
+
+def read_json(
+    path: Path, *, made_by: str, keys: Sequence[str] | Mapping[str, Shape] | Every | All = ()
+) -> dict[str, Any]:
     """The JSON object in `path`. keys: those that it has, or their shapes (digit_vae.base.shapes).
 
     Raises: UserError that says how to come by the file, as `existing` and `damaged` do.
     """
-    shape = keys if isinstance(keys, Mapping | Every) else dict.fromkeys(keys, object)
+    shape = keys if isinstance(keys, Mapping | Every | All) else dict.fromkeys(keys, object)
     try:
-        value: dict[str, Any] = json.loads(existing(path, made_by=made_by).read_text(encoding="utf-8"))
+        value: dict[str, Any] = parse_json(existing(path, made_by=made_by).read_text(encoding="utf-8"))
     except _DAMAGE as error:
         raise damaged(path, made_by, error) from error
     for problem in misfits(value, shape):
@@ -224,13 +238,19 @@ def read_npy(path: Path, *, made_by: str) -> np.ndarray:
         raise damaged(path, made_by, error) from error
 
 
-def read_npz(path: Path, *, made_by: str) -> dict[str, np.ndarray]:
-    """The arrays in `path` by name. Raises: UserError naming `made_by`, its stage."""
+def read_npz(path: Path, *, made_by: str, shapes: Mapping[str, ArrayShape] | None = None) -> dict[str, np.ndarray]:
+    """The arrays in `path` by name. shapes: of those that are read (digit_vae.base.shapes).
+
+    Raises: UserError naming `made_by`, its stage.
+    """
     try:
         with existing(path, made_by=made_by).open("rb") as opened, np.load(opened, allow_pickle=False) as arrays:
-            return dict(arrays)
+            found = dict(arrays)
     except _DAMAGE as error:
         raise damaged(path, made_by, error) from error
+    for problem in array_misfits(found, shapes or {}):
+        raise damaged(path, made_by, problem)
+    return found
 
 
 def sha256(path: Path) -> str:
