@@ -1,14 +1,18 @@
 import dataclasses
+import functools
+import json
+import math
+import operator
 import shutil
 
 import pytest
 from example_project import MACHINE, STUDIES, change, example_results, study, write_project
 
-from digit_vae.analysis.results import read_results, refuse_undeclared, undeclared_runs
+from digit_vae.analysis.results import read_results, read_run, refuse_undeclared, undeclared_runs
 from digit_vae.base.errors import UserError
 from digit_vae.base.paths import MODELS, RunFiles
 from digit_vae.config.loading import load_params
-from digit_vae.config.runs import runs
+from digit_vae.config.runs import find_run, runs
 
 
 @pytest.fixture
@@ -139,6 +143,53 @@ def test_folders_that_no_study_declares_are_found_and_refused(folder):
         read_results(load_params(), "beyond")
     (folder / old[1]).rmdir()
     refuse_undeclared(load_params(), ["paper"])
+
+
+DAMAGES = {
+    "metrics": (
+        ("latent", "mutual_information"),
+        ("latent", "knn_accuracy"),
+        ("quality", "mixture"),
+        ("test", "kl_per_dimension"),
+        ("likelihood", "grey", "log_likelihood"),
+        ("likelihood", "binarised", "iw_bound", "k1000"),
+    ),
+    "history": (
+        ("data", "train_images"),
+        ("epochs", 0),
+        ("epochs", -1),
+        ("epochs", 1, "health", "collapsed_dimensions"),
+        ("epochs", -1, "health", "kl_per_dimension"),
+        ("epochs", 0, "health", "dead_units", "dense"),
+    ),
+    "timings": (("machine", "platform"), ("machine", "cores"), ("epochs", 0), ("epochs", 0, "train_seconds")),
+    "evaluation": (("machine", "cpu"), ("classifier_sha256",)),
+}
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize(("file", "keys"), [(file, keys) for file, its in DAMAGES.items() for keys in its])
+def test_a_file_without_what_is_read_of_it_is_refused_with_file_and_place(file, keys):
+    run = find_run(load_params(), "dropout-fold1-0")
+    path = getattr(RunFiles(run.graph, run.name), file)
+    *_, named = [key for key in keys if isinstance(key, str)]
+    for value in (None, True, {}, math.nan):
+        content = json.loads(path.read_text(encoding="utf-8"))
+        *way, last = keys
+        at = functools.reduce(operator.getitem, way, content)
+        at[last] = value
+        check_refused(run, path, content, named)
+        del at[last]
+        check_refused(run, path, content, named)
+
+
+def check_refused(run, path, content, named):
+    before = path.read_bytes()
+    path.write_text(json.dumps(content), encoding="utf-8")
+    if named != "classifier_sha256" or content.get(named, "") is not None:  # without labels there is none
+        with pytest.raises(UserError, match=rf"{path} is damaged \([^\n]*{named}[^\n]*$"):
+            read_run(run, required=True)
+    path.write_bytes(before)
 
 
 @pytest.mark.usefixtures("folder")

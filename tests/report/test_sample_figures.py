@@ -7,7 +7,7 @@ from digit_vae.base.errors import UserError
 from digit_vae.base.files import npz_bytes, read_npz, write_bytes
 from digit_vae.base.paths import RunFiles
 from digit_vae.config.runs import runs
-from digit_vae.report.sample_figures import digits_beside, paper_figures, shown_beside
+from digit_vae.report.sample_figures import digits_beside, paper_figures, read_digits, shown_beside
 
 LABELS, NUMERALS = np.arange(TEST_IMAGES) % 10, tuple("0123456789")
 
@@ -93,3 +93,24 @@ def test_fewer_classes_than_points_leave_their_places_empty(params):
     shown = 255 - axes.images[0].get_array()
     np.testing.assert_array_equal(shown[:28, 56:84], found["originals"][2])
     assert not shown[:, 84:].any()
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("decoded", lambda _: None),
+        ("decoded", lambda images: images[:5]),
+        ("originals", lambda images: images[:0]),
+        ("originals", lambda images: images.reshape(10, 784)),
+        ("reconstructions", lambda images: images / 255),
+        ("prior", lambda images: images[..., :27]),
+    ],
+)
+def test_images_of_another_shape_are_refused_with_file_and_array(params, name, change):
+    run = runs(params, "paper")[0]
+    path = RunFiles("paper", run.name).digits
+    found = read_digits(run)
+    changed = change(found.pop(name))
+    write_bytes(path, npz_bytes(found if changed is None else found | {name: changed}))
+    with pytest.raises(UserError, match=rf"{path} is damaged \(.*\b{name}\b"):
+        digits_beside([run])

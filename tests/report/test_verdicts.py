@@ -2,6 +2,7 @@ import pytest
 from example_project import compared
 
 from digit_vae.analysis.fold_comparison import fold_study
+from digit_vae.analysis.results import at
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_json
 from digit_vae.report.verdicts import read_compared, verdict
@@ -31,6 +32,35 @@ def test_a_comparison_of_other_variants_is_refused(results):
     study = fold_study(results, "beta")
     write_json(results_path("beta"), {"baseline": {}, "beta_4": {}})
     with pytest.raises(UserError, match=r"beta.json.*beta_0_5, beta_2.*received baseline, beta_4"):
+        read_compared(study, "beyond")
+
+
+@pytest.mark.parametrize("variant", ["baseline", "beta_2"])
+@pytest.mark.parametrize(
+    "keys",
+    [("folds",), ("test",), ("latent", "nmi"), ("latent", "nmi", "std"), ("validation", "kl_per_dimension", "z1")],
+)
+def test_a_comparison_without_what_is_read_of_it_is_refused_with_file_and_place(results, variant, keys):
+    study, place = fold_study(results, "beta"), ".".join((variant, *keys[:-1]))
+    for value in (None, True, []):
+        check_refused(study, (variant, *keys), value, place)
+    check_refused(study, (variant, *keys), None, place, delete=True)
+
+
+@pytest.mark.parametrize("key", ["difference", "difference_high", "p_holm", "bootstrap_low"])
+def test_a_variant_that_was_not_compared_is_refused(results, key):
+    place = r"beta_2\.validation\.elbo"
+    check_refused(fold_study(results, "beta"), ("beta_2", "validation", "elbo", key), None, place, delete=True)
+
+
+def check_refused(study, keys, value, place, *, delete=False):
+    content, (*way, last) = study.compare(), keys
+    if delete:
+        del at(content, way)[last]
+    else:
+        at(content, way)[last] = value
+    write_json(results_path("beta"), content)
+    with pytest.raises(UserError, match=rf"beta\.json is damaged \({place}\b.*\b{last}\b"):
         read_compared(study, "beyond")
 
 

@@ -11,12 +11,22 @@ from typing import Any, NamedTuple
 from digit_vae.analysis.power import detectable, equivalence
 from digit_vae.analysis.results import Json, Results, RunResult, at
 from digit_vae.analysis.statistics import LEVEL, add_holm, summary
+from digit_vae.base.shapes import NUMBER, NUMBERS, All, Shape
 from digit_vae.config.runs import Graph
 from digit_vae.config.schema import FULL
 
 Pair = tuple[str, int]  # a fold, and the seed that it was drawn with
 # For which the margin of equivalence is meant. A KL is of another size: the margin is most of it.
 LOSSES = tuple((images, key) for images in ("validation", "test") for key in ("elbo", "reconstruction_loss"))
+
+# Of a number in the file of a comparison what is read of it.
+TESTED = ("difference_low", "difference_high", "p", "p_holm", "bootstrap_low", "bootstrap_high")
+SPREAD = dict.fromkeys(("mean", "std"), NUMBER)
+OVER_FOLDS = {
+    **SPREAD,
+    **dict.fromkeys(("difference?", *(f"{key}?difference" for key in TESTED)), NUMBER),
+    **dict.fromkeys(("hedges_g?", "detectable?", "equivalence_p?"), NUMBER),
+}
 
 
 class Rest(NamedTuple):
@@ -89,9 +99,8 @@ class FoldStudy:
         that would have been seen, at the level that Holm's method asks of the least p. equivalence_p: of the losses.
         Numbers that only some of the runs have, since they were measured by an older version, are left out.
         """
-        names = (self.against, *self.compared)
-        known = common([self.runs[name][pair].metrics for name in names for pair in self.pairs(name)])
-        summaries = {name: self._summary(name, known) for name in names}
+        known = self._known()
+        summaries = {name: self._summary(name, known) for name in (self.against, *self.compared)}
         add_holm([summaries[name] for name in self.compared])
         for name in self.compared:
             self._add_detectable(summaries[name], len(self.pairs(name)))
@@ -99,6 +108,16 @@ class FoldStudy:
                 differences = self.differences(name, *path)
                 at(summaries[name], path)["equivalence_p"] = equivalence(differences, self.test_to_train, self.margin)
         return {name: {"folds": len(self.pairs(name))} | each for name, each in summaries.items()}
+
+    def shape(self) -> dict[str, Shape]:
+        """The shape of what `compare` gives: of each variant the same numbers, compared or not."""
+        of_one = {"folds": int} | _over_folds(self._known(), OVER_FOLDS)
+        of_others = {"folds": int} | _over_folds(self._known(), OVER_FOLDS | {"difference": NUMBER})
+        return {self.against: All(NUMBERS, of_one)} | dict.fromkeys(self.compared, All(NUMBERS, of_others))
+
+    def _known(self) -> dict[str, Any]:
+        names = (self.against, *self.compared)
+        return common([self.runs[name][pair].metrics for name in names for pair in self.pairs(name)])
 
     def _summary(self, variant: str, known: Json) -> dict[str, Any]:
         pairs = self.pairs(variant)
@@ -133,6 +152,15 @@ def restricted(metrics: Json, known: Json) -> dict[str, Any]:
     return {
         key: restricted(metrics[key], each) if isinstance(each, Mapping) else metrics[key]
         for key, each in known.items()
+    }
+
+
+def _over_folds(known: Json, leaf: Shape) -> dict[str, Shape]:
+    """`known` with `leaf` in the place of each number; a summary leaves out the count of images."""
+    return {
+        key: _over_folds(each, leaf) if isinstance(each, Mapping) else leaf
+        for key, each in known.items()
+        if key != "images"
     }
 
 

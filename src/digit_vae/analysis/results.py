@@ -13,33 +13,73 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import read_json
+from digit_vae.base.files import damaged, read_json
 from digit_vae.base.paths import CLASSIFIER_METRICS, CLASSIFIER_WEIGHTS, MODELS, REPORTS, RunFiles
-from digit_vae.base.shapes import EPOCH, HEALTH, HISTORY, MACHINE, NUMBER, NUMBERS, SECONDS, Every
+from digit_vae.base.shapes import (
+    DEAD_UNITS,
+    EPOCH,
+    HEALTH,
+    HISTORY,
+    KL_PER_DIMENSION,
+    MACHINE,
+    NUMBER,
+    NUMBERS,
+    SECONDS,
+    All,
+    Shape,
+)
 from digit_vae.config.loading import read_run_params
 from digit_vae.config.runs import GRAPHS, Graph, Run, read_together, run_params, runs, study_runs
 from digit_vae.config.schema import FULL, Params
 from digit_vae.data.datasets import Description, described
+from digit_vae.model.units import UNITS
 from digit_vae.training.health import complaints
 
 Json = Mapping[str, Any]
 
 FEWEST_SEEDS = 3  # that say something of a distribution
+# Of each file what is read of it.
+KNOWN_UNITS = All(DEAD_UNITS, dict.fromkeys(UNITS, int))
+TRAINED = HISTORY | {"epochs": [EPOCH | {"health": HEALTH | {"dead_units": KNOWN_UNITS}}]}
+TOLD = MACHINE | {"platform": str}
+TIMED = {"machine": TOLD, "epochs": [SECONDS]}
+EVALUATED = {"machine": TOLD, "classifier_sha256": (str, NoneType)}
+CLASSIFIER = {
+    "images": int,
+    **dict.fromkeys(("accuracy", "confidence", "class_balance", "frechet_train"), NUMBER),
+    **dict.fromkeys(("precision_train?", "recall_train?"), NUMBER),
+}
 MEASURED = {
     **dict.fromkeys(("elbo", "reconstruction_loss", "kl_loss", "active_units", "dead_units"), NUMBER),
-    "kl_per_dimension": Every(NUMBER),
+    "kl_per_dimension": KL_PER_DIMENSION,
 }
-# Of each file what is read of it. With labels, metrics also have a section "quality".
-TRAINED = HISTORY | {"epochs": [EPOCH | {"health": HEALTH}]}
-TIMED = {"machine": MACHINE, "epochs": [SECONDS]}
-EVALUATED = {"machine": MACHINE, "classifier_sha256": (str, NoneType)}
-METRICS = {
-    "validation": MEASURED,
-    "test": MEASURED,
-    "latent": NUMBERS,
-    "quality?": dict.fromkeys(("samples", "mixture", "reconstructions"), NUMBERS),
-    "likelihood": {"grey": NUMBERS, "binarised": NUMBERS},
+K = ("k1", "k10", "k100", "k1000")
+BOUNDS = dict.fromkeys(("entropy_floor", "elbo", "elbo_error"), NUMBER) | dict.fromkeys(
+    ("iw_bound", "iw_bound_error"), dict.fromkeys(K, NUMBER)
+)
+INTEGRAL = ("log_likelihood", "log_likelihood_error", "log_likelihood_error_maximum", "inference_gap")
+INFORMATION = ("mutual_information", "aggregate_divergence", "information_error")
+OF_IMAGES = dict.fromkeys(("confidence", "class_balance", "frechet", "precision", "recall"), NUMBER)
+OF_CLASSES = {
+    "latent": dict.fromkeys(("knn_accuracy", "probe_accuracy", "nmi", "silhouette?"), NUMBER),
+    "quality": {
+        "samples": OF_IMAGES,
+        "mixture": OF_IMAGES | dict.fromkeys(("components", "log_density"), NUMBER),
+        "reconstructions": dict.fromkeys(("agreement", "confidence", "frechet"), NUMBER),
+    },
 }
+
+
+def metrics_shape(*, labelled: bool, plane: bool) -> Shape:
+    """The shape of a metrics.json. labelled: whether the images have labels; plane: whether the latent space is one."""
+    protocol = BOUNDS | (dict.fromkeys(INTEGRAL, NUMBER) if plane else {})
+    measured = {
+        "validation": MEASURED,
+        "test": MEASURED,
+        "latent": dict.fromkeys(INFORMATION, NUMBER),
+        "likelihood": {"grey": protocol, "binarised": protocol},
+    }
+    return All(NUMBERS, measured, OF_CLASSES if labelled else {})
 
 
 def at(metrics: Json, path: Iterable[str]) -> Any:  # noqa: ANN401 - whatever JSON holds
@@ -168,7 +208,7 @@ def read_results(params: Params, graph: Graph) -> Results:
         runs={name: result for name, result in fit.items() if name in kept},
         left_out=left_out,
         partial=partial,
-        classifier=read_json(CLASSIFIER_METRICS, made_by="classifier", keys={"images": int}),
+        classifier=read_json(CLASSIFIER_METRICS, made_by="classifier", keys=CLASSIFIER),
         dataset=described(),
     )
 
@@ -207,15 +247,32 @@ def read_run(run: Run, *, required: bool) -> RunResult | None:
     files, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
     if not required and not all(path.is_file() for path in (files.history, files.timings, files.metrics)):
         return None
+    history = read_json(files.history, made_by=train, keys=TRAINED)
+    timings = read_json(files.timings, made_by=train, keys=TIMED)
+    check_epochs(files, train, history, timings)
+    shape = metrics_shape(labelled=described().labelled, plane=history["params"].get("latent_dim") == 2)
     return RunResult(
         run=run,
-        history=read_json(files.history, made_by=train, keys=TRAINED),
-        timings=read_json(files.timings, made_by=train, keys=TIMED),
-        metrics=read_json(files.metrics, made_by=evaluate, keys=METRICS),
+        history=history,
+        timings=timings,
+        metrics=read_json(files.metrics, made_by=evaluate, keys=shape),
         evaluation=read_json(files.evaluation, made_by=evaluate, keys=EVALUATED)
         if files.evaluation.is_file()
         else None,
     )
+
+
+def check_epochs(files: RunFiles, stage: str, history: Json, timings: Json) -> None:
+    """Raises: UserError where the two files do not tell of each epoch once, as many as the params ask for."""
+    count = len(history["epochs"])
+    if [epoch["epoch"] for epoch in history["epochs"]] != list(range(1, count + 1)):
+        raise damaged(files.history, stage, f"epochs: expected those from 1 to {count}, in order; received others")
+    if history["params"].get("epochs", count) != count:
+        told = f"epochs: expected as many as params.epochs, {history['params']['epochs']!r:.80}; received {count}"
+        raise damaged(files.history, stage, told)
+    if len(timings["epochs"]) != count:
+        told = f"epochs: expected as many as in {files.history.name}, {count}; received {len(timings['epochs'])}"
+        raise damaged(files.timings, stage, told)
 
 
 def _why_not(params: Params, study: str, found: Mapping[str, RunResult]) -> LeftOut | None:

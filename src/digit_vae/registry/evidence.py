@@ -6,9 +6,10 @@ from pathlib import Path
 from types import NoneType
 from typing import Any
 
+from digit_vae.analysis.fold_comparison import OVER_FOLDS
 from digit_vae.base.files import read_json, sha256
 from digit_vae.base.paths import CERTIFICATE, RunFiles, addressed, comparisons
-from digit_vae.base.shapes import CERTIFIED, HISTORY, NUMBERS, Every
+from digit_vae.base.shapes import CERTIFIED, HISTORY, NUMBERS, All, Every
 from digit_vae.config.runs import Run
 from digit_vae.config.schema import Params
 from digit_vae.exports.graphs import onnx_files
@@ -16,6 +17,7 @@ from digit_vae.registry.package import CODE
 from digit_vae.serving.trained import PARTS, TrainedRun
 
 NONE = "none"
+COMPARED = Every(All(NUMBERS, {"folds": int, "validation": {"elbo": OVER_FOLDS}}))
 
 
 def evidence(params: Params, run: Run, trained: TrainedRun) -> dict[str, str]:
@@ -76,7 +78,7 @@ def _compared(params: Params, variant: str) -> Iterator[tuple[str, Mapping[str, 
         graph = "beyond" if study.beyond else "paper"
         path = comparisons(graph) / f"{name}.json"
         if path.is_file() and variant in (
-            content := read_json(path, made_by=addressed("compare", graph), keys=Every(NUMBERS))
+            content := read_json(path, made_by=addressed("compare", graph), keys=COMPARED)
         ):
             yield str(study.against), content[variant]
 

@@ -1,6 +1,6 @@
 """Figures of what runs make: of samples.npz, which is too large for git, and of digits.npz, which git has."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,9 +9,30 @@ from digit_vae.analysis.results import Results
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_npz
 from digit_vae.base.paths import RunFiles
+from digit_vae.base.shapes import ArrayShape
 from digit_vae.config.runs import Graph, Run, find_run, runs
 from digit_vae.config.schema import FULL, Params
 from digit_vae.report import figures
+
+# Of samples.npz and digits.npz what is read of them: images of 28 x 28 pixels and, where the latent space has two
+# dimensions, a map of what the classifier, if there is one, sees there.
+SAMPLES: Mapping[str, ArrayShape] = {
+    "z_mean": (np.floating, ("images", "latent_dim")),
+    **dict.fromkeys(("originals", "reconstructions", "generated"), (np.uint8, ("digits", 28, 28))),
+    "plane?": (np.uint8, ("grid", "grid", 28, 28)),
+    "map_edges?plane": (np.floating, (("cells", 1),)),
+    "map_mass?plane": (np.floating, ("cells", "cells")),
+    "map_classes?": (np.uint8, ("cells", "cells")),
+    "map_confidence?map_classes": (np.floating, ("cells", "cells")),
+}
+POINTS = 10  # of the latent space: so many images are decoded; there may be fewer classes
+DIGITS: Mapping[str, ArrayShape] = {
+    **dict.fromkeys(("originals", "reconstructions"), (np.uint8, (range(1, POINTS + 1), 28, 28))),
+    **dict.fromkeys(("decoded", "prior", "mixture"), (np.uint8, (POINTS, 28, 28))),
+    "map_classes?": (np.uint8, ("cells", "cells")),
+    "map_percent?map_classes": (np.uint8, ("cells", "cells")),
+    "map_edges?map_classes": (np.floating, (("cells", 1),)),
+}
 
 
 class Beside(NamedTuple):
@@ -63,7 +84,7 @@ def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
     """What each of these runs makes of the same test images and latent points, and digits of its prior and its mixture;
     nothing where there are none.
     """
-    files = {run.name: read_npz(RunFiles(run.graph, run.name).digits, made_by=run.stages[1]) for run in shown}
+    files = {run.name: read_digits(run) for run in shown}
     if not files:
         return {}
     columns = len(next(iter(files.values()))["decoded"])  # there may be fewer classes
@@ -76,6 +97,11 @@ def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
     }
 
 
+def read_digits(run: Run) -> dict[str, np.ndarray]:
+    """What git has of a run's images. Raises: UserError when the file is missing or damaged."""
+    return read_npz(RunFiles(run.graph, run.name).digits, made_by=run.stages[1], shapes=DIGITS)
+
+
 def filled(images: np.ndarray, count: int) -> np.ndarray:
     """Images (N, 28, 28) and empty ones after them, so that there are `count`."""
     return np.pad(images, ((0, count - len(images)), (0, 0), (0, 0)))
@@ -83,7 +109,7 @@ def filled(images: np.ndarray, count: int) -> np.ndarray:
 
 def _samples(run: Run, images: int) -> dict[str, np.ndarray]:
     path, stage = RunFiles(run.graph, run.name).samples, run.stages[1]
-    samples = read_npz(path, made_by=stage)
+    samples = read_npz(path, made_by=stage, shapes=SAMPLES)
     if images and len(samples["z_mean"]) != images:
         raise UserError(
             f"{path}: expected one z_mean for each of the {images} test images; "

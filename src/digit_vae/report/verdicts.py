@@ -8,9 +8,9 @@ from digit_vae.analysis.fold_comparison import FoldStudy, Pair, fold_studies
 from digit_vae.analysis.results import Json, Results, RunResult, at
 from digit_vae.analysis.statistics import LEVEL, Difference
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import read_json
+from digit_vae.base.files import damaged, read_json
 from digit_vae.base.paths import addressed, comparisons
-from digit_vae.base.shapes import NUMBERS, Every
+from digit_vae.base.shapes import misfits
 from digit_vae.config.runs import GRAPHS, Graph
 from digit_vae.report.origins import Origins, origins
 from digit_vae.report.tables import difference_of
@@ -86,10 +86,10 @@ def verdict(variant: str, metric: Mapping[str, Any]) -> Verdict:
 
 
 def read_compared(study: FoldStudy, graph: Graph) -> Compared:
-    """Raises: UserError where stage `compare` compared other variants."""
+    """Raises: UserError where stage `compare` compared other variants or numbers, or its file is damaged."""
     path = comparisons(graph) / f"{study.name}.json"
     stage = addressed("compare", graph)
-    content = read_json(path, made_by=stage, keys=Every(NUMBERS))
+    content = read_json(path, made_by=stage)
     expected = [study.against, *study.compared]
     if set(content) != set(expected):
         received = ", ".join(content)
@@ -97,6 +97,8 @@ def read_compared(study: FoldStudy, graph: Graph) -> Compared:
             f"{path}: expected the variants {', '.join(expected)}; received {received}: "
             f"`dvc repro {stage}` compares them again"
         )
+    for problem in misfits(content, study.shape()):
+        raise damaged(path, stage, problem)
     return Compared(study, {name: content[name] for name in expected})
 
 

@@ -20,6 +20,7 @@ from digit_vae.config.schema import Params
 from digit_vae.data.arrays import read_listed
 from digit_vae.evaluation.latent import Posterior, aggregate_mass
 from digit_vae.exports.graphs import decoder_graph, encoder_graph, read_layers
+from digit_vae.report.sample_figures import read_digits
 from digit_vae.site.pages import Project, SitePage
 from digit_vae.site.vendored import VERSION, tensorflow_js
 
@@ -33,6 +34,10 @@ LAYERS = {
     "encoder": ("conv_1", "conv_2", "hidden", "z_mean", "z_log_var"),
     "decoder": ("dense", "conv_transpose_1", "conv_transpose_2", "logits"),
 }
+
+KEPT_ARRAYS = dict.fromkeys(("z_mean", "z_log_var"), (np.float32, ("images", 2))) | dict.fromkeys(
+    ("reconstruction_loss", "kl"), (np.float32, ("images",))
+)
 
 Layers = dict[str, list[np.ndarray]]
 
@@ -170,7 +175,7 @@ def _measured_once(run: Run, layers: Mapping[str, Layers], images: np.ndarray, d
     if not path.is_file():
         print(f"encoding {len(images):,} test images with {run.name}", flush=True)
         write_bytes(path, npz_bytes(measure(layers, images)._asdict()))
-    return Encodings(**read_npz(path, made_by="make site"))
+    return Encodings(**read_npz(path, made_by="make site", shapes=KEPT_ARRAYS))
 
 
 def _regions(run: Run) -> tuple[dict[str, np.ndarray], dict[str, float]]:
@@ -178,8 +183,7 @@ def _regions(run: Run) -> tuple[dict[str, np.ndarray], dict[str, float]]:
 
     Empty where the run's evaluation left none, or one of more classes than the page has colours for.
     """
-    path = RunFiles(run.graph, run.name).digits
-    found = read_npz(path, made_by=run.stages[1]) if path.is_file() else {}
+    found = read_digits(run) if RunFiles(run.graph, run.name).digits.is_file() else {}
     if "map_classes" not in found or found["map_classes"].max() >= COLOURS:
         return {}, {}
     return {key: found[key] for key in ("map_classes", "map_percent")}, {"regions_reach": float(found["map_edges"][-1])}

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from digit_vae.analysis.results import RunResult, read_run
-from digit_vae.base.files import json_bytes, read_npz
+from digit_vae.base.files import json_bytes
 from digit_vae.base.nested import flat
 from digit_vae.base.paths import RunFiles, pictures
 from digit_vae.base.tiles import tiled
@@ -19,7 +19,7 @@ from digit_vae.config.runs import Run, runs
 from digit_vae.config.schema import Params
 from digit_vae.report.chapter_runs import seconds
 from digit_vae.report.paper import TABLE_1
-from digit_vae.report.sample_figures import filled
+from digit_vae.report.sample_figures import filled, read_digits
 from digit_vae.site.pages import Project, SitePage, copied
 
 DATA = "data/runs.json"
@@ -150,8 +150,7 @@ def strip_file(result: RunResult) -> str:
 
 def strip(result: RunResult) -> bytes:
     """The images that git has of a run as a PNG: originals over reconstructions over decoded, dark on white."""
-    run = result.run
-    found = read_npz(files_of(result).digits, made_by=run.stages[1])
+    found = read_digits(result.run)
     shown = [found[name] for name in ("originals", "reconstructions", "decoded")]
     columns = max(map(len, shown))  # there may be fewer classes than decoded images
     tiles = np.concatenate([filled(images, columns) for images in shown])

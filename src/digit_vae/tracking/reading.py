@@ -14,8 +14,9 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from digit_vae.analysis.results import CLASSIFIER, check_epochs
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import damaged, read_json, read_npy, read_npz, sha256, sha256_of
+from digit_vae.base.files import read_json, read_npy, read_npz, sha256, sha256_of
 from digit_vae.base.paths import BENCHMARKS, CLASSIFIER_METRICS, PROCESSED, SEARCH, RunFiles, addressed
 from digit_vae.base.paths import comparisons as comparisons_folder
 from digit_vae.base.paths import figures as figures_folder
@@ -25,6 +26,7 @@ from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import FULL, Params
 from digit_vae.data.datasets import described
 from digit_vae.report import figures
+from digit_vae.report.sample_figures import SAMPLES as SAMPLES_SHAPE
 from digit_vae.search.record import best, read_search, trial_run
 from digit_vae.speed.records import read_benchmarks, repetitions
 from digit_vae.tracking.record import (
@@ -105,9 +107,8 @@ def read_run(run: Run, experiment: str | None = None) -> Record:
     training, evaluation = run.stages
     history = read_json(its.history, made_by=training, keys=TRAINED)
     timings = read_json(its.timings, made_by=training, keys=TIMED)
-    if len(timings["epochs"]) != len(history["epochs"]):
-        raise damaged(its.timings, training, f"it has another number of epochs than {its.history.name}")
-    metrics = read_json(its.metrics, made_by=evaluation) if its.metrics.is_file() else {}
+    check_epochs(its, training, history, timings)
+    metrics = read_json(its.metrics, made_by=evaluation, keys=NUMBERS) if its.metrics.is_file() else {}
     in_git = {path.name: path for path in (its.history, its.timings, its.metrics, its.evaluation) if path.is_file()}
     files = in_git | _models(its, history)
     record = of_run(run, history, timings, experiment=experiment)
@@ -121,7 +122,7 @@ def drawn(run: Run, name: str) -> dict[str, bytes]:
         curves = figures.loss_curves(read_json(its.history, made_by=training, keys=HISTORY)["epochs"], title=run.name)
         return {"loss_curves.png": figures.png_bytes(curves)}
     if name == SAMPLES:
-        shown = sample_figures(run.name, read_npz(its.samples, made_by=evaluation))
+        shown = sample_figures(run.name, read_npz(its.samples, made_by=evaluation, shapes=SAMPLES_SHAPE))
         return {title: figures.png_bytes(figure) for title, figure in shown.items()}
     return {}
 
@@ -218,7 +219,7 @@ def _reports(params: Params, trained: Sequence[Record]) -> Iterator[Record]:
         its = [record for record in trained if record.tags["graph"] == graph]
         if graph == "paper" and CLASSIFIER_METRICS.is_file():
             files[CLASSIFIER_METRICS.name] = CLASSIFIER_METRICS
-            metrics = numbers({"classifier": read_json(CLASSIFIER_METRICS, made_by="classifier")})
+            metrics = numbers({"classifier": read_json(CLASSIFIER_METRICS, made_by="classifier", keys=CLASSIFIER)})
         if files and its:
             settings = {f"classifier.{name}": value for name, value in asdict(params.classifier).items()}
             yield Record(
