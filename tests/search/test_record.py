@@ -82,6 +82,22 @@ DAMAGES = {
     "a loss that is no number": lambda content: re.sub(
         r'"loss": \[[0-9.]+', '"loss": [NaN', json.dumps(content)
     ).encode(),
+    "a machine without a name": lambda content: json.dumps(
+        content["trials"][0]["made"]["machine"].pop("cpu") and content
+    ).encode(),
+    "no space": lambda content: json.dumps(content["inputs"].pop("search.space") and content).encode(),
+    "no training images": lambda content: json.dumps(
+        content["inputs"]["data"].pop("train_images") and content
+    ).encode(),
+    "an option less": lambda content: json.dumps(
+        content["trials"][1]["options"].pop("learning_rate") and content
+    ).encode(),
+    "none of the choices": lambda content: json.dumps(
+        content["trials"][1]["options"].update(initializer="zeros") or content
+    ).encode(),
+    "no dead units": lambda content: json.dumps(
+        content["trials"][0]["result"]["dead_units"].pop("hidden") and content
+    ).encode(),
     "no inputs": lambda content: json.dumps(content | {"inputs": {}}).encode(),
     "no result": lambda content: json.dumps(content["trials"][0].update(result=None, failed=None) or content).encode(),
     "a loss of fewer epochs": lambda content: json.dumps(

@@ -24,7 +24,10 @@ def test_those_count_on_which_bytes_were_seen():
 
 
 @pytest.mark.usefixtures("project")
-@pytest.mark.parametrize("change", [{"bytes_seen": "yes"}, {"machine": None}, {"operations": {"one": 1}}, {"more": 1}])
+@pytest.mark.parametrize(
+    "change",
+    [{"bytes_seen": "yes"}, {"machine": None}, {"machine": {}}, {"operations": {"one": 1}}, {"more": 1}],
+)
 def test_a_record_of_another_shape_is_refused_by_name(change):
     write_json(FOLDER / "a.json", RECORD | change)
     with pytest.raises(UserError, match=r"processors/a\.json is damaged .*digit-vae operations"):

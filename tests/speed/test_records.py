@@ -97,11 +97,13 @@ def test_recorded_files_are_read_by_name(tmp_path):
         (["runs"], [], r"runs: .*received \[\]"),
         (["runs"], {}, r"runs: .*received \{\}"),
         (["runs", 1, "epochs", 0, "train_seconds"], -1, r"runs\.1\.epochs\.0\.train_seconds: .*received -1"),
-        (["runs", 1, "epochs", 0, "loss"], math.inf, r"runs\.1\.epochs\.0\.loss: "),
+        (["runs", 1, "epochs", 0, "loss"], math.inf, r"runs\[1\]\.epochs\[0\]\.loss: "),
         (["runs", 0, "seed"], "0", r"runs\.0\.seed: "),
         (["runs", 0, "epochs", 1], 7, r"runs\.0\.epochs\.1: .*received 7"),
         (["runs", 0, "setup_seconds"], 99.0, "summary"),
         (["summary"], None, "summary: "),
+        (["params", "epochs"], 99, "epochs from 1 to 99"),
+        (["runs", 1, "epochs", 0, "epoch"], 2, "epochs from 1 to"),
     ],
 )
 def test_a_file_that_is_no_benchmark_is_refused_with_its_key(tmp_path, keys, value, message):

@@ -150,7 +150,8 @@ def test_a_damaged_record_is_refused_in_one_line(content):
     [
         *(("history", "params", []), ("history", "data", None), ("history", "epochs", 3), ("history", "epochs", "abc")),
         *(("history", "epochs", [{}, 7]), ("timings", "machine", []), ("metrics", "test", 3)),
-        ("evaluation", "machine", 3),
+        *(("evaluation", "machine", 3), ("evaluation", "machine", {}), ("timings", "machine", {"cpu": True})),
+        ("timings", "machine", {"cpu": "A CPU", "instruction_sets": None}),
     ],
 )
 def test_a_file_of_another_shape_is_refused(run, file, key, value):

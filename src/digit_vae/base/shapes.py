@@ -63,7 +63,7 @@ NAMES = {
 # Of the files that training and evaluation write of a run.
 FINGERPRINT = {"cpu": str, "instruction_sets?": list}  # what two machines are compared by
 PROCESSOR = {"cpu": str, "cores": int, "gpu": (str, NoneType), "device": str}
-MACHINE = PROCESSOR | FINGERPRINT | {"platform": str, "switches?": dict, "precision?": str}
+MACHINE = PROCESSOR | FINGERPRINT | {"switches?": dict, "precision?": str}
 TERMS = ("loss", "reconstruction_loss", "kl_loss")
 DEAD_UNITS = All(Every(int), {"hidden": int})
 KL_PER_DIMENSION = Every(NUMBER, least=1)

@@ -5,21 +5,33 @@ Without trials no search has begun.
 """
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import NoneType
 from typing import Annotated, Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from digit_vae.base.errors import first_misfit
-from digit_vae.base.files import damaged, read_bytes_if_any, write_text
+from digit_vae.base.files import damaged, read_json, write_text
 from digit_vae.base.paths import SEARCH
+from digit_vae.base.shapes import DEAD_UNITS, PROCESSOR, Every, misfits
 from digit_vae.config.runs import Run
 
 LOSSES = ("loss", "val_loss", "val_reconstruction_loss", "val_kl_loss")  # of each epoch of a history.json that are kept
 CLOCKS = ("train_seconds", "validation_seconds", "finished_at")  # of each epoch of a timings.json
-NEEDED = ("search.fold", "search.seed", "train", "data")  # inputs that tell what a trial is
-ANEW = "`digit-vae search --anew` begins anew"
+# Inputs that tell what a trial is, and of a machine what is kept.
+INPUTS = {
+    "search.fold": str,
+    "search.seed": int,
+    "search.space": Every((dict, list, NoneType)),
+    "search.startup_rounds": int,
+    "train": dict,
+    "data": {"train_images": str, "validation": str},
+}
+PLACE = PROCESSOR | {"precision": str}
+ANEW_COMMAND = "digit-vae search --anew"
+ANEW = f"`{ANEW_COMMAND}` begins anew"
 
 Whole = Annotated[int, Field(ge=0)]
 
@@ -39,6 +51,8 @@ class Result(_Checked):
     def _complete(self) -> Self:
         if set(self.epochs) != set(LOSSES) or len(set(map(len, self.epochs.values()))) != 1:
             raise ValueError(f"expected {', '.join(LOSSES)} of each epoch")
+        for problem in misfits(self.dead_units, DEAD_UNITS, "dead_units"):
+            raise ValueError(problem)
         return self
 
     @property
@@ -65,8 +79,10 @@ class Made(_Checked):
 
     @model_validator(mode="after")
     def _complete(self) -> Self:
-        if set(self.epochs) != set(CLOCKS):
+        if set(self.epochs) != set(CLOCKS) or len(set(map(len, self.epochs.values()))) != 1:
             raise ValueError(f"expected {', '.join(CLOCKS)} of each epoch")
+        for problem in misfits(self.machine, PLACE, "machine"):
+            raise ValueError(problem)
         return self
 
 
@@ -84,6 +100,8 @@ class Trial(_Checked):
     def _ended(self) -> Self:
         if (self.result is None) == (self.failed is None):
             raise ValueError("expected a result, or why there is none")
+        if self.result and len(self.result.epochs[LOSSES[0]]) != len(self.made.epochs[CLOCKS[0]]):
+            raise ValueError("expected losses and seconds of the same epochs")
         return self
 
 
@@ -98,9 +116,20 @@ class Search(_Checked):
         numbers = [trial.number for trial in self.trials]
         if numbers != sorted(set(numbers)):
             raise ValueError("expected each trial once, in the order of their numbers")
-        if self.trials and not self.inputs.keys() >= set(NEEDED):
-            raise ValueError(f"expected inputs with {', '.join(NEEDED)}")
+        for problem in self._misfits() if self.trials else ():
+            raise ValueError(problem)
         return self
+
+    def _misfits(self) -> Iterator[str]:
+        """What of the inputs has another shape, then what of the trials' options is not what these vary."""
+        yield from misfits(self.inputs, INPUTS, "inputs")
+        space = {option: its for option, its in self.inputs["search.space"].items() if its is not None}
+        for trial in self.trials:
+            if trial.options.keys() != space.keys() or not space.keys() <= self.inputs["train"].keys():
+                yield f"expected trial {trial.number} to have the options of search.space and of train"
+            for option, its in space.items():
+                if isinstance(its, list) and trial.options.get(option) not in its:
+                    yield f"expected {option} of trial {trial.number} to be among those of search.space"
 
     def with_trial(self, trial: Trial) -> "Search":
         return Search(inputs=self.inputs, trials=sorted([*self.trials, trial], key=lambda each: each.number))
@@ -111,13 +140,13 @@ NOTHING = Search(inputs={}, trials=[])
 
 def read_search(path: Path = SEARCH) -> Search:
     """The record; without trials where there is no file. Raises: UserError when it is damaged."""
-    content = read_bytes_if_any(path)
-    if content is None:
+    if not path.exists():
         return NOTHING
+    content = read_json(path, made_by=ANEW_COMMAND)
     try:
-        return Search.model_validate_json(content)
+        return Search.model_validate(content)
     except ValidationError as error:
-        raise damaged(path, "digit-vae search --anew", first_misfit(error)) from error
+        raise damaged(path, ANEW_COMMAND, first_misfit(error)) from error
 
 
 def write_search(search: Search, path: Path = SEARCH) -> None:

@@ -1,13 +1,14 @@
 """The records of reports/processors/: what a processor computes, and whether bytes were seen to hold on it."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from digit_vae.base.errors import first_misfit
-from digit_vae.base.files import damaged, existing
+from digit_vae.base.files import damaged, read_json
 from digit_vae.base.paths import PROCESSORS
+from digit_vae.base.shapes import FINGERPRINT, misfits
 
 MADE_BY = "digit-vae operations"
 
@@ -25,11 +26,17 @@ class Processor(BaseModel):
     machine: dict[str, Any]
     operations: dict[str, str]
 
+    @model_validator(mode="after")
+    def _of_a_machine(self) -> Self:
+        for problem in misfits(self.machine, FINGERPRINT, "machine"):
+            raise ValueError(problem)
+        return self
+
 
 def read_processor(path: Path) -> Processor:
     """Raises: UserError when `path` is no such record."""
     try:
-        return Processor.model_validate_json(existing(path, made_by=MADE_BY).read_bytes())
+        return Processor.model_validate(read_json(path, made_by=MADE_BY))
     except ValidationError as error:
         raise damaged(path, MADE_BY, first_misfit(error)) from error
 

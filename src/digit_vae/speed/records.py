@@ -10,9 +10,9 @@ import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import Annotated, Any, NamedTuple, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from digit_vae.base.errors import first_misfit
 from digit_vae.base.files import damaged, read_json, sha256_of
@@ -90,6 +90,13 @@ class _Benchmark(_Recorded):
     data: _Data
     runs: Annotated[list[_Repetition], Field(min_length=1)]
 
+    @model_validator(mode="after")
+    def _of_all_epochs(self) -> Self:
+        numbers = list(range(1, self.params.epochs + 1))
+        if any([epoch.epoch for epoch in run.epochs] != numbers for run in self.runs):
+            raise ValueError(f"expected the epochs from 1 to {self.params.epochs} of each run")
+        return self
+
 
 class _Measured(_Checked):
     seconds: Seconds
@@ -109,6 +116,12 @@ class _Comparison(_Recorded):
     epochs: Annotated[int, Field(ge=2)]
     full_epochs: Count
     rounds: Annotated[list[Annotated[dict[str, _Measured], AfterValidator(_with_reference)]], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _of_all_contestants(self) -> Self:
+        if any(each.keys() != self.rounds[0].keys() for each in self.rounds):
+            raise ValueError("expected the same contestants in every round")
+        return self
 
 
 class Range(NamedTuple):

@@ -16,9 +16,9 @@ import yaml
 from pydantic import BaseModel, JsonValue, TypeAdapter
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import damaged, existing, read_json
+from digit_vae.base.files import damaged, existing, parse_json, read_json
 from digit_vae.base.paths import GRAPH_FILES, PARAMS, SMOKE, RunFiles, addressed
-from digit_vae.base.shapes import NUMBER
+from digit_vae.base.shapes import FINGERPRINT, NUMBER, Every
 from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import Params
 
@@ -27,7 +27,9 @@ TRAINED = (*WEIGHTS, "history.json")  # files that repeat byte for byte, of a tr
 EVALUATED = ("digits.npz", "metrics.json", "samples.npz")  # and of an evaluation
 MAKE_LOCK, MAKE_RECORD = "make repro", "make verify QUICK=1 RECORD=1"
 
-EVALUATION = {"machine": (dict, NoneType), "classifier_sha256": (str, NoneType)}
+HISTORY = {"params": dict, "data": dict, "epochs": [dict]}
+EVALUATION = {"machine": FINGERPRINT, "classifier_sha256": (str, NoneType)}
+RECORDED = {"runs": Every({"machine": FINGERPRINT, "evaluated_on": FINGERPRINT}, least=1)}  # of reports/smoke.json
 
 Outputs = dict[str, str]  # the MD5 of each output of a stage, by its path
 LOCKS = {graph: GRAPH_FILES[graph].with_suffix(".lock") for graph in GRAPHS}
@@ -165,9 +167,9 @@ def smoke_record(folder: Path, params: Params) -> Expected:
 
 def read_record() -> Expected:
     """What reports/smoke.json holds. Raises: UserError when it is missing or damaged."""
-    content = existing(SMOKE, made_by=MAKE_RECORD).read_bytes()
+    content = read_json(SMOKE, made_by=MAKE_RECORD, keys=RECORDED)
     with _refusing_damage(SMOKE, MAKE_RECORD):
-        record = TypeAdapter(Expected).validate_json(content)
+        record = TypeAdapter(Expected).validate_python(content)
         if any(each.md5.keys() != {*TRAINED, *EVALUATED} for each in record.runs.values()):
             raise ValueError("a run's files are others than a run has")
         return record
@@ -179,7 +181,7 @@ def smoke_runs(smoke: bytes | None, commit: str | None = None) -> dict[str, Smok
     Raises: UserError when it is damaged.
     """
     with _refusing_damage(SMOKE, MAKE_RECORD, commit):
-        return {} if smoke is None else _Smoke.model_validate_json(smoke).runs
+        return {} if smoke is None else _Smoke.model_validate(parse_json(smoke)).runs
 
 
 def record_json(record: Expected) -> dict[str, Any]:
@@ -200,10 +202,10 @@ def md5(path: Path) -> str:
 
 def _read(folder: Path, run: Run, digests: dict[str, str], weights: dict[str, Path]) -> Evidence:
     its, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
-    history = read_json(folder / its.history, made_by=train, keys={"params": dict, "data": dict, "epochs": [dict]})
-    machine = read_json(folder / its.timings, made_by=train, keys={"machine": dict})["machine"]
+    history = read_json(folder / its.history, made_by=train, keys=HISTORY)
+    machine = read_json(folder / its.timings, made_by=train, keys={"machine": FINGERPRINT})["machine"]
     metrics = read_json(folder / its.metrics, made_by=evaluate, keys={"test": dict})
-    evaluation = {"machine": None, "classifier_sha256": None}
+    evaluation: dict[str, Any] = {"machine": None, "classifier_sha256": None}
     if (folder / its.evaluation).is_file():
         evaluation = read_json(folder / its.evaluation, made_by=evaluate, keys=EVALUATION)
     asked = (history[key] for key in ("params", "data", "epochs"))

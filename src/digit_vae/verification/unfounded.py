@@ -5,12 +5,11 @@ machine they are of, and DVC the hashes of all of them. Where one of these is an
 made it.
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from digit_vae.base.files import sha256
+from digit_vae.base.files import parse_json, sha256
 from digit_vae.base.paths import BENCHMARKS, CERTIFICATE, PROCESSORS, REPORTS, SEARCH, SMOKE, RunFiles
 from digit_vae.base.shapes import misfits
 from digit_vae.config.runs import Run
@@ -126,7 +125,7 @@ def _both(change: Change | None) -> tuple[dict[str, Any], dict[str, Any]] | None
     if change is None or change.before is None or change.now is None:
         return None
     try:
-        before, now = json.loads(change.before), json.loads(change.now)
+        before, now = parse_json(change.before), parse_json(change.now)
     except ValueError:
         return None
     return (before, now) if isinstance(before, dict) and isinstance(now, dict) else None
