@@ -94,6 +94,8 @@ def test_recorded_files_are_read_by_name(tmp_path):
         (["machine", "device"], "tpu", r"machine\.device: .*cpu.*gpu.*received 'tpu'"),
         (["machine", "tensorflow"], None, r"machine\.tensorflow: "),
         (["params", "precision"], None, r"params\.precision: "),
+        (["machine", "precision"], None, r"machine\.precision: "),
+        (["runs", 0, "epochs", 0, "health"], "x", r"runs\[0\]\.epochs\[0\]\.health: "),
         (["runs"], [], r"runs: .*received \[\]"),
         (["runs"], {}, r"runs: .*received \{\}"),
         (["runs", 1, "epochs", 0, "train_seconds"], -1, r"runs\.1\.epochs\.0\.train_seconds: .*received -1"),

@@ -20,12 +20,12 @@ from digit_vae.base.shapes import (
     EPOCH,
     HEALTH,
     HISTORY,
-    KL_PER_DIMENSION,
     MACHINE,
     NUMBER,
     NUMBERS,
     SECONDS,
     All,
+    Every,
     Shape,
 )
 from digit_vae.config.loading import read_run_params
@@ -40,7 +40,10 @@ Json = Mapping[str, Any]
 FEWEST_SEEDS = 3  # that say something of a distribution
 # Of each file what is read of it.
 KNOWN_UNITS = All(DEAD_UNITS, dict.fromkeys(UNITS, int))
-TRAINED = HISTORY | {"epochs": [EPOCH | {"health": HEALTH | {"dead_units": KNOWN_UNITS}}]}
+TRAINED = HISTORY | {
+    "params": {"latent_dim": int, "epochs": int},
+    "epochs": [EPOCH | {"health": HEALTH | {"dead_units": KNOWN_UNITS}}],
+}
 TOLD = MACHINE | {"platform": str}
 TIMED = {"machine": TOLD, "epochs": [SECONDS]}
 EVALUATED = {"machine": TOLD, "classifier_sha256": (str, NoneType)}
@@ -51,7 +54,6 @@ CLASSIFIER = {
 }
 MEASURED = {
     **dict.fromkeys(("elbo", "reconstruction_loss", "kl_loss", "active_units", "dead_units"), NUMBER),
-    "kl_per_dimension": KL_PER_DIMENSION,
 }
 K = ("k1", "k10", "k100", "k1000")
 BOUNDS = dict.fromkeys(("entropy_floor", "elbo", "elbo_error"), NUMBER) | dict.fromkeys(
@@ -70,12 +72,13 @@ OF_CLASSES = {
 }
 
 
-def metrics_shape(*, labelled: bool, plane: bool) -> Shape:
-    """The shape of a metrics.json. labelled: whether the images have labels; plane: whether the latent space is one."""
-    protocol = BOUNDS | (dict.fromkeys(INTEGRAL, NUMBER) if plane else {})
+def metrics_shape(*, labelled: bool, latent_dim: int) -> Shape:
+    """The shape of a metrics.json of so many latent dimensions. labelled: whether the images have labels."""
+    protocol = BOUNDS | (dict.fromkeys(INTEGRAL, NUMBER) if latent_dim == 2 else {})
+    of_images = MEASURED | {"kl_per_dimension": Every(NUMBER, least=max(1, latent_dim))}
     measured = {
-        "validation": MEASURED,
-        "test": MEASURED,
+        "validation": of_images,
+        "test": of_images,
         "latent": dict.fromkeys(INFORMATION, NUMBER),
         "likelihood": {"grey": protocol, "binarised": protocol},
     }
@@ -250,7 +253,7 @@ def read_run(run: Run, *, required: bool) -> RunResult | None:
     history = read_json(files.history, made_by=train, keys=TRAINED)
     timings = read_json(files.timings, made_by=train, keys=TIMED)
     check_epochs(files, train, history, timings)
-    shape = metrics_shape(labelled=described().labelled, plane=history["params"].get("latent_dim") == 2)
+    shape = metrics_shape(labelled=described().labelled, latent_dim=history["params"]["latent_dim"])
     return RunResult(
         run=run,
         history=history,

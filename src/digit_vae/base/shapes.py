@@ -66,8 +66,7 @@ PROCESSOR = {"cpu": str, "cores": int, "gpu": (str, NoneType), "device": str}
 MACHINE = PROCESSOR | FINGERPRINT | {"switches?": dict, "precision?": str}
 TERMS = ("loss", "reconstruction_loss", "kl_loss")
 DEAD_UNITS = All(Every(int), {"hidden": int})
-KL_PER_DIMENSION = Every(NUMBER, least=1)
-HEALTH = {"dead_units": DEAD_UNITS, "collapsed_dimensions": int, "kl_per_dimension": KL_PER_DIMENSION}
+HEALTH = {"dead_units": DEAD_UNITS, "collapsed_dimensions": int, "kl_per_dimension": Every(NUMBER, least=1)}
 EPOCH = {"epoch": int, **dict.fromkeys((*TERMS, *(f"val_{name}" for name in TERMS)), NUMBER), "health?": HEALTH}
 HISTORY = {"params": dict, "data": {"train_images": str, "validation": str}, "epochs": [EPOCH]}
 SECONDS = {"train_seconds": NUMBER, "validation_seconds": NUMBER}
@@ -168,7 +167,7 @@ def _named(shape: Shape) -> str:
     if isinstance(shape, list):
         return "a list that is not empty"
     if isinstance(shape, Every) and shape.least:
-        return "an object that is not empty"
+        return f"an object of {shape.least} values or more"
     if not isinstance(shape, type | tuple):
         return "an object"
     kinds = shape if isinstance(shape, tuple) else (shape,)

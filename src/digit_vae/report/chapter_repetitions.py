@@ -9,9 +9,9 @@ from digit_vae.analysis.power import Share
 from digit_vae.analysis.repetitions import STUDY
 from digit_vae.analysis.results import Results
 from digit_vae.analysis.statistics import LEVEL, Tested, corrected_t_test
-from digit_vae.base.files import read_json
+from digit_vae.base.files import damaged, read_json
 from digit_vae.base.paths import POWER, addressed
-from digit_vae.base.shapes import NUMBER, Every
+from digit_vae.base.shapes import NUMBER, All, Every
 from digit_vae.config.runs import Run, study_runs
 from digit_vae.report import chapter_folds
 from digit_vae.report.chapter_full import collapsed_share
@@ -21,8 +21,8 @@ from digit_vae.report.verdicts import Compared, Verdict
 
 ELBO = ("validation", "elbo")
 WISHED = dict.fromkeys(("corrected", "independent"), (int, NoneType))
-TOLD = Every({"difference": NUMBER, "margin": NUMBER})
-PLANNED = {"folds": int, "std": NUMBER, "repetitions": TOLD, "repetitions_for_wished": WISHED}
+TOLD = {"difference": NUMBER, "margin": NUMBER}
+PLANNED = {"folds": int, "std": NUMBER, "repetitions": All(Every(TOLD), {"1": TOLD}), "repetitions_for_wished": WISHED}
 PLAN = dict.fromkeys(("draws", "level", "power", "wished"), NUMBER) | {"variants": Every(PLANNED)}
 
 
@@ -64,7 +64,11 @@ def page(results: Results, compared: Compared | None) -> Page:
 
 def read_plan() -> dict[str, Any]:
     """What stage `power` wrote. Raises: UserError when it is missing or damaged."""
-    return read_json(POWER, made_by=addressed("power", "beyond"), keys=PLAN)
+    stage = addressed("power", "beyond")
+    content = read_json(POWER, made_by=stage, keys=PLAN)
+    if len({tuple(its["repetitions"]) for its in content["variants"].values()}) > 1:
+        raise damaged(POWER, stage, "variants: expected the same repetitions of each; received others")
+    return content
 
 
 def repeated(compared: Compared, verdict: Verdict) -> Repeated:

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from digit_vae.base.errors import first_misfit
 from digit_vae.base.files import damaged, read_json, sha256_of
+from digit_vae.base.shapes import NUMBERS, Shape, misfits
 from digit_vae.config.schema import Precision
 from digit_vae.config.values import Device
 
@@ -43,6 +44,10 @@ class _Machine(_Checked):
     precision: Precision = "float32"
     platform: str
     tensorflow: str
+
+
+class _MachineOfOne(_Machine):
+    precision: Precision
 
 
 class _Epoch(_Checked):
@@ -85,6 +90,7 @@ class _Recorded(_Checked):
 
 
 class _Benchmark(_Recorded):
+    machine: _MachineOfOne
     params: _Params
     images: Count
     data: _Data
@@ -230,15 +236,18 @@ def _ranges(values: Sequence[Mapping[str, float]]) -> dict[str, dict[str, float]
 
 def read_benchmarks(folder: Path) -> dict[str, Measurement]:
     """The benchmarks in `folder` by file name, sorted. Raises: UserError that names file and key."""
-    return _read(folder, _Benchmark, summary)
+    return _read(folder, _Benchmark, summary, {"runs": [{"epochs": [NUMBERS]}]})
 
 
 def read_comparisons(folder: Path) -> dict[str, Measurement]:
     """The comparisons in `folder` by file name, sorted. Raises: UserError that names file and key."""
-    return _read(folder, _Comparison, comparison_summary)
+    return _read(folder, _Comparison, comparison_summary, {})
 
 
-def _read(folder: Path, kind: type[_Recorded], summarise: Callable[[Measurement], object]) -> dict[str, Measurement]:
+def _read(
+    folder: Path, kind: type[_Recorded], summarise: Callable[[Measurement], object], shape: Shape
+) -> dict[str, Measurement]:
+    """shape: of what is passed on as it stands."""
     recorded = {}
     for path in sorted(folder.glob("*.json")):
         content = read_json(path, made_by=MADE_BY)
@@ -246,6 +255,8 @@ def _read(folder: Path, kind: type[_Recorded], summarise: Callable[[Measurement]
             kind.model_validate(content)
         except ValidationError as error:
             raise damaged(path, MADE_BY, first_misfit(error)) from error
+        for problem in misfits(content, shape):
+            raise damaged(path, MADE_BY, problem)
         if content["summary"] != summarise(content):
             raise damaged(path, MADE_BY, "expected the summary that follows from its numbers; received another")
         recorded[path.stem] = content

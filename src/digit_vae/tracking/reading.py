@@ -14,14 +14,14 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from digit_vae.analysis.results import CLASSIFIER, check_epochs
+from digit_vae.analysis.results import check_epochs
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json, read_npy, read_npz, sha256, sha256_of
 from digit_vae.base.paths import BENCHMARKS, CLASSIFIER_METRICS, PROCESSED, SEARCH, RunFiles, addressed
 from digit_vae.base.paths import comparisons as comparisons_folder
 from digit_vae.base.paths import figures as figures_folder
 from digit_vae.base.paths import tables as tables_folder
-from digit_vae.base.shapes import HISTORY, MACHINE, NUMBER, NUMBERS, SECONDS, Every
+from digit_vae.base.shapes import EPOCH, HISTORY, MACHINE, NUMBER, NUMBERS, SECONDS, All, Every
 from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import FULL, Params
 from digit_vae.data.datasets import described
@@ -46,14 +46,14 @@ from digit_vae.tracking.record import (
     with_comparisons,
 )  # fmt: skip
 
-TRAINED = HISTORY | dict.fromkeys(("run", "variant", "split"), str)
+TRAINED = HISTORY | dict.fromkeys(("run", "variant", "split"), str) | {"epochs": [All(NUMBERS, EPOCH)]}
 TIMED = {
     "started_at": NUMBER,
     "finished_at": NUMBER,
     "inputs_sha256": str,
     "git_commit": (str, NoneType),
     "machine": MACHINE | {"precision": str},
-    "epochs": [SECONDS | {"finished_at": NUMBER}],
+    "epochs": [All(NUMBERS, SECONDS | {"finished_at": NUMBER})],
 }
 MEASURED = ("setup_seconds", "matrix_gflops", "peak_bytes")  # of each run of a benchmark
 TEST_LABELS = PROCESSED / "test_labels.npy"
@@ -219,7 +219,7 @@ def _reports(params: Params, trained: Sequence[Record]) -> Iterator[Record]:
         its = [record for record in trained if record.tags["graph"] == graph]
         if graph == "paper" and CLASSIFIER_METRICS.is_file():
             files[CLASSIFIER_METRICS.name] = CLASSIFIER_METRICS
-            metrics = numbers({"classifier": read_json(CLASSIFIER_METRICS, made_by="classifier", keys=CLASSIFIER)})
+            metrics = numbers({"classifier": read_json(CLASSIFIER_METRICS, made_by="classifier", keys=NUMBERS)})
         if files and its:
             settings = {f"classifier.{name}": value for name, value in asdict(params.classifier).items()}
             yield Record(
