@@ -1,13 +1,15 @@
 """Repetitions of the folds: the planted difference comes out, and what is not trained is said."""
 
+import copy
 import shutil
 
 import pytest
 from example_project import FOLDS, STUDIES, change, compared, example_results, study
 
 from digit_vae.analysis.repetitions import plan
-from digit_vae.analysis.results import read_results
-from digit_vae.base.files import write_json
+from digit_vae.analysis.results import at, read_results
+from digit_vae.base.errors import UserError
+from digit_vae.base.files import read_json, write_json
 from digit_vae.base.paths import POWER, RunFiles
 from digit_vae.config.loading import load_params
 from digit_vae.report import chapter_repetitions
@@ -30,6 +32,18 @@ def project(tmp_path, monkeypatch):
 def forget(*names):
     for name in names:
         shutil.rmtree(RunFiles("beyond", name).reports)
+
+
+@pytest.mark.usefixtures("project")
+@pytest.mark.parametrize("keys", [("std",), ("repetitions", "1"), ("repetitions", "3"), ("repetitions", "1", "margin")])
+def test_a_plan_without_what_is_read_of_it_is_refused_with_file_and_place(keys):
+    content = read_json(POWER, made_by="test")
+    content["variants"]["more"] = copy.deepcopy(content["variants"]["dropout"])
+    *way, last = keys
+    del at(content["variants"]["more"], way)[last]
+    write_json(POWER, content)
+    with pytest.raises(UserError, match=rf"{POWER} is damaged \(variants"):
+        chapter_repetitions.read_plan()
 
 
 def page_of(params):
