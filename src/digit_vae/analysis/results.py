@@ -53,7 +53,8 @@ CLASSIFIER = {
     **dict.fromkeys(("precision_train?", "recall_train?"), NUMBER),
 }
 MEASURED = {
-    **dict.fromkeys(("elbo", "reconstruction_loss", "kl_loss", "active_units", "dead_units"), NUMBER),
+    **dict.fromkeys(("elbo", "reconstruction_loss", "kl_loss"), NUMBER),
+    **dict.fromkeys(("active_units", "dead_units"), int),
 }
 K = ("k1", "k10", "k100", "k1000")
 BOUNDS = dict.fromkeys(("entropy_floor", "elbo", "elbo_error"), NUMBER) | dict.fromkeys(

@@ -26,12 +26,14 @@ SAMPLES: Mapping[str, ArrayShape] = {
     "map_confidence?map_classes": (np.floating, ("cells", "cells")),
 }
 POINTS = 10  # of the latent space: so many images are decoded; there may be fewer classes
-DIGITS: Mapping[str, ArrayShape] = {
-    **dict.fromkeys(("originals", "reconstructions"), (np.uint8, (range(1, POINTS + 1), 28, 28))),
-    **dict.fromkeys(("decoded", "prior", "mixture"), (np.uint8, (POINTS, 28, 28))),
+SMALL_MAP: Mapping[str, ArrayShape] = {
     "map_classes?": (np.uint8, ("cells", "cells")),
     "map_percent?map_classes": (np.uint8, ("cells", "cells")),
     "map_edges?map_classes": (np.floating, (("cells", 1),)),
+}
+DIGITS: Mapping[str, ArrayShape] = {
+    **dict.fromkeys(("originals", "reconstructions"), (np.uint8, (range(1, POINTS + 1), 28, 28))),
+    **dict.fromkeys(("decoded", "prior", "mixture"), (np.uint8, (POINTS, 28, 28))),
 }
 
 
@@ -97,9 +99,9 @@ def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
     }
 
 
-def read_digits(run: Run) -> dict[str, np.ndarray]:
-    """What git has of a run's images. Raises: UserError when the file is missing or damaged."""
-    return read_npz(RunFiles(run.graph, run.name).digits, made_by=run.stages[1], shapes=DIGITS)
+def read_digits(run: Run, shapes: Mapping[str, ArrayShape] = DIGITS) -> dict[str, np.ndarray]:
+    """What git has of a run's images, or its map with SMALL_MAP. Raises: UserError when it is missing or damaged."""
+    return read_npz(RunFiles(run.graph, run.name).digits, made_by=run.stages[1], shapes=shapes)
 
 
 def filled(images: np.ndarray, count: int) -> np.ndarray:
