@@ -35,10 +35,12 @@ def results(params, cpu):  # noqa: ARG001 - it sets TensorFlow up
 
 @pytest.fixture
 def few(project, monkeypatch, cpu):  # noqa: ARG001 - the working folder
-    """The command with two operations; the path that it writes for a processor called "A CPU (R)"."""
+    """The command with two operations; the path that it writes for a processor called "A CPU (R)" with AVX2."""
     monkeypatch.setattr(module, "operations", lambda _: FEW.items())
-    monkeypatch.setattr(module, "select_device", lambda _: cpu | {"cpu": "A CPU (R)"})
-    return Path("reports/processors/a-cpu-r.json")
+    monkeypatch.setattr(
+        module, "select_device", lambda _: cpu | {"cpu": "A CPU (R)", "instruction_sets": ["avx2", "fma"]}
+    )
+    return Path("reports/processors/a-cpu-r-avx2.json")
 
 
 def test_each_weight_of_the_model_has_its_gradient(params, results):

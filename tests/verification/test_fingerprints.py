@@ -29,6 +29,13 @@ def test_of_one_class_of_processors_bytes_are_demanded_where_they_were_seen_on_b
     assert repeats(evaluated[0], evaluated[1] | {"scipy": "1.15"}, LISTED) is Bytes.OPEN
 
 
+def test_onednn_is_the_same_whether_switched_on_or_on_by_itself():
+    on, off = ({"switches": {"TF_ENABLE_ONEDNN_OPTS": value}} for value in "10")
+    assert repeats(WIDE, OTHER | on, LISTED) is repeats(OTHER | on, WIDE, LISTED) is Bytes.DEMANDED
+    assert repeats(WIDE, OTHER | off, LISTED) is repeats(OTHER | off, WIDE, LISTED) is Bytes.OPEN
+    assert repeats(MACHINE, MACHINE | on) is Bytes.OPEN
+
+
 @pytest.mark.parametrize(
     "change",
     [

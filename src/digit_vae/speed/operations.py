@@ -1,6 +1,6 @@
 """`digit-vae operations`: which operations of this project give which bits on this processor.
 
-    digit-vae operations                     # writes reports/processors/<cpu>.json
+    digit-vae operations                     # writes reports/processors/<cpu>-<instruction set>.json
     digit-vae operations --against FILE      # writes nothing; names the operations that differ from another record's
     digit-vae operations --bytes-seen        # on top, that `make verify QUICK=1` found the published bytes here
     digit-vae operations --out FILE          # writes FILE instead, such as the record of one setting of a library
@@ -13,7 +13,7 @@ operations. Two more are in no step and no evaluation: they start from the proce
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -70,10 +70,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if parsed.out:
         write_record(parsed.out, Processor(bytes_seen=False, machine=machine, operations=hashes))
         return
-    path = PROCESSORS / f"{re.sub(r'[^a-z0-9]+', '-', machine['cpu'].lower()).strip('-')}.json"
+    path = record_path(machine)
     before = read_processor(path) if path.is_file() else None
     seen = parsed.bytes_seen or bool(before and before.bytes_seen and before.operations == hashes)
     write_record(path, Processor(bytes_seen=seen, machine=machine, operations=hashes))
+
+
+def record_path(machine: Mapping[str, Any]) -> Path:
+    """Named by the processor and its newest instruction set: virtual machines call several generations by one name."""
+    newest = [name for name in machine["instruction_sets"] if name != "fma"][-1:]  # which came with AVX2
+    return PROCESSORS / f"{re.sub(r'[^a-z0-9]+', '-', ' '.join([machine['cpu'], *newest]).lower()).strip('-')}.json"
 
 
 def write_record(path: Path, record: Processor) -> None:

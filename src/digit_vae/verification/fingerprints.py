@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from enum import IntEnum
 from typing import Any
 
+from digit_vae.base.onednn import SWITCH
+
 UNDECISIVE = ("cpu", "cores", "instruction_sets", "python")
 
 
@@ -42,8 +44,12 @@ def _is_portable(machine: Mapping[str, Any]) -> bool:
 
 
 def _matters(machine: Mapping[str, Any]) -> dict[str, Any]:
-    """What of a fingerprint still decides bits there: neither the processor nor the release of Python."""
-    return {name: value for name, value in machine.items() if name not in UNDECISIVE}
+    """What of a fingerprint still decides bits there: neither the processor nor the release of Python.
+
+    A switch that turns on what other processors have on by themselves is none.
+    """
+    switches = {name: value for name, value in machine.get("switches", {}).items() if (name, value) != (SWITCH, "1")}
+    return {name: value for name, value in machine.items() if name not in UNDECISIVE} | {"switches": switches}
 
 
 def is_seen(machine: Mapping[str, Any], seen: Sequence[Mapping[str, Any]]) -> bool:
