@@ -60,3 +60,19 @@ def test_the_page_tells_how_many_operations_intel_and_amd_share():
     assert differing("settings/onednn-max-cpu-isa-avx512-core.json") == (0, 89)
     found, there = differing("intel-r-xeon-r-processor-amx-bf16.json")
     assert f"{there - found} of {there} operations are equal" in PAGE.read_text(encoding="utf-8")
+
+
+def test_the_page_tells_which_settings_give_the_operations_of_a_processor_with_avx2_alone():
+    settings = ("onednn-max-cpu-isa-avx2", "openblas-coretype-haswell", "npy-disable-cpu-features-x86-v4")
+    paths = ("amd-epyc-avx2.json", AMD, *(f"settings/{each}.json" for each in settings))
+    narrow, wide, *limited = (read_processor(ROOT / FOLDER / path).operations for path in paths)
+    other = [name for name in narrow if narrow[name] != wide[name]]
+    given = [sum(each[name] == narrow[name] for name in other) for each in limited]
+    assert sum(given) == len(other)
+    page = " ".join(PAGE.read_text(encoding="utf-8").split())
+    assert f"gives {len(narrow) - len(other)} of the {len(narrow)} operations" in page
+    assert re.search(rf"The other {len(other)} are.* {given[0]} with .* {given[1]} with .* {given[2]} with", page)
+    assert narrow["3 training steps"] == limited[0]["3 training steps"]
+    eigen = read_processor(ROOT / FOLDER / "settings/amd-epyc-avx2-onednn-off.json").operations
+    off = read_processor(ROOT / FOLDER / "settings/tf-enable-onednn-opts-0.json").operations
+    assert f"differs from that machine in {sum(off[name] != eigen[name] for name in off)} operations" in page
