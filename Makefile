@@ -7,7 +7,7 @@ LOCK := requirements$(if $(GPU),-gpu).lock
 PIP := .venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes $(FROM)
 # uv does not read pip's settings: it is told the index, and trusts whom the system trusts.
 UV := UV_DEFAULT_INDEX="$${PIP_INDEX_URL:-$$(.venv/bin/python -m pip config get global.index-url 2>/dev/null || \
-	echo "$$UV_DEFAULT_INDEX")}" .venv/bin/uv pip install --quiet --python .venv/bin/python --system-certs --require-hashes $(FROM)
+	echo "$$UV_DEFAULT_INDEX")}" .venv/bin/uv pip install --quiet --python .venv/bin/python --system-certs --compile-bytecode --require-hashes $(FROM)
 # The mark of a finished installation knows the folder: in a copy, or after a move, there is no such file.
 INSTALLED := .venv/installed$(if $(GPU),-gpu)-$(shell pwd -P | cksum | cut -d ' ' -f 1)
 RUN := .venv/bin/python -m
@@ -21,6 +21,7 @@ COMPILE := .venv/bin/uv pip compile --quiet --universal --fork-strategy fewest -
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUTF8 := 1
 unexport PYTHONPATH PYTHONHOME PYTHONSAFEPATH  # the stages' code is found in this folder
+unexport PIP_TARGET PIP_PREFIX PIP_ROOT PIP_USER PIP_DRY_RUN  # and packages go into .venv
 # Arrays of many megabytes in huge pages take 4 % off a training step; no bit depends on it.
 export GLIBC_TUNABLES ?= glibc.malloc.hugetlb=1
 
@@ -69,7 +70,7 @@ check: $(INSTALLED) ## lint, format and types
 track: $(INSTALLED) ## bring into MLflow what it lacks of the runs' files
 	@$(DIGIT_VAE) track
 
-verify-tracking: $(INSTALLED) ## say which runs in MLflow are those of the present files, and which claim what these do not
+verify-tracking: $(INSTALLED) ## say which runs in MLflow are not as the present files have them, and which claim what these do not
 	@$(DIGIT_VAE) verify-tracking
 
 ui: $(INSTALLED) ## MLflow's UI on 127.0.0.1 over the project's store (PORT=5001: another port)
@@ -105,8 +106,9 @@ $(INSTALLED): $(LOCK) pyproject.toml
 	@[ -x .venv/bin/python ] || $(MAKE) --no-print-directory .venv/bin/python
 	@echo "installing $(LOCK) into .venv (takes a minute or more, once)"
 	@[ -z "$(WHEELS)" ] || [ -d "$(WHEELS)" ] || { echo "WHEELS: expected a folder with wheels, received $(WHEELS)" >&2; exit 1; }
-	@# uv takes a quarter of pip's time. Where it cannot be had, or cannot reach what pip can, pip does it, and says what is wrong.
-	@{ $(PIP) -r requirements-uv.lock && $(UV) -r $(LOCK); } 2>/dev/null || $(PIP) -r $(LOCK)
+	@# Where uv cannot be had, or cannot reach what pip can, pip does it, and says what is wrong.
+	@{ $(PIP) --only-binary :all: -r requirements-uv.lock && $(UV) -r $(LOCK); } 2>/dev/null || \
+		{ echo "uv could not install them: pip does, which takes longer"; $(PIP) -r $(LOCK); }
 	@for folder in .venv/lib/python3*/site-packages; do echo ../../../../src > "$$folder/digit_vae.pth"; done
 	@printf '%s\n' '#!/bin/sh' \
 		'exec env PYTHONUTF8=1 "$$(dirname "$$(readlink -f "$$0")")/python" -m digit_vae "$$@"' > .venv/bin/digit-vae

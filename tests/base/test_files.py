@@ -82,6 +82,38 @@ def test_a_disk_that_fills_up_leaves_the_last_good_folder(tmp_path, full_disk):
     assert {each.name for each in tmp_path.iterdir()} == {"folder", "made"}
 
 
+@pytest.mark.parametrize("renames", [1, 2])
+def test_an_interrupted_replacement_leaves_the_old_folder_or_the_new_one(tmp_path, monkeypatch, renames):
+    folder, made, done = tmp_path / "folder", tmp_path / "made", []
+    for each in (folder, made):
+        each.mkdir()
+        (each / "mark").write_text(each.name, encoding="utf-8")
+    rename = Path.rename
+
+    def interrupted(path, target):
+        rename(path, target)
+        done.append(path)
+        if len(done) == renames:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path, "rename", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        files.replace_folder(folder, made, mark="mark")
+    assert (folder / "mark").read_text(encoding="utf-8") == ("folder", "made")[renames - 1]
+    assert {each.name for each in tmp_path.iterdir()} == {"folder", "made"}
+
+
+def test_a_link_beside_what_is_replaced_is_foreign(tmp_path):
+    folder, made = tmp_path / "folder", tmp_path / "made"
+    for each in (folder, made):
+        each.mkdir()
+        (each / "mark").touch()
+    (folder / "mine").symlink_to(tmp_path)
+    with pytest.raises(UserError, match="mine"):
+        files.replace_folder(folder, made, mark="mark")
+    assert (folder / "mine").is_symlink()
+
+
 def test_a_folder_is_replaced_where_a_link_leads_and_code_that_was_imported_is_no_foreign_file(tmp_path):
     folder, made, link = (tmp_path / name for name in ("folder", "made", "link"))
     for each in (folder, made):
@@ -331,3 +363,18 @@ def test_texts_are_utf_8_whatever_the_locale(tmp_path, locale):
     environment = os.environ | {"LC_ALL": locale, "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "PYTHONPATH": SRC}
     subprocess.run([sys.executable, "-c", LOCALES], cwd=tmp_path, env=environment, check=True)
     assert (tmp_path / "t").read_bytes() == "Größe".encode()
+
+
+@pytest.mark.parametrize(
+    "text", ["[" * 100_000, '{"a":' * 990 + "1" + "}" * 990, "NaN", "-Infinity", "1e999", "9" * 5000]
+)
+def test_json_that_cannot_be_read_as_it_stands_is_a_value_error(text):
+    with pytest.raises(ValueError, match=r"\w"):
+        files.parse_json(text)
+
+
+@pytest.mark.parametrize("number", [2**63 - 1, -(2**63), 0, 10**17])
+def test_whole_numbers_of_64_bits_are_read_exactly_and_larger_ones_as_floats(number):
+    assert files.parse_json(str(number)) == number
+    assert isinstance(files.parse_json(str(number)), int)
+    assert isinstance(files.parse_json(str(2**63)), float)

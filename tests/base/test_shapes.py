@@ -121,3 +121,8 @@ def test_an_array_that_is_missing_is_told_unless_nothing_asks_for_it():
     assert list(array_misfits({}, ARRAYS)) == [f"it lacks {name}" for name in ("plane", "edges", "digits")]
     [said] = array_misfits(FITTING_ARRAYS | {"classes": np.zeros(3, np.uint8)}, ARRAYS)
     assert said == "it lacks sure"
+
+
+def test_a_name_of_the_file_may_have_a_question_mark():
+    assert list(misfits({"a?": 1, "b?a": {"c?": 2}}, NUMBERS)) == []
+    assert len(list(misfits({"a?": "text"}, NUMBERS))) == 1

@@ -113,13 +113,35 @@ def test_a_database_with_options_in_its_address_is_made_there(project, mlflow_ta
 
 
 @pytest.mark.parametrize(
-    "address", ["sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true", "sqlite:////"]
+    "address",
+    [
+        *("sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///file:x?mode=memory&uri=true", "sqlite:////"),
+        *("sqlite", "sqlite:x.db", "sqlite:/x.db", "sqlite://host:port/x.db"),
+    ],
 )
 def test_a_store_that_is_no_file_is_refused(project, monkeypatch, address):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", address)
     with pytest.raises(UserError, match="MLFLOW_TRACKING_URI: expected a database in a file"):
         Store(project)
     assert [path.name for path in project.iterdir()] == ["params.yaml"]
+
+
+@pytest.mark.parametrize("name", ["a%41", "why?x=1"])
+def test_a_folder_whose_name_mlflow_would_read_otherwise_is_refused(project, name):
+    folder = project / name
+    folder.mkdir()
+    with pytest.raises(UserError, match=f"project folder .* received .*{re.escape(name)}"):
+        Store(folder)
+    assert {path.name for path in project.iterdir()} == {"params.yaml", name}
+    assert not any(folder.iterdir())
+
+
+def test_the_store_of_a_folder_with_a_blank_and_an_umlaut_is_in_it(project, mlflow_tables, monkeypatch):
+    monkeypatch.setattr(store_module, "create_database", lambda path: shutil.copy(mlflow_tables, path))
+    folder = project / "an Umlaut \u00fc #"
+    folder.mkdir()
+    Store(folder)
+    assert {path.name for path in folder.iterdir()} == {"mlflow.db", "mlflow.db.lock"}
 
 
 def test_a_folder_that_cannot_be_written_is_an_error(mlflow_project):

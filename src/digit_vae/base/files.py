@@ -25,7 +25,8 @@ from digit_vae.base import git
 from digit_vae.base.errors import UserError
 from digit_vae.base.shapes import All, ArrayShape, Every, Shape, array_misfits, misfits, other_than_numbers
 
-LONGEST = 18  # digits of an integer that has 64 bits for certain
+BITS_64 = range(-(2**63), 2**63)
+MOST_DIGITS = 19  # of an integer of 64 bits; Python refuses to read thousands
 NO_STAGE = ""  # in the place of a stage's name, for files that no stage of params.yaml makes
 
 # What the readers of JSON, .npy and .npz raise for damaged bytes.
@@ -161,22 +162,26 @@ def replace_folder(folder: Path, made: Path, *, mark: str) -> None:
         with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.tmp.") as beside:
             new, aside = Path(beside) / "new", Path(beside) / "old"
             shutil.copytree(made, new)
-            if place.is_dir():
-                place.rename(aside)
             try:
+                if place.is_dir():
+                    place.rename(aside)
                 new.rename(place)
-            except OSError:
-                if aside.is_dir():
+            except BaseException:  # Ctrl-C, too
+                if aside.is_dir() and not place.exists():
                     aside.rename(place)
                 raise
+    except shutil.Error as error:  # of several files, each with its reason
+        raise UserError(f"{folder} could not be written: {error.args[0][0][-1]}") from error
     except OSError as error:
         raise UserError(f"{folder} could not be written: {error.strerror or error}") from error
 
 
 def _files_below(folder: Path) -> set[str]:
-    """The files in a folder, at any depth, but for what Python writes beside code that was imported."""
-    found = (each.relative_to(folder) for each in folder.rglob("*") if not each.is_dir())
-    return {str(each) for each in found if "__pycache__" not in each.parts}
+    """The files and links in a folder, at any depth, but for what Python writes beside code that was imported."""
+    found = (each for each in folder.rglob("*") if each.is_symlink() or not each.is_dir())
+    return {
+        str(each.relative_to(folder)) for each in found if (each.parent.name, each.suffix) != ("__pycache__", ".pyc")
+    }
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:
@@ -207,10 +212,19 @@ def parse_json(text: str | bytes) -> Any:  # noqa: ANN401 - whatever JSON holds
 
     An integer beyond 64 bits is read as a float. Raises: ValueError.
     """
-    value = json.loads(text, parse_int=lambda digits: int(digits) if len(digits) <= LONGEST else float(digits))
-    for problem in other_than_numbers(value):
+    try:
+        value = json.loads(text, parse_int=_whole)
+        problem = next(other_than_numbers(value), None)
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+    if problem is not None:
         raise ValueError(problem)
     return value
+
+
+def _whole(digits: str) -> int | float:
+    value = int(digits) if len(digits) <= MOST_DIGITS + 1 else 2**63
+    return value if value in BITS_64 else float(digits)
 
 
 def read_json(

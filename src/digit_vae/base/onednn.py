@@ -11,15 +11,17 @@ ON_BY_ITSELF = {"avx512_vnni", "avx512_bf16", "avx_vnni", "amx_tile", "amx_int8"
 
 def cpuinfo() -> str:
     """What Linux says of the processors; nothing elsewhere, where TensorFlow knows best."""
-    path = Path("/proc/cpuinfo")
-    return path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+    try:
+        return Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def switched_on(described: str, environment: Mapping[str, str]) -> dict[str, str]:
     """The setting that an x86 processor needs which lacks them all; none for others, or where the user has set it.
 
-    described: by `cpuinfo`. With the setting a step is a fifth faster there, and has bits that processors with AVX-512
-    can be made to give (docs/portable_bits.md).
+    described: by `cpuinfo`. With the setting a step is faster there, and its operations have bits that processors with
+    AVX-512 give under other settings (docs/portable_bits.md).
     """
     listed = re.search(r"^flags\s*:\s*(.+)$", described, re.MULTILINE)
     flags = set(listed[1].split()) if listed else set()

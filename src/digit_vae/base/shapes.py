@@ -61,9 +61,9 @@ NAMES = {
 }
 
 # Of the files that training and evaluation write of a run.
-FINGERPRINT = {"cpu": str, "instruction_sets?": list}  # what two machines are compared by
+FINGERPRINT = {"cpu": str, "instruction_sets?": list, "switches?": dict}  # what two machines are compared by
 PROCESSOR = {"cpu": str, "cores": int, "gpu": (str, NoneType), "device": str}
-MACHINE = PROCESSOR | FINGERPRINT | {"switches?": dict, "precision?": str}
+MACHINE = PROCESSOR | FINGERPRINT | {"precision?": str}
 TERMS = ("loss", "reconstruction_loss", "kl_loss")
 DEAD_UNITS = All(Every(int), {"hidden": int})
 HEALTH = {"dead_units": DEAD_UNITS, "collapsed_dimensions": int, "kl_per_dimension": Every(NUMBER, least=1)}
@@ -90,8 +90,9 @@ def misfits(value: object, shape: Shape, place: str = "") -> Iterator[str]:
     if shape is _NUMBER_OR_NUMBERS:
         shape = NUMBERS if isinstance(value, dict) else NUMBER
     if isinstance(shape, Every) and isinstance(value, dict) and len(value) >= shape.least:
-        shape = dict.fromkeys(value, shape.shape)
-    if isinstance(shape, Mapping) and isinstance(value, dict):
+        for name, each in value.items():  # whose names may have question marks
+            yield from misfits(each, shape.shape, f"{place}.{name}".removeprefix("."))
+    elif isinstance(shape, Mapping) and isinstance(value, dict):
         for key, each in shape.items():
             name, needed = _asked(key, value)
             if name in value:

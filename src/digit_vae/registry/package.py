@@ -2,6 +2,7 @@
 
 import contextlib
 import tempfile
+import textwrap
 from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 
 import mlflow.pyfunc
 import numpy as np
+from mlflow.exceptions import MlflowException
 from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
@@ -69,9 +71,13 @@ def parts(run: TrainedRun) -> Iterator[dict[str, Any]]:
 def save(run: TrainedRun, folder: Path) -> None:
     """Writes the model into `folder`, or where that leads as a link, in the place of what is there.
 
-    Raises: UserError as `parts` and `replace_folder` do.
+    Raises: UserError as `parts` and `replace_folder` do, or when the temporary folder has no room.
     """
     with parts(run) as given, tempfile.TemporaryDirectory() as temporary:
         made = Path(temporary) / "model"
-        mlflow.pyfunc.save_model(made, mlflow_model=Model(), **given)
+        try:
+            mlflow.pyfunc.save_model(made, mlflow_model=Model(), **given)
+        except MlflowException as error:
+            reason = textwrap.shorten(str(error), 300, placeholder=" ...")
+            raise UserError(f"the model could not be made in the temporary folder: {reason}") from error
         replace_folder(folder, made, mark="MLmodel")

@@ -16,7 +16,7 @@ from digit_vae.report import figures
 
 # Of samples.npz and digits.npz what is read of them: images of 28 x 28 pixels and, where the latent space has two
 # dimensions, a map of what the classifier, if there is one, sees there.
-SAMPLES: Mapping[str, ArrayShape] = {
+SAMPLES_SHAPE: Mapping[str, ArrayShape] = {
     "z_mean": (np.floating, ("images", "latent_dim")),
     **dict.fromkeys(("originals", "reconstructions", "generated"), (np.uint8, ("digits", 28, 28))),
     "plane?": (np.uint8, ("grid", "grid", 28, 28)),
@@ -26,12 +26,12 @@ SAMPLES: Mapping[str, ArrayShape] = {
     "map_confidence?map_classes": (np.floating, ("cells", "cells")),
 }
 POINTS = 10  # of the latent space: so many images are decoded; there may be fewer classes
-SMALL_MAP: Mapping[str, ArrayShape] = {
+MAP_SHAPE: Mapping[str, ArrayShape] = {
     "map_classes?": (np.uint8, ("cells", "cells")),
     "map_percent?map_classes": (np.uint8, ("cells", "cells")),
     "map_edges?map_classes": (np.floating, (("cells", 1),)),
 }
-DIGITS: Mapping[str, ArrayShape] = {
+DIGITS_SHAPE: Mapping[str, ArrayShape] = {
     **dict.fromkeys(("originals", "reconstructions"), (np.uint8, (range(1, POINTS + 1), 28, 28))),
     **dict.fromkeys(("decoded", "prior", "mixture"), (np.uint8, (POINTS, 28, 28))),
 }
@@ -99,8 +99,8 @@ def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
     }
 
 
-def read_digits(run: Run, shapes: Mapping[str, ArrayShape] = DIGITS) -> dict[str, np.ndarray]:
-    """What git has of a run's images, or its map with SMALL_MAP. Raises: UserError when it is missing or damaged."""
+def read_digits(run: Run, shapes: Mapping[str, ArrayShape] = DIGITS_SHAPE) -> dict[str, np.ndarray]:
+    """What git has of a run's images, or its map with MAP_SHAPE. Raises: UserError when it is missing or damaged."""
     return read_npz(RunFiles(run.graph, run.name).digits, made_by=run.stages[1], shapes=shapes)
 
 
@@ -111,7 +111,7 @@ def filled(images: np.ndarray, count: int) -> np.ndarray:
 
 def _samples(run: Run, images: int) -> dict[str, np.ndarray]:
     path, stage = RunFiles(run.graph, run.name).samples, run.stages[1]
-    samples = read_npz(path, made_by=stage, shapes=SAMPLES)
+    samples = read_npz(path, made_by=stage, shapes=SAMPLES_SHAPE)
     if images and len(samples["z_mean"]) != images:
         raise UserError(
             f"{path}: expected one z_mean for each of the {images} test images; "

@@ -110,6 +110,7 @@ def _open(path: Path) -> Image.Image:
     """The decoded picture, turned as its EXIF orientation says. Only plain pixel formats: no decoder runs a program."""
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # what Pillow notes of damaged remarks in a picture
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(path, formats=FORMATS) as picture:
                 return ImageOps.exif_transpose(picture)

@@ -20,7 +20,7 @@ from digit_vae.config.schema import Params
 from digit_vae.data.arrays import read_listed
 from digit_vae.evaluation.latent import Posterior, aggregate_mass
 from digit_vae.exports.graphs import decoder_graph, encoder_graph, read_layers
-from digit_vae.report.sample_figures import SMALL_MAP, read_digits
+from digit_vae.report.sample_figures import MAP_SHAPE, read_digits
 from digit_vae.site.pages import Project, SitePage
 from digit_vae.site.vendored import VERSION, tensorflow_js
 
@@ -183,7 +183,7 @@ def _regions(run: Run) -> tuple[dict[str, np.ndarray], dict[str, float]]:
 
     Empty where the run's evaluation left none, or one of more classes than the page has colours for.
     """
-    found = read_digits(run, SMALL_MAP) if RunFiles(run.graph, run.name).digits.is_file() else {}
+    found = read_digits(run, MAP_SHAPE) if RunFiles(run.graph, run.name).digits.is_file() else {}
     if "map_classes" not in found or found["map_classes"].max() >= COLOURS:
         return {}, {}
     return {key: found[key] for key in ("map_classes", "map_percent")}, {"regions_reach": float(found["map_edges"][-1])}

@@ -26,7 +26,7 @@ from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import FULL, Params
 from digit_vae.data.datasets import described
 from digit_vae.report import figures
-from digit_vae.report.sample_figures import SAMPLES as SAMPLES_SHAPE
+from digit_vae.report.sample_figures import SAMPLES_SHAPE
 from digit_vae.search.record import best, read_search, trial_run
 from digit_vae.speed.records import read_benchmarks, repetitions
 from digit_vae.tracking.record import (

@@ -15,7 +15,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 from mlflow.exceptions import MlflowException
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from digit_vae.base.errors import UserError, masked
 from digit_vae.base.files import replacing
@@ -114,6 +114,8 @@ class Store:
         root = root.resolve()
         own = root / DATABASE
         self.uri = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{own}"
+        if not os.environ.get("MLFLOW_TRACKING_URI") and not {"%", "?"}.isdisjoint(str(own)):
+            raise UserError(f"expected a project folder without % and ?, which MLflow takes for more; received {root}")
         database = _file_of(self.uri)
         self.checkout = f"{socket.gethostname()}:{root}"
         self._own = own if database == own else None
@@ -207,7 +209,10 @@ def _file_of(uri: str) -> Path | None:
     """
     if not uri.startswith("sqlite"):
         return None
-    name = make_url(uri).database or ":memory:"
+    try:
+        name = make_url(uri).database or ":memory:"
+    except (ArgumentError, ValueError):
+        name = ":memory:"
     if name == ":memory:" or name.startswith("file:") or Path(name).is_dir():
         raise UserError(f"MLFLOW_TRACKING_URI: expected a database in a file, sqlite:///FILE; received {uri}")
     return Path(name)

@@ -15,7 +15,7 @@ from digit_vae.tracking.reading import read_project
 from digit_vae.tracking.store import NoStoreError, Store, project_root
 from digit_vae.tracking.sync import sync
 
-SHOWN = 3  # names in one line
+SHOWN = 3  # of what a run lacks
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -55,23 +55,23 @@ def verify() -> None:
     except NoStoreError:
         audited = []
     for state in STATES:
-        of_state = [f"{each.run} ({each.run_id[:8]})" for each in audited if each.state == state]
-        print(f"{len(of_state)} {state}{': ' if of_state else ''}{_named(of_state)}")
+        of_state = sorted(f"{each.run} ({each.run_id[:8]})" for each in audited if each.state == state)
+        shown = of_state if state != PRESENT else []  # the others are those that somebody looks for
+        print(f"{len(of_state)} {state}{': ' if shown else ''}{', '.join(shown)}")
     held = {each.run for each in audited if each.state in (PRESENT, INCOMPLETE)}
     absent = sorted({record.name for record in project.records} - held)
-    print(f"{len(absent)} not there{', `make track` brings them in: ' if absent else ''}{_named(absent)}")
+    shown = absent if audited else []  # of an empty store it is all of them
+    advice = ", `make track` brings them in" if absent else ""
+    print(f"{len(absent)} not there{advice}{': ' if shown else ''}{', '.join(shown)}")
     _complain(audited)
-
-
-def _named(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return f"{', '.join(names[:SHOWN])}{more}"
 
 
 def _complain(audited: Sequence[Audited]) -> None:
     for each in audited:
         if each.lacking:
-            print(f"{each.run} ({each.run_id}) lacks {_named(each.lacking)}: `make track` completes it")
+            more = f" and {len(each.lacking) - SHOWN} more" if len(each.lacking) > SHOWN else ""
+            lacking = f"{', '.join(each.lacking[:SHOWN])}{more}"
+            print(f"{each.run} ({each.run_id}) lacks {lacking}: `make track` completes it")
     false = [each for each in audited if each.false_claims]
     for each in false:
         print(*(f"{each.run} ({each.run_id}) claims {claim}" for claim in each.false_claims), sep="\n")

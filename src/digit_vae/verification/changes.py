@@ -95,7 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         print(text)
     if changed.unfounded:
         named = ", ".join(each.path for each in changed.unfounded)
-        raise UserError(f"numbers changed without their run (see above): {named}")
+        raise UserError(f"numbers changed without their run, or cannot be checked (see above): {named}")
 
 
 def _images(address: str) -> str:
