@@ -108,7 +108,14 @@ def timings(run: str, epochs: int = 3, started_at: float = STARTED) -> dict:
         "finished_at": started_at + (epochs + 1) * EPOCH_SECONDS,
         "git_commit": "0" * 40,
         "inputs_sha256": sha256_of({"inputs": run}),
-        "machine": {"cpu": "A CPU", "cores": 2, "gpu": None, "device": "cpu", "precision": "float32"},
+        "machine": {
+            "cpu": "A CPU",
+            "cores": 2,
+            "gpu": None,
+            "device": "cpu",
+            "precision": "float32",
+            "platform": "A B",
+        },
         "setup_seconds": 1.5,
         "epochs": [
             {

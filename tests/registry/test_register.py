@@ -66,7 +66,8 @@ def of_folds(**elbo):
 
 def test_the_evidence_names_the_difference_and_the_certificate(registry):
     registry.train(IMPROVED)
-    found = {"difference": 7.5, "difference_low": 5.0, "difference_high": 10.0, "p_holm": 0.004}
+    found = {"difference": 7.5, "difference_low": 5.0, "difference_high": 10.0, "p": 0.002, "p_holm": 0.004}
+    found |= {"bootstrap_low": 5.5, "bootstrap_high": 9.5}
     write_json(comparisons("beyond") / "recipe_folds.json", {"improved": of_folds(mean=-148.0, std=1.0, **found)})
     compared = [{"of": f"committed weights of {IMPROVED}", "how": "measured", "deviations": []}]
     told = {"holds": True, "deviations": 0, "made": "2026-01-02", "commit": "abc", "machine": {}}
@@ -153,7 +154,7 @@ def test_results_that_no_lock_vouches_for_do_not_pass(registry):
         registry.register(name)
     crowned(registry, BASELINE)
     better_on_folds(registry, "improved", 8.0)
-    change("improved-fold1-0", "metrics", forged=True)
+    change("improved-fold1-0", "metrics", forged=1.0)
     with pytest.raises(UserError, match="reports/beyond/runs is not what stage compare"):
         crowned(registry, IMPROVED)
 
