@@ -230,7 +230,7 @@ def test_health_shows_a_line_for_each_run_and_the_papers_losses():
 
 
 def test_epoch_seconds_shows_every_epoch_and_the_median_of_each_source():
-    axes = figures.epoch_seconds({"a CPU": [10.0, 12.0, 20.0], "paper, GPU": [16, 3, 5]}).axes[0]
+    axes = figures.epoch_seconds({"a CPU": [[10.0, 12.0, 20.0], [14.0]], "paper, GPU": [[16, 3, 5]]}).axes[0]
     epochs, median, _, paper = axes.lines
     assert list(epochs.get_xdata()) == [10.0, 12.0, 20.0]
     assert (list(median.get_xdata()), list(median.get_ydata())) == ([12.0], [0])

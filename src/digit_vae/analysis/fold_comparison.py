@@ -75,6 +75,15 @@ class FoldStudy:
         others = [self.runs[self.against][pair].number(*path) for pair in self.pairs(variant)]
         return [ours - theirs for ours, theirs in zip(self.values(variant, *path), others, strict=True)]
 
+    def declared_here(self, variant: str, *path: str) -> list[float]:
+        """The same of the runs that this study declares, without those of studies that it is read with."""
+        runs = [self.runs[variant][pair].run for pair in self.pairs(variant)]
+        return [
+            difference
+            for run, difference in zip(runs, self.differences(variant, *path), strict=True)
+            if run.study == self.name
+        ]
+
     def collapsed(self, variant: str) -> list[bool]:
         """Whether a latent dimension collapsed in that run or the other variant's, for each of `pairs`."""
         both = (variant, self.against)
@@ -96,7 +105,8 @@ class FoldStudy:
         one they are compared with, the difference from that with what digit_vae.analysis.statistics says of it.
 
         The p-values of one number are adjusted over all variants of the study. detectable: the least true difference
-        that would have been seen, at the level that Holm's method asks of the least p. equivalence_p: of the losses.
+        that would have been seen, at the level that Holm's method asks of the least p. equivalence_p: of the losses,
+        by the runs that this study declares: those that it is read with were known when the margin was set.
         Numbers that only some of the runs have, since they were measured by an older version, are left out.
         """
         known = self._known()
@@ -105,8 +115,10 @@ class FoldStudy:
         for name in self.compared:
             self._add_detectable(summaries[name], len(self.pairs(name)))
             for path in LOSSES:
-                differences = self.differences(name, *path)
-                at(summaries[name], path)["equivalence_p"] = equivalence(differences, self.test_to_train, self.margin)
+                differences = self.declared_here(name, *path)
+                if len(differences) > 1:
+                    p = equivalence(differences, self.test_to_train, self.margin)
+                    at(summaries[name], path)["equivalence_p"] = p
         return {name: {"folds": len(self.pairs(name))} | each for name, each in summaries.items()}
 
     def shape(self) -> dict[str, Shape]:

@@ -114,7 +114,7 @@ def recipe(results: Results, name: str, chose: Collection[str] = (), folds: Comp
         epochs=len(ours[0].epochs),
         options={key: (old[key], value) for key, value in options.items()},
         by_hand=bool(chose) and dict(options) == BY_HAND,
-        chosen_on=[_in_words(each) for each in chose],
+        chosen_on=[in_words(each) for each in chose],
         reached=sum(loss <= TARGET for loss in losses),
         runs=len(losses),
         worst=max(losses),
@@ -193,7 +193,7 @@ def _negative_elbos(runs: Iterable[RunResult]) -> list[float]:
     return [-each.number("test", "elbo") for each in runs]
 
 
-def _in_words(fold: str) -> str:
+def in_words(fold: str) -> str:
     number, seed = fold.removeprefix("fold").split("-")
     return f"fold {number} of seed {seed}"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from statistics import stdev
 from types import NoneType
 from typing import Any
 
@@ -15,6 +16,7 @@ from digit_vae.base.shapes import NUMBER, All, Every
 from digit_vae.config.runs import Run, study_runs
 from digit_vae.report import chapter_folds
 from digit_vae.report.chapter_full import collapsed_share
+from digit_vae.report.chapter_recipe import in_words
 from digit_vae.report.pages import Page
 from digit_vae.report.tables import Interval, Probability, Table
 from digit_vae.report.verdicts import Compared, Verdict
@@ -28,12 +30,15 @@ PLAN = dict.fromkeys(("draws", "level", "power", "wished"), NUMBER) | {"variants
 
 @dataclass(frozen=True)
 class Repeated:
-    """What the repetitions say of a variant's ELBO. without: on the folds where neither run has a collapsed dimension,
+    """What the repetitions say of a variant's ELBO.
+
+    std: of its differences over all folds, in nats. without: on the folds where neither run has a collapsed dimension,
     None where there are none such, fewer than two, or no others.
     """
 
     verdict: Verdict
     folds: int
+    std: float
     collapsed: Share
     without: Tested | None
     without_folds: int | None
@@ -57,7 +62,13 @@ def page(results: Results, compared: Compared | None) -> Page:
     if compared is None:
         return Page(values, tables)
     found = [repeated(compared, each) for each in compared.verdicts(*ELBO)]
-    values |= {"variants": found, "against": collapses(compared, compared.against), "level": LEVEL}
+    chose = results.params.compare.chose
+    values |= {
+        "variants": found,
+        "against": collapses(compared, compared.against),
+        "level": LEVEL,
+        "chosen": {name: [in_words(fold) for fold in chose[name]] for name in compared.others if name in chose},
+    }
     tables |= {"repeated": table(found), **chapter_folds.tables([compared])}
     return Page(values, tables, chapter_folds.pictures([compared]))
 
@@ -77,6 +88,7 @@ def repeated(compared: Compared, verdict: Verdict) -> Repeated:
     return Repeated(
         verdict=verdict,
         folds=len(compared.study.pairs(verdict.variant)),
+        std=stdev(compared.study.differences(verdict.variant, *ELBO)),
         collapsed=collapses(compared, verdict.variant),
         without=corrected_t_test(kept, compared.study.test_to_train) if len(kept) > 1 else None,
         without_folds=len(kept) if rest else None,
@@ -95,12 +107,19 @@ def table(found: list[Repeated]) -> Table:
         tests = (
             Probability(verdict.p),
             verdict.detectable,
-            verdict.equivalence_p and Probability(verdict.equivalence_p),
+            None if verdict.equivalence_p is None else Probability(verdict.equivalence_p),
         )
         ends = (f"{ill.found} of {ill.of}", Interval(100 * ill.low, 100 * ill.high))
         without = each.without.difference if each.without else None
         rows.append((verdict.variant, each.folds, verdict.difference, *tests, *ends, each.without_folds, without))
-    header = ("Variant", "Folds", "ELBO, difference", "p (Holm)", "Smallest detectable", "p of equivalence")
+    header = (
+        "Variant",
+        "Folds",
+        "ELBO, difference",
+        "p (Holm)",
+        "Smallest detectable",
+        "p of equivalence, later folds",
+    )
     return Table(
         (*header, "Collapsed runs", "Share, %", "Folds without a collapse", "ELBO, difference on these"), tuple(rows)
     )

@@ -12,7 +12,6 @@ from digit_vae.config.schema import BASELINE
 from digit_vae.model.units import UNITS
 from digit_vae.report import figures
 from digit_vae.report.chapter_full import collapsed_share
-from digit_vae.report.chapter_speed import loss_ends
 from digit_vae.report.origins import origins
 from digit_vae.report.pages import Page
 from digit_vae.report.paper import TABLE_1, paper_losses
@@ -47,10 +46,14 @@ class PaperRun:
 
 @dataclass(frozen=True)
 class TrainingKl:
-    """KL in the last training loss: of runs that use all latent dimensions, and by name of the others."""
+    """KL in the last training loss: of runs that use all latent dimensions, and by name of those that do not, with
+    beta 1 and no penalty, so that their loss has no term but reconstruction loss and KL, as the paper's. others: the
+    runs with another beta or a penalty that ended with a collapsed dimension.
+    """
 
     awake: list[float]
     asleep: dict[str, float]
+    others: list[str]
 
 
 @dataclass(frozen=True)
@@ -133,7 +136,6 @@ def page(results: Results) -> Page:
         "collapses": collapses(results, runs),
         "trend": trend([point.dead_units for point in found], [point.loss for point in found]),
         "units": UNITS["hidden"],
-        "bfloat16": loss_ends(benchmarks, "mixed_bfloat16"),
         "device": device,
         "origins": origins(runs),
         "left_out": None,
@@ -167,8 +169,7 @@ def among(losses: Sequence[float]) -> list[PaperRun]:
 
 
 def training_kl(results: Iterable[RunResult]) -> TrainingKl:
-    """Of the runs with beta 1 and no penalty: their loss has no term but reconstruction loss and KL, as the paper's."""
-    awake, asleep = [], {}
+    awake, asleep, others = list[float](), dict[str, float](), list[str]()
     for each in results:
         params, kl = each.history["params"], each.epochs[-1]["kl_loss"]
         if params["beta"] == 1 and not params["kernel_l1"] + params["kernel_l2"]:
@@ -176,7 +177,9 @@ def training_kl(results: Iterable[RunResult]) -> TrainingKl:
                 asleep[each.name] = kl
             else:
                 awake.append(kl)
-    return TrainingKl(awake, asleep)
+        elif each.collapsed:
+            others.append(each.name)
+    return TrainingKl(awake, asleep, others)
 
 
 def collapses(results: Results, seeds: Sequence[RunResult]) -> Collapses:
@@ -236,7 +239,14 @@ def seeds(runs: Sequence[RunResult]) -> Table:
         (each.loss, each.name, each.run.seed, (each.dead_units, each.collapsed)) for each in runs
     ]
     rows += [(loss, f"paper, {label}", None, (None, None)) for label, loss in paper_losses().items()]
-    header = ("Run", "Seed", "Test loss", "Deviations from our mean", "Dead hidden units", "Collapsed dimensions")
+    header = (
+        "Run",
+        "Seed",
+        "Test loss",
+        "Standard deviations from our mean",
+        "Dead hidden units",
+        "Collapsed dimensions",
+    )
     return Table(
         header,
         tuple(

@@ -1,6 +1,7 @@
 """Page `speed`: what `make bench` measured of machines, beside the paper's seconds and beside other libraries."""
 
 from collections.abc import Mapping
+from statistics import mean
 
 from digit_vae.analysis.results import Json, Results
 from digit_vae.base.paths import BENCHMARKS
@@ -20,6 +21,7 @@ def page(results: Results) -> Page:
     here = results.runs[results.params.report.first_run].timings["machine"]
     values = {
         "measured": bool(benchmarks),
+        "paper": TABLE_1,
         "compared": bool(comparisons),
         "full_epochs": sorted({each["full_epochs"] for each in comparisons.values()}),
         "ends": {precision: loss_ends(benchmarks, precision) for precision in ("float32", "mixed_bfloat16")},
@@ -45,7 +47,8 @@ def benchmarks_table(benchmarks: Mapping[str, Json], here: Json) -> Table:
     for each in benchmarks.values():
         machine, values = each["machine"], {key: Range(**value) for key, value in each["summary"].items()}
         like_paper = (each["params"]["epochs"], each["images"]) == (len(TABLE_1["CPU"]), PAPER_IMAGES)
-        published = sum(epoch.seconds for epoch in TABLE_1[machine["device"].upper()])
+        # Without the first epoch: the paper's has the set-up in it, which here has a column of its own.
+        published = mean(epoch.seconds for epoch in TABLE_1[machine["device"].upper()][1:])
         rows.append(
             (
                 machine_name(machine) + elsewhere(machine, here),
@@ -57,11 +60,16 @@ def benchmarks_table(benchmarks: Mapping[str, Json], here: Json) -> Table:
                 round(values["images_a_second"].median),
                 100 * values["matrix_share"].median,
                 values["peak_bytes"].high / 2**20,
-                published / values["seconds"].median if like_paper else None,
+                published / values["epoch_seconds"].median if like_paper else None,
             )
         )
     header = ("Machine", "Device", "Precision", "Runs", "Images", "Epoch (s)", "Validation (s)", "Set-up (s)")
-    further = ("Images a second", "Of matrix product (%)", "Memory (MiB)", "Times the paper's speed")
+    further = (
+        "Images a second",
+        "Of matrix product (%)",
+        "Memory (MiB)",
+        "Times the paper's speed, from its second epoch on",
+    )
     return Table(header + further, tuple(rows))
 
 
@@ -79,12 +87,12 @@ def side_by_side(comparisons: Mapping[str, Json]) -> Table:
     return Table((*header, "Times as fast", "Val loss", "Commit"), tuple(rows))
 
 
-def epoch_seconds(benchmarks: Mapping[str, Json]) -> dict[str, list[float]]:
-    """The seconds of every epoch of all repetitions, by what they were measured on; and the paper's."""
+def epoch_seconds(benchmarks: Mapping[str, Json]) -> dict[str, list[list[float]]]:
+    """The seconds of every epoch of each repetition, by what they were measured on; and the paper's."""
     measured = {
         f"{machine_name(each['machine'])}, {each['machine']['precision']}": [
-            epoch["train_seconds"] for run in each["runs"] for epoch in run["epochs"]
+            [epoch["train_seconds"] for epoch in run["epochs"]] for run in each["runs"]
         ]
         for each in benchmarks.values()
     }
-    return measured | {f"paper, {label}": [epoch.seconds for epoch in epochs] for label, epochs in TABLE_1.items()}
+    return measured | {f"paper, {label}": [[epoch.seconds for epoch in epochs]] for label, epochs in TABLE_1.items()}

@@ -464,14 +464,18 @@ def health(
 
 
 @styled
-def epoch_seconds(sources: Mapping[str, Sequence[float]]) -> Figure:
-    """Seconds of every epoch by source, a row each, with their median; to a logarithmic scale."""
+def epoch_seconds(sources: Mapping[str, Sequence[Sequence[float]]]) -> Figure:
+    """Seconds of every epoch by source and run, a row a source, with the median of the runs' medians; to a logarithmic
+    scale.
+    """
     figure = Figure(figsize=(WIDTH, 0.9 + 0.32 * len(sources)), layout="constrained")
     axes = figure.subplots()
-    for row, seconds in enumerate(sources.values()):
+    for row, runs in enumerate(sources.values()):
+        seconds = np.concatenate(runs)
+        median = np.median([np.median(run) for run in runs])
         axes.plot(seconds, np.full(len(seconds), row), "o", color=GREY, ms=4, mew=0, alpha=0.6)
-        axes.plot(np.median(seconds), row, "D", color=BLUE, ms=6)
-        axes.annotate(f"{np.median(seconds):.3g} s", (np.median(seconds), row), xytext=(0, 7), ha="center",
+        axes.plot(median, row, "D", color=BLUE, ms=6)
+        axes.annotate(f"{median:.3g} s", (median, row), xytext=(0, 7), ha="center",
                       textcoords="offset points", size=STYLE["legend.fontsize"])  # fmt: skip
     axes.set_xscale("log")
     axes.xaxis.set_major_formatter("{x:g}")
@@ -539,7 +543,7 @@ def digits_beside(originals: np.ndarray, runs: Mapping[str, tuple[np.ndarray, np
     reconstructions, decoded = ([pair[place] for pair in runs.values()] for place in (0, 1))
     blocks = {
         "test images and their reconstructions": [originals, *reconstructions],
-        "decoded at the same points of the latent space": [np.zeros_like(originals), *decoded],
+        "decoded at the same latent points": [np.zeros_like(originals), *decoded],
     }
     return _in_two_blocks(blocks, ["test images", *runs])
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from digit_vae.analysis import repetitions
-from digit_vae.analysis.results import FEWEST_SEEDS, Json, Results, read_results
+from digit_vae.analysis.power import Share
+from digit_vae.analysis.results import FEWEST_SEEDS, Json, Results, at, read_results
 from digit_vae.analysis.statistics import Spread, placed, spread
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_bytes_if_any, write_text
@@ -18,7 +19,7 @@ from digit_vae.config.loading import load_params
 from digit_vae.config.runs import GRAPHS, runs
 from digit_vae.report import chapter_beta, chapter_recipe
 from digit_vae.report.chapter_beta import Highest
-from digit_vae.report.chapter_full import over_runs
+from digit_vae.report.chapter_full import collapsed_share, over_runs
 from digit_vae.report.chapter_recipe import Recipe, better, recipe
 from digit_vae.report.chapter_seeds import baseline_seeds
 from digit_vae.report.chapter_studies import studies
@@ -32,6 +33,7 @@ README = Path("README.md")
 SUMMARY = REPORTS / "README.md"
 BEGIN, END = "<!-- results:begin -->", "<!-- results:end -->"
 ELBO = ("validation", "elbo")
+LIKELIHOOD = ("likelihood", "binarised", "log_likelihood")
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,16 @@ class Seeds:
 
 @dataclass(frozen=True)
 class Regularisers:
-    """What is said of the ELBO with each of the paper's regularisers, over how many folds drawn with how many seeds."""
+    """What is said of the ELBO with each of the paper's regularisers, over how many folds drawn with how many seeds.
+
+    likelihood: those whose log p(x) of the binarised test images differs. collapsed: the share of runs that ended with
+    a collapsed dimension, of each variant with such.
+    """
 
     against: str
     verdicts: Sequence[Verdict]
+    likelihood: Sequence[Verdict]
+    collapsed: Mapping[str, Share]
     folds: int
     seeds: int
 
@@ -124,7 +132,22 @@ def regularisers(ablation: Sequence[Compared], repeated: Compared | None) -> Reg
     widest = repeated if repeated and its.keys() <= repeated.others.keys() else ablation[0]
     known = [each for each in widest.verdicts(*ELBO) if each.variant in its]
     pairs = set.intersection(*(set(widest.study.pairs(name)) for name in its))
-    return Regularisers(widest.against, known, len(pairs), len({seed for _, seed in pairs}))
+    shares = {name: collapsed_share(widest.study.runs[name].values()) for name in its}
+    return Regularisers(
+        against=widest.against,
+        verdicts=known,
+        likelihood=[each for each in _likelihoods(widest) if each.variant in its],
+        collapsed={name: each for name, each in shares.items() if each.found},
+        folds=len(pairs),
+        seeds=len({seed for _, seed in pairs}),
+    )
+
+
+def _likelihoods(compared: Compared) -> list[Verdict]:
+    """The variants whose log p(x) of the binarised test images differs; none where there is no latent plane."""
+    if "log_likelihood" not in at(compared.variants[compared.against], LIKELIHOOD[:-1]):
+        return []
+    return [each for each in compared.verdicts(*LIKELIHOOD) if each.outcome != "same"]
 
 
 def speed() -> list[tuple[str, str, Range]]:
