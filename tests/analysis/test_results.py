@@ -8,11 +8,14 @@ import shutil
 import pytest
 from example_project import MACHINE, STUDIES, change, example_results, study, write_project
 
+from digit_vae.analysis import results as reading
 from digit_vae.analysis.results import read_results, read_run, refuse_undeclared, undeclared_runs
 from digit_vae.base.errors import UserError
-from digit_vae.base.paths import MODELS, RunFiles
+from digit_vae.base.files import write_json
+from digit_vae.base.paths import CLASSIFIER_METRICS, MODELS, RunFiles
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run, runs
+from digit_vae.data.datasets import KNOWN
 
 
 @pytest.fixture
@@ -44,6 +47,15 @@ def test_what_the_paper_lacks_is_an_error_that_names_the_stage(folder):
     shutil.rmtree(folder / "reports/paper/runs/dropout-fold1-0")
     with pytest.raises(UserError, match=r"dropout-fold1-0/history.json is missing.*train_ablation@dropout-fold1-0"):
         read_results(load_params(), "paper")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_classifier_is_measured_where_images_have_labels(monkeypatch):
+    write_json(CLASSIFIER_METRICS, {"images": 200})
+    with pytest.raises(UserError, match=rf"{CLASSIFIER_METRICS} is damaged \(it lacks accuracy\)"):
+        read_results(load_params(), "paper")
+    monkeypatch.setattr(reading, "described", lambda: dataclasses.replace(KNOWN["mnist"], classes=()))
+    assert read_results(load_params(), "paper").classifier == {"images": 200}
 
 
 @pytest.mark.usefixtures("folder")

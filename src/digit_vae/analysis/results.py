@@ -47,8 +47,7 @@ TRAINED = HISTORY | {
 TOLD = MACHINE | {"platform": str}
 TIMED = {"machine": TOLD, "epochs": [SECONDS]}
 EVALUATED = {"machine": TOLD, "classifier_sha256": (str, NoneType)}
-CLASSIFIER = {
-    "images": int,
+CLASSIFIER = {  # where the images have labels
     **dict.fromkeys(("accuracy", "confidence", "class_balance", "frechet_train"), NUMBER),
     **dict.fromkeys(("precision_train?", "recall_train?"), NUMBER),
 }
@@ -207,13 +206,15 @@ def read_results(params: Params, graph: Graph) -> Results:
     partial = {study: why for study, why in lacking.items() if _is_partial(params, study, fit)}
     left_out = {study: why for study, why in lacking.items() if study not in partial}
     kept = {run.name for study in studies if study not in left_out for run in study_runs(params, study)}
+    dataset = described()
+    judge = {"images": int} | (CLASSIFIER if dataset.labelled else {})
     return Results(
         params=params,
         runs={name: result for name, result in fit.items() if name in kept},
         left_out=left_out,
         partial=partial,
-        classifier=read_json(CLASSIFIER_METRICS, made_by="classifier", keys=CLASSIFIER),
-        dataset=described(),
+        classifier=read_json(CLASSIFIER_METRICS, made_by="classifier", keys=judge),
+        dataset=dataset,
     )
 
 
