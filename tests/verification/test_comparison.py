@@ -111,9 +111,8 @@ def test_another_machine_has_to_lie_within_tolerances(evidence):
     assert (apart.deviations, "at most 2.5 nats apart (val_loss of epoch 2)" in apart.how) == ([], True)
 
 
-@pytest.mark.parametrize("judged", [{}, {"evaluated_on": None, "classifier_sha256": None}])
-def test_an_evaluation_elsewhere_or_nobody_knows_where_leaves_the_training_to_its_bytes(evidence, judged):
-    published = evaluated_elsewhere(evidence)._replace(**judged)
+def test_an_evaluation_elsewhere_leaves_the_training_to_its_bytes(evidence):
+    published = evaluated_elsewhere(evidence)
     compared = compare(RUN, published, evidence, TOLERANCE)
     assert compared.deviations == []
     assert "18 of 20 metrics" in compared.how

@@ -9,7 +9,6 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import NoneType
 from typing import Any, NamedTuple
 
 from digit_vae.base.errors import UserError
@@ -46,11 +45,10 @@ TRAINED = HISTORY | {
 }
 TOLD = MACHINE | {"platform": str}
 TIMED = {"machine": TOLD, "epochs": [SECONDS]}
-EVALUATED = {"machine": TOLD, "classifier_sha256": (str, NoneType)}
-CLASSIFIER = {  # where the images have labels
-    **dict.fromkeys(("accuracy", "confidence", "class_balance", "frechet_train"), NUMBER),
-    **dict.fromkeys(("precision_train?", "recall_train?"), NUMBER),
-}
+EVALUATED = {"machine": TOLD, "classifier_sha256": str}
+CLASSIFIER = dict.fromkeys(  # where the images have labels
+    ("accuracy", "confidence", "class_balance", "frechet_train", "precision_train", "recall_train"), NUMBER
+)
 MEASURED = {
     **dict.fromkeys(("elbo", "reconstruction_loss", "kl_loss"), NUMBER),
     **dict.fromkeys(("active_units", "dead_units"), int),
@@ -92,13 +90,13 @@ def at(metrics: Json, path: Iterable[str]) -> Any:  # noqa: ANN401 - whatever JS
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """One run, and the contents of its JSON files. evaluation: None where there is no evaluation.json."""
+    """One run, and the contents of its JSON files."""
 
     run: Run
     history: Json
     timings: Json
     metrics: Json
-    evaluation: Json | None
+    evaluation: Json
 
     @property
     def name(self) -> str:
@@ -250,7 +248,8 @@ def _graph(params: Params, study: str) -> Graph:
 def read_run(run: Run, *, required: bool) -> RunResult | None:
     """What the stages wrote of one run; None where a file is missing. required: whether that is an error."""
     files, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
-    if not required and not all(path.is_file() for path in (files.history, files.timings, files.metrics)):
+    needed = (files.history, files.timings, files.metrics, files.evaluation)
+    if not required and not all(path.is_file() for path in needed):
         return None
     history = read_json(files.history, made_by=train, keys=TRAINED)
     timings = read_json(files.timings, made_by=train, keys=TIMED)
@@ -261,9 +260,7 @@ def read_run(run: Run, *, required: bool) -> RunResult | None:
         history=history,
         timings=timings,
         metrics=read_json(files.metrics, made_by=evaluate, keys=shape),
-        evaluation=read_json(files.evaluation, made_by=evaluate, keys=EVALUATED)
-        if files.evaluation.is_file()
-        else None,
+        evaluation=read_json(files.evaluation, made_by=evaluate, keys=EVALUATED),
     )
 
 

@@ -21,7 +21,7 @@ from digit_vae.base.paths import BENCHMARKS, CLASSIFIER_METRICS, PROCESSED, SEAR
 from digit_vae.base.paths import comparisons as comparisons_folder
 from digit_vae.base.paths import figures as figures_folder
 from digit_vae.base.paths import tables as tables_folder
-from digit_vae.base.shapes import EPOCH, HISTORY, MACHINE, NUMBER, NUMBERS, SECONDS, All, Every
+from digit_vae.base.shapes import EPOCH, HISTORY, MACHINE, NUMBER, NUMBERS, SECONDS, WEIGHTS_SHA256, All, Every
 from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import FULL, Params
 from digit_vae.data.datasets import described
@@ -46,7 +46,12 @@ from digit_vae.tracking.record import (
     with_comparisons,
 )  # fmt: skip
 
-TRAINED = HISTORY | dict.fromkeys(("run", "variant", "split"), str) | {"epochs": [All(NUMBERS, EPOCH)]}
+TRAINED = {
+    **HISTORY,
+    **dict.fromkeys(("run", "variant", "split"), str),
+    "epochs": [All(NUMBERS, EPOCH)],
+    "weights_sha256": WEIGHTS_SHA256,
+}
 TIMED = {
     "started_at": NUMBER,
     "finished_at": NUMBER,
@@ -149,11 +154,10 @@ def _is_trained(run: Run) -> bool:
 
 def _models(its: RunFiles, history: Content) -> dict[str, Path]:
     """The files that git does not have, by artifact name; none if they are of another training."""
-    weights, recorded = dict(zip(WEIGHTS, (its.encoder, its.decoder), strict=True)), history.get("weights_sha256")
-    if isinstance(recorded, Mapping):
-        found = {path: recorded.get(path.name.partition(".")[0]) for path in weights.values() if path.is_file()}
-        if any(sha256(path) != digest for path, digest in found.items()):
-            return {}
+    weights, recorded = dict(zip(WEIGHTS, (its.encoder, its.decoder), strict=True)), history["weights_sha256"]
+    found = {path: recorded[path.name.partition(".")[0]] for path in weights.values() if path.is_file()}
+    if any(sha256(path) != digest for path, digest in found.items()):
+        return {}
     return {name: path for name, path in (weights | {SAMPLES: its.samples}).items() if path.is_file()}
 
 

@@ -19,7 +19,6 @@ import numpy as np
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import readable
 from digit_vae.base.nested import flat
-from digit_vae.config.loading import AS_BEFORE
 from digit_vae.model.weights import UNREADABLE
 from digit_vae.verification.evidence import EVALUATED, TRAINED, WEIGHTS, Evidence, md5
 from digit_vae.verification.fingerprints import Bytes, is_seen, repeats
@@ -64,7 +63,7 @@ def compare(
     files = [*(TRAINED if trains else ()), *(EVALUATED if evaluates else ())]
     locked = {name: digest for name, digest in published.md5.items() if name in files}
     deviations = [
-        *compare_values(run, "params", AS_BEFORE | published.params, AS_BEFORE | anew.params),
+        *compare_values(run, "params", published.params, anew.params),
         *compare_values(run, "data", published.data, anew.data),
         *compare_losses(run, published.epochs, anew.epochs, of_training),
         *compare_metrics(run, published.metrics, anew.metrics, of_evaluation),

@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import NoneType
 from typing import Any, NamedTuple
 
 import yaml
@@ -28,7 +27,7 @@ EVALUATED = ("digits.npz", "metrics.json", "samples.npz")  # and of an evaluatio
 MAKE_LOCK, MAKE_RECORD = "make repro", "make verify QUICK=1 RECORD=1"
 
 HISTORY = {"params": dict, "data": dict, "epochs": [dict]}
-EVALUATION = {"machine": FINGERPRINT, "classifier_sha256": (str, NoneType)}
+EVALUATION = {"machine": FINGERPRINT, "classifier_sha256": str}
 RECORDED = {"runs": Every({"machine": FINGERPRINT, "evaluated_on": FINGERPRINT})}  # of reports/smoke.json
 
 Outputs = dict[str, str]  # the MD5 of each output of a stage, by its path
@@ -47,8 +46,8 @@ class Evidence(NamedTuple):
     """The evidence of one run.
 
     params, data, epochs: those of history.json. machine: the fingerprint of the machine that trained it. evaluated_on:
-    the fingerprint of the machine that evaluated it, and classifier_sha256 its classifier; None where evaluation.json
-    is missing. md5: of each file by its name, if it is in a lock. weights: the weights files that are here.
+    the fingerprint of the machine that evaluated it, and classifier_sha256 its classifier. md5: of each file by its
+    name, if it is in a lock. weights: the weights files that are here.
     """
 
     params: dict[str, Any]
@@ -56,8 +55,8 @@ class Evidence(NamedTuple):
     epochs: list[dict[str, Any]]
     metrics: dict[str, dict[str, Any]]
     machine: dict[str, Any]
-    evaluated_on: dict[str, Any] | None
-    classifier_sha256: str | None
+    evaluated_on: dict[str, Any]
+    classifier_sha256: str
     md5: dict[str, str]
     weights: dict[str, Path]
 
@@ -205,9 +204,7 @@ def _read(folder: Path, run: Run, digests: dict[str, str], weights: dict[str, Pa
     history = read_json(folder / its.history, made_by=train, keys=HISTORY)
     machine = read_json(folder / its.timings, made_by=train, keys={"machine": FINGERPRINT})["machine"]
     metrics = read_json(folder / its.metrics, made_by=evaluate, keys={"test": dict})
-    evaluation: dict[str, Any] = {"machine": None, "classifier_sha256": None}
-    if (folder / its.evaluation).is_file():
-        evaluation = read_json(folder / its.evaluation, made_by=evaluate, keys=EVALUATION)
+    evaluation = read_json(folder / its.evaluation, made_by=evaluate, keys=EVALUATION)
     asked = (history[key] for key in ("params", "data", "epochs"))
     judged = evaluation["machine"], evaluation["classifier_sha256"]
     return Evidence._make((*asked, metrics, machine, *judged, digests, weights))
