@@ -188,7 +188,7 @@ DAMAGES = {
 @pytest.mark.parametrize(("file", "keys"), [(file, keys) for file, its in DAMAGES.items() for keys in its])
 def test_a_file_without_what_is_read_of_it_is_refused_with_file_and_place(file, keys):
     run = find_run(load_params(), "dropout-fold1-0")
-    path = getattr(RunFiles(run.graph, run.name), file)
+    path = getattr(run.files, file)
     *_, named = [key for key in keys if isinstance(key, str)]
     for value in (None, True, {}, math.nan):
         content = json.loads(path.read_text(encoding="utf-8"))

@@ -53,7 +53,7 @@ def template(measured, digits, tmp_path_factory):
     root = tmp_path_factory.mktemp("template")
     params = write_params(root, studies=STUDIES, publish={"paper": [FIRST], "beyond": []})
     for run in runs(params):
-        its = RunFiles(run.graph, run.name)
+        its = run.files
         write_run(root, run.name, started_at=TO_COME, graph=run.graph)
         write_evaluation(root, run.name, graph=run.graph)
         write_bytes(root / its.digits, b"digits")
@@ -368,7 +368,7 @@ def on_machine(root, changes):
     for run in runs(load_params()):
         for file in ("timings.json", "evaluation.json"):
             for key, value in changes.items():
-                change(root / RunFiles(run.graph, run.name).reports / file, "machine", key, value=value)
+                change(root / run.files.reports / file, "machine", key, value=value)
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ from digit_vae.base.shapes import (
     Shape,
 )
 from digit_vae.config.loading import read_run_params
-from digit_vae.config.runs import GRAPHS, Graph, Run, read_together, run_params, runs, study_runs
+from digit_vae.config.runs import GRAPHS, Graph, Run, graph_of, read_together, run_params, runs, study_runs
 from digit_vae.config.schema import FULL, Params
 from digit_vae.data.datasets import Description, described
 from digit_vae.model.units import UNITS
@@ -197,7 +197,7 @@ def read_results(params: Params, graph: Graph) -> Results:
     refuse_undeclared(params, graphs)
     read = {run.name: read_run(run, required=run.graph == "paper") for run in runs(params) if run.graph in graphs}
     found = {name: result for name, result in read.items() if result is not None}
-    studies = [name for name in params.studies if _graph(params, name) in graphs]
+    studies = [name for name, study in params.studies.items() if graph_of(study) in graphs]
     lacking = {study: why for study in studies if (why := _why_not(params, study, found)) is not None}
     unfit = {name for why in lacking.values() for name in (*why.outdated, *why.other_images)}
     fit = {name: result for name, result in found.items() if name not in unfit}
@@ -220,7 +220,7 @@ def undeclared_runs(params: Params) -> list[Path]:
     """The folders below reports/ and models/ of runs that params.yaml does not declare, and those with the committed
     weights of runs that it does not list under `publish`. The classifier is no run.
     """
-    files = [RunFiles(run.graph, run.name) for run in runs(params)]
+    files = [run.files for run in runs(params)]
     known = {CLASSIFIER_WEIGHTS.parent, *(each.reports for each in files), *(each.models for each in files)}
     known |= {RunFiles(graph, name).published for graph in GRAPHS for name in getattr(params.publish, graph)}
     below = [REPORTS / graph / kind for graph in GRAPHS for kind in ("runs", "weights")]
@@ -241,13 +241,9 @@ def _is_partial(params: Params, study: str, fit: Mapping[str, RunResult]) -> boo
     return params.studies[study].partial and any(run.name in fit for run in study_runs(params, study))
 
 
-def _graph(params: Params, study: str) -> Graph:
-    return "beyond" if params.studies[study].beyond else "paper"
-
-
 def read_run(run: Run, *, required: bool) -> RunResult | None:
     """What the stages wrote of one run; None where a file is missing. required: whether that is an error."""
-    files, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
+    files, (train, evaluate) = run.files, run.stages
     needed = (files.history, files.timings, files.metrics, files.evaluation)
     if not required and not all(path.is_file() for path in needed):
         return None
@@ -297,6 +293,6 @@ def _why_not(params: Params, study: str, found: Mapping[str, RunResult]) -> Left
 
 def _outdated(params: Params, results: Iterable[RunResult]) -> Iterator[str]:
     for each in results:
-        where = f"{RunFiles(each.run.graph, each.name).history}: params"
+        where = f"{each.run.files.history}: params"
         if read_run_params(each.history["params"], where) != run_params(params, each.run):
             yield each.name

@@ -43,7 +43,7 @@ def find_trained(name: str) -> TrainedRun:
                 return found
     declaring = params or load_params()
     run = find_run(declaring, name)
-    return _read(RunFiles(run.graph, run.name), _training(declaring, name), declaring)
+    return _read(run.files, _training(declaring, name), declaring)
 
 
 def with_committed_weights(params: Params) -> list[str]:

@@ -22,7 +22,7 @@ from digit_vae.base.paths import comparisons as comparisons_folder
 from digit_vae.base.paths import figures as figures_folder
 from digit_vae.base.paths import tables as tables_folder
 from digit_vae.base.shapes import EPOCH, HISTORY, MACHINE, NUMBER, NUMBERS, SECONDS, WEIGHTS_SHA256, All, Every
-from digit_vae.config.runs import GRAPHS, Graph, Run, runs
+from digit_vae.config.runs import GRAPHS, Graph, Run, graph_of, runs
 from digit_vae.config.schema import FULL, Params
 from digit_vae.data.datasets import described
 from digit_vae.report import figures
@@ -108,7 +108,7 @@ def readers(params: Params, run: Run) -> tuple[str, ...]:
 
 def read_run(run: Run, experiment: str | None = None) -> Record:
     """What the files of a trained run say, evaluated or not. experiment: as in `of_run`."""
-    its = RunFiles(run.graph, run.name)
+    its = run.files
     training, evaluation = run.stages
     history = read_json(its.history, made_by=training, keys=TRAINED)
     timings = read_json(its.timings, made_by=training, keys=TIMED)
@@ -122,7 +122,7 @@ def read_run(run: Run, experiment: str | None = None) -> Record:
 
 def drawn(run: Run, name: str) -> dict[str, bytes]:
     """The run's own figures that follow from its file `name`, as PNG by file name."""
-    its, (training, evaluation) = RunFiles(run.graph, run.name), run.stages
+    its, (training, evaluation) = run.files, run.stages
     if name == its.history.name:
         curves = figures.loss_curves(read_json(its.history, made_by=training, keys=HISTORY)["epochs"], title=run.name)
         return {"loss_curves.png": figures.png_bytes(curves)}
@@ -148,7 +148,7 @@ def sample_figures(run: str, samples: Mapping[str, np.ndarray]) -> dict[str, Fig
 
 
 def _is_trained(run: Run) -> bool:
-    its = RunFiles(run.graph, run.name)
+    its = run.files
     return its.history.is_file() and its.timings.is_file()
 
 
@@ -165,7 +165,7 @@ def _comparisons(params: Params) -> dict[str, Comparison]:
     """By group: what the study's file says about the variant."""
     found = {}
     for name, study in params.studies.items():
-        graph = "beyond" if study.beyond else "paper"
+        graph = graph_of(study)
         path = comparisons_folder(graph) / f"{name}.json"
         if path.is_file():
             for variant, content in read_json(path, made_by=addressed("compare", graph), keys=Every(NUMBERS)).items():

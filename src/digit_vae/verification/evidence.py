@@ -16,7 +16,7 @@ from pydantic import BaseModel, JsonValue, TypeAdapter
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import damaged, existing, parse_json, read_json
-from digit_vae.base.paths import GRAPH_FILES, PARAMS, SMOKE, RunFiles, addressed
+from digit_vae.base.paths import GRAPH_FILES, PARAMS, SMOKE, addressed
 from digit_vae.base.shapes import FINGERPRINT, NUMBER, Every
 from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import Params
@@ -126,12 +126,12 @@ def _stage(content: Mapping[str, Any]) -> Stage:
 
 
 def is_published(run: Run) -> bool:
-    return RunFiles(run.graph, run.name).history.is_file()
+    return run.files.history.is_file()
 
 
 def published(run: Run, locks: Mapping[str, Outputs]) -> Evidence:
     """What the locks and the committed reports say of `run`. Raises: UserError when a file is missing or damaged."""
-    its, files = RunFiles(run.graph, run.name), files_of(run)
+    its, files = run.files, files_of(run)
     outputs = {path: digest for stage in run.stages for path, digest in locks.get(stage, {}).items()}
     digests = {name: outputs[str(path)] for name, path in files.items() if str(path) in outputs}
     weights = {name: its.published / name for name in WEIGHTS if (its.published / name).is_file()} or {
@@ -142,7 +142,7 @@ def published(run: Run, locks: Mapping[str, Outputs]) -> Evidence:
 
 def trained(folder: Path, run: Run) -> Evidence:
     """What the copy in `folder` made of `run`. Raises: UserError when it is older than the copy, and so no proof."""
-    files, timings = files_of(run), RunFiles(run.graph, run.name).timings
+    files, timings = files_of(run), run.files.timings
     if missing := [str(path) for path in (timings, *files.values()) if not (folder / path).is_file()]:
         raise UserError(f"{run.name} was not trained anew: {', '.join(missing)} is missing")
     started = read_json(folder / timings, made_by=run.stages[0], keys={"started_at": NUMBER})["started_at"]
@@ -154,7 +154,7 @@ def trained(folder: Path, run: Run) -> Evidence:
 
 def files_of(run: Run) -> dict[str, Path]:
     """The files that repeat byte for byte, by their names."""
-    its = RunFiles(run.graph, run.name)
+    its = run.files
     return {path.name: path for path in (its.encoder, its.decoder, its.history, its.digits, its.metrics, its.samples)}
 
 
@@ -200,7 +200,7 @@ def md5(path: Path) -> str:
 
 
 def _read(folder: Path, run: Run, digests: dict[str, str], weights: dict[str, Path]) -> Evidence:
-    its, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
+    its, (train, evaluate) = run.files, run.stages
     history = read_json(folder / its.history, made_by=train, keys=HISTORY)
     machine = read_json(folder / its.timings, made_by=train, keys={"machine": FINGERPRINT})["machine"]
     metrics = read_json(folder / its.metrics, made_by=evaluate, keys={"test": dict})
