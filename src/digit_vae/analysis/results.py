@@ -39,17 +39,17 @@ Json = Mapping[str, Any]
 FEWEST_SEEDS = 3  # that say something of a distribution
 # Of each file what is read of it.
 KNOWN_UNITS = All(DEAD_UNITS, dict.fromkeys(UNITS, int))
-TRAINED = HISTORY | {
+HISTORY_SHAPE = HISTORY | {
     "params": {"latent_dim": int, "epochs": int},
     "epochs": [EPOCH | {"health": HEALTH | {"dead_units": KNOWN_UNITS}}],
 }
-TOLD = MACHINE | {"platform": str}
-TIMED = {"machine": TOLD, "epochs": [SECONDS]}
-EVALUATED = {"machine": TOLD, "classifier_sha256": str}
-CLASSIFIER = dict.fromkeys(  # where the images have labels
+MACHINE_SHAPE = MACHINE | {"platform": str}
+TIMINGS_SHAPE = {"machine": MACHINE_SHAPE, "epochs": [SECONDS]}
+EVALUATION_SHAPE = {"machine": MACHINE_SHAPE, "classifier_sha256": str}
+CLASSIFIER_SHAPE = dict.fromkeys(  # where the images have labels
     ("accuracy", "confidence", "class_balance", "frechet_train", "precision_train", "recall_train"), NUMBER
 )
-MEASURED = {
+MEASURED_SHAPE = {
     **dict.fromkeys(("elbo", "reconstruction_loss", "kl_loss"), NUMBER),
     **dict.fromkeys(("active_units", "dead_units"), int),
 }
@@ -73,7 +73,7 @@ OF_CLASSES = {
 def metrics_shape(*, labelled: bool, latent_dim: int) -> Shape:
     """The shape of a metrics.json of so many latent dimensions. labelled: whether the images have labels."""
     protocol = BOUNDS | (dict.fromkeys(INTEGRAL, NUMBER) if latent_dim == 2 else {})
-    of_images = MEASURED | {"kl_per_dimension": Every(NUMBER, least=max(1, latent_dim))}
+    of_images = MEASURED_SHAPE | {"kl_per_dimension": Every(NUMBER, least=max(1, latent_dim))}
     measured = {
         "validation": of_images,
         "test": of_images,
@@ -205,7 +205,7 @@ def read_results(params: Params, graph: Graph) -> Results:
     left_out = {study: why for study, why in lacking.items() if study not in partial}
     kept = {run.name for study in studies if study not in left_out for run in study_runs(params, study)}
     dataset = described()
-    judge = {"images": int} | (CLASSIFIER if dataset.labelled else {})
+    judge = {"images": int} | (CLASSIFIER_SHAPE if dataset.labelled else {})
     return Results(
         params=params,
         runs={name: result for name, result in fit.items() if name in kept},
@@ -247,8 +247,8 @@ def read_run(run: Run, *, required: bool) -> RunResult | None:
     needed = (files.history, files.timings, files.metrics, files.evaluation)
     if not required and not all(path.is_file() for path in needed):
         return None
-    history = read_json(files.history, made_by=train, keys=TRAINED)
-    timings = read_json(files.timings, made_by=train, keys=TIMED)
+    history = read_json(files.history, made_by=train, keys=HISTORY_SHAPE)
+    timings = read_json(files.timings, made_by=train, keys=TIMINGS_SHAPE)
     check_epochs(files, train, history, timings)
     shape = metrics_shape(labelled=described().labelled, latent_dim=history["params"]["latent_dim"])
     return RunResult(
@@ -256,7 +256,7 @@ def read_run(run: Run, *, required: bool) -> RunResult | None:
         history=history,
         timings=timings,
         metrics=read_json(files.metrics, made_by=evaluate, keys=shape),
-        evaluation=read_json(files.evaluation, made_by=evaluate, keys=EVALUATED),
+        evaluation=read_json(files.evaluation, made_by=evaluate, keys=EVALUATION_SHAPE),
     )
 
 

@@ -46,13 +46,13 @@ from digit_vae.tracking.record import (
     with_comparisons,
 )  # fmt: skip
 
-TRAINED = {
+HISTORY_SHAPE = {
     **HISTORY,
     **dict.fromkeys(("run", "variant", "split"), str),
     "epochs": [All(NUMBERS, EPOCH)],
     "weights_sha256": WEIGHTS_SHA256,
 }
-TIMED = {
+TIMINGS_SHAPE = {
     "started_at": NUMBER,
     "finished_at": NUMBER,
     "inputs_sha256": str,
@@ -110,8 +110,8 @@ def read_run(run: Run, experiment: str | None = None) -> Record:
     """What the files of a trained run say, evaluated or not. experiment: as in `of_run`."""
     its = run.files
     training, evaluation = run.stages
-    history = read_json(its.history, made_by=training, keys=TRAINED)
-    timings = read_json(its.timings, made_by=training, keys=TIMED)
+    history = read_json(its.history, made_by=training, keys=HISTORY_SHAPE)
+    timings = read_json(its.timings, made_by=training, keys=TIMINGS_SHAPE)
     check_epochs(its, training, history, timings)
     metrics = read_json(its.metrics, made_by=evaluation, keys=NUMBERS) if its.metrics.is_file() else {}
     in_git = {path.name: path for path in (its.history, its.timings, its.metrics, its.evaluation) if path.is_file()}

@@ -22,13 +22,13 @@ from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import Params
 
 WEIGHTS = ("encoder.weights.h5", "decoder.weights.h5")
-TRAINED = (*WEIGHTS, "history.json")  # files that repeat byte for byte, of a training
-EVALUATED = ("digits.npz", "metrics.json", "samples.npz")  # and of an evaluation
+TRAINED_FILES = (*WEIGHTS, "history.json")  # files that repeat byte for byte, of a training
+EVALUATED_FILES = ("digits.npz", "metrics.json", "samples.npz")  # and of an evaluation
 MAKE_LOCK, MAKE_RECORD = "make repro", "make verify QUICK=1 RECORD=1"
 
-HISTORY = {"params": dict, "data": dict, "epochs": [dict]}
-EVALUATION = {"machine": FINGERPRINT, "classifier_sha256": str}
-RECORDED = {"runs": Every({"machine": FINGERPRINT, "evaluated_on": FINGERPRINT})}  # of reports/smoke.json
+HISTORY_SHAPE = {"params": dict, "data": dict, "epochs": [dict]}
+EVALUATION_SHAPE = {"machine": FINGERPRINT, "classifier_sha256": str}
+SMOKE_SHAPE = {"runs": Every({"machine": FINGERPRINT, "evaluated_on": FINGERPRINT})}  # of reports/smoke.json
 
 Outputs = dict[str, str]  # the MD5 of each output of a stage, by its path
 LOCKS = {graph: GRAPH_FILES[graph].with_suffix(".lock") for graph in GRAPHS}
@@ -166,10 +166,10 @@ def smoke_record(folder: Path, params: Params) -> Expected:
 
 def read_record() -> Expected:
     """What reports/smoke.json holds. Raises: UserError when it is missing or damaged."""
-    content = read_json(SMOKE, made_by=MAKE_RECORD, keys=RECORDED)
+    content = read_json(SMOKE, made_by=MAKE_RECORD, keys=SMOKE_SHAPE)
     with _refusing_damage(SMOKE, MAKE_RECORD):
         record = TypeAdapter(Expected).validate_python(content)
-        if any(each.md5.keys() != {*TRAINED, *EVALUATED} for each in record.runs.values()):
+        if any(each.md5.keys() != {*TRAINED_FILES, *EVALUATED_FILES} for each in record.runs.values()):
             raise ValueError("a run's files are others than a run has")
         return record
 
@@ -201,10 +201,10 @@ def md5(path: Path) -> str:
 
 def _read(folder: Path, run: Run, digests: dict[str, str], weights: dict[str, Path]) -> Evidence:
     its, (train, evaluate) = run.files, run.stages
-    history = read_json(folder / its.history, made_by=train, keys=HISTORY)
+    history = read_json(folder / its.history, made_by=train, keys=HISTORY_SHAPE)
     machine = read_json(folder / its.timings, made_by=train, keys={"machine": FINGERPRINT})["machine"]
     metrics = read_json(folder / its.metrics, made_by=evaluate, keys={"test": dict})
-    evaluation = read_json(folder / its.evaluation, made_by=evaluate, keys=EVALUATION)
+    evaluation = read_json(folder / its.evaluation, made_by=evaluate, keys=EVALUATION_SHAPE)
     asked = (history[key] for key in ("params", "data", "epochs"))
     judged = evaluation["machine"], evaluation["classifier_sha256"]
     return Evidence._make((*asked, metrics, machine, *judged, digests, weights))
