@@ -12,7 +12,7 @@ from synthetic import plane_map, write_manifest, write_params
 from digit_vae.analysis.fold_comparison import fold_study
 from digit_vae.analysis.results import Results, read_results
 from digit_vae.base.files import npz_bytes, read_json, write_bytes, write_json, write_npy
-from digit_vae.base.paths import CLASSIFIER_METRICS, PARAMS, PROCESSED, RunFiles
+from digit_vae.base.paths import CLASSIFIER_METRICS, PARAMS, PROCESSED
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import Run, find_run, run_params, runs
 from digit_vae.config.schema import Params, RunParams
@@ -61,8 +61,9 @@ def _write(folder: Path, **sections: dict) -> Params:
     generator = np.random.default_rng(0)
     for run in runs(params):
         write_run(folder, params, run, generator)
-    judge = {"images": TEST_IMAGES, "accuracy": 0.992, "confidence": 0.99, "class_balance": 1.0, "frechet_train": 0.8}
-    write_json(folder / CLASSIFIER_METRICS, judge)
+    of_training_images = {"frechet_train": 0.8, "precision_train": 0.86, "recall_train": 0.87}
+    judge = {"images": TEST_IMAGES, "accuracy": 0.992, "confidence": 0.99, "class_balance": 1.0}
+    write_json(folder / CLASSIFIER_METRICS, judge | of_training_images)
     return params
 
 
@@ -80,12 +81,12 @@ def compared(results: Results, name: str) -> Compared:
 def change(name: str, file: str, **values: object) -> None:
     """Changes values of one of the JSON files of a run: history, timings, metrics or evaluation."""
     run = find_run(load_params(), name)
-    path = getattr(RunFiles(run.graph, run.name), file)
+    path = getattr(run.files, file)
     write_json(path, read_json(path, made_by="test") | values)
 
 
 def write_run(folder: Path, params: Params, run: Run, generator: np.random.Generator) -> None:
-    settings, files = run_params(params, run), RunFiles(run.graph, run.name)
+    settings, files = run_params(params, run), run.files
     kl = generator.normal(6.5, 0.1) / settings.beta**0.3
     reconstruction = generator.normal(149, 0.5) + 6 * np.log2(1 + settings.beta)
     epochs = range(1, settings.epochs + 1)
@@ -114,7 +115,7 @@ def write_arrays(folder: Path, params: Params) -> None:
     write_npy(folder / PROCESSED / "test_labels.npy", np.arange(TEST_IMAGES, dtype=np.uint8) % 10)
     write_manifest(folder / PROCESSED)
     for run in runs(params):
-        files = RunFiles(run.graph, run.name)
+        files = run.files
         write_bytes(folder / files.samples, npz_bytes(samples(params, generator)))
         shown = ("originals", "reconstructions", "decoded", "prior", "mixture")
         digits = {name: generator.integers(0, 256, (10, 28, 28), dtype=np.uint8) for name in shown}

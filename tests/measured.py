@@ -55,7 +55,7 @@ def comparison():
     content = {
         "started_at": STARTED,
         "finished_at": STARTED + 130,
-        "machine": CPU | {"tensorflow": "2.21.0"},
+        "machine": CPU | {"precision": "float32", "tensorflow": "2.21.0"},
         "git_commit": None,
         "folds": 5,
         "steps": 1000,

@@ -1,8 +1,8 @@
 """Trials of a search that nobody trained: a loss that follows from their options by a formula."""
 
+import contextlib
 import math
 
-from digit_vae.base.paths import SEARCH
 from digit_vae.search.inputs import inputs_of
 from digit_vae.search.proposals import due, plan_of
 from digit_vae.search.record import LOSSES, Made, Result, Search, Trial, write_search
@@ -61,5 +61,6 @@ def searched(params, data=DATA):
 
 def write_searched(root, params):
     found = searched(params)
-    write_search(found, root / SEARCH)
+    with contextlib.chdir(root):
+        write_search(found)
     return found

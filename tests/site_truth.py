@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 from sklearn.datasets import load_digits
 
-from digit_vae.base.paths import RunFiles
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run, run_params
 from digit_vae.evaluation.elbo import load_vae
@@ -39,6 +38,6 @@ def truth(name: str) -> VAE:
     with committed():
         params = load_params()
         run = find_run(params, name)
-        files = RunFiles(run.graph, name).published
+        files = run.files.published
         parts = (files / f"{part}.weights.h5" for part in ("encoder", "decoder"))
         return load_vae(run_params(params, run), *parts, made_by="publish")

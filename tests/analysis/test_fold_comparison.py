@@ -2,9 +2,11 @@ import dataclasses
 
 import pytest
 from example_project import FOLDS, STUDIES, example_results, study
+from synthetic import SMALL_PARAMS
 
 from digit_vae.analysis.fold_comparison import fold_studies, fold_study
 from digit_vae.analysis.statistics import corrected_t_test, holm, spread
+from digit_vae.config.loading import load_params
 
 
 @pytest.fixture
@@ -59,6 +61,15 @@ def test_folds_of_several_seeds_are_pairs_of_fold_and_seed(tmp_path, monkeypatch
     metric = found.compare()["dropout"]["validation"]["elbo"]
     assert len(differences) == 6
     assert metric["p"] == pytest.approx(corrected_t_test(differences, 1 / 2).p)
+
+
+def test_of_variants_with_other_latent_dimensions_what_all_have_is_compared(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    variants = {**load_params(SMALL_PARAMS).variants, "dropout": {"latent_dim": 4}}
+    results = example_results(tmp_path, "paper", train={"latent_dim": 3}, variants=variants)
+    found = fold_study(results, "ablation").compare()["dropout"]
+    assert found["validation"]["kl_per_dimension"].keys() == {"z0", "z1", "z2"}
+    assert found["validation"]["elbo"]["mean"] == pytest.approx(spread(elbos(results, "dropout")).mean)
 
 
 def test_only_folds_of_both_are_compared(tmp_path, monkeypatch):

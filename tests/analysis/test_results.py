@@ -8,11 +8,14 @@ import shutil
 import pytest
 from example_project import MACHINE, STUDIES, change, example_results, study, write_project
 
+from digit_vae.analysis import results as reading
 from digit_vae.analysis.results import read_results, read_run, refuse_undeclared, undeclared_runs
 from digit_vae.base.errors import UserError
-from digit_vae.base.paths import MODELS, RunFiles
+from digit_vae.base.files import write_json
+from digit_vae.base.paths import CLASSIFIER_METRICS, MODELS, RunFiles
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run, runs
+from digit_vae.data.datasets import KNOWN
 
 
 @pytest.fixture
@@ -46,6 +49,21 @@ def test_what_the_paper_lacks_is_an_error_that_names_the_stage(folder):
         read_results(load_params(), "paper")
 
 
+def test_a_run_of_the_paper_that_is_not_evaluated_yet_is_an_error_that_names_the_stage(folder):
+    (folder / "reports/paper/runs/dropout-fold1-0/evaluation.json").unlink()
+    with pytest.raises(UserError, match=r"dropout-fold1-0/evaluation.json is missing.*evaluate_ablation@dropout-fold1"):
+        read_results(load_params(), "paper")
+
+
+@pytest.mark.usefixtures("folder")
+def test_a_classifier_is_measured_where_images_have_labels(monkeypatch):
+    write_json(CLASSIFIER_METRICS, {"images": 200})
+    with pytest.raises(UserError, match=rf"{CLASSIFIER_METRICS} is damaged \(it lacks accuracy\)"):
+        read_results(load_params(), "paper")
+    monkeypatch.setattr(reading, "described", lambda: dataclasses.replace(KNOWN["mnist"], classes=()))
+    assert read_results(load_params(), "paper").classifier == {"images": 200}
+
+
 @pytest.mark.usefixtures("folder")
 def test_studies_are_read_with_those_beside_them():
     results = beyond()
@@ -59,10 +77,10 @@ def test_studies_are_read_with_those_beside_them():
 def test_a_study_without_all_of_its_runs_is_left_out_with_those_that_stand_beside_it(folder):
     shutil.rmtree(folder / "reports/beyond/runs/improved-full-1")
     (folder / "reports/beyond/runs/improved-full-2/metrics.json").unlink()
+    (folder / "reports/beyond/runs/improved-full-0/evaluation.json").unlink()
     results = beyond()
     assert set(results.left_out) == {"recipe", "cures"}
-    assert results.left_out["recipe"].missing == ("improved-full-1", "improved-full-2")
-    assert "improved-full-0" not in results.runs
+    assert results.left_out["recipe"].missing == ("improved-full-0", "improved-full-1", "improved-full-2")
     assert "warmup-full-0" not in results.runs
     assert "improved-fold0-0" in results.runs
 
@@ -99,12 +117,11 @@ def test_a_run_of_the_paper_with_other_params_is_an_error(graph):
         read_results(load_params(), graph)
 
 
-def test_results_of_nobody_knows_whose_evaluation_and_of_another_machine_are_reported(folder):
-    (folder / "reports/beyond/runs/improved-full-0/evaluation.json").unlink()
+@pytest.mark.usefixtures("folder")
+def test_results_of_another_machine_are_reported():
     change("improved-full-1", "timings", machine=MACHINE | {"cpu": "Another"})
     results = beyond()
     assert results.left_out == {}
-    assert results.runs["improved-full-0"].evaluation is None
     assert results.runs["improved-full-1"].timings["machine"]["cpu"] == "Another"
 
 
@@ -171,7 +188,7 @@ DAMAGES = {
 @pytest.mark.parametrize(("file", "keys"), [(file, keys) for file, its in DAMAGES.items() for keys in its])
 def test_a_file_without_what_is_read_of_it_is_refused_with_file_and_place(file, keys):
     run = find_run(load_params(), "dropout-fold1-0")
-    path = getattr(RunFiles(run.graph, run.name), file)
+    path = getattr(run.files, file)
     *_, named = [key for key in keys if isinstance(key, str)]
     for value in (None, True, {}, math.nan):
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -186,9 +203,8 @@ def test_a_file_without_what_is_read_of_it_is_refused_with_file_and_place(file, 
 def check_refused(run, path, content, named):
     before = path.read_bytes()
     path.write_text(json.dumps(content), encoding="utf-8")
-    if named != "classifier_sha256" or content.get(named, "") is not None:  # without labels there is none
-        with pytest.raises(UserError, match=rf"{path} is damaged \([^\n]*{named}[^\n]*$"):
-            read_run(run, required=True)
+    with pytest.raises(UserError, match=rf"{path} is damaged \([^\n]*{named}[^\n]*$"):
+        read_run(run, required=True)
     path.write_bytes(before)
 
 

@@ -218,13 +218,20 @@ def test_json_without_a_number_for_it_is_refused(tmp_path, value):
 
 
 def test_a_written_folder_holds_what_it_was_given_and_nothing_else(tmp_path):
-    files.write_folder(tmp_path / "folds", {"0": b"a", "1": b"b", "2": b"c"})
-    files.write_folder(tmp_path / "folds", {"1": b"B", "0": b"a"})
-    assert {path.name: path.read_bytes() for path in (tmp_path / "folds").iterdir()} == {"0": b"a", "1": b"B"}
+    folder, elsewhere = tmp_path / "folds", tmp_path / "elsewhere"
+    (elsewhere / "kept").mkdir(parents=True)
+    files.write_folder(folder, {"0": b"a", "1": b"b", "2": b"c", "old/deep/3": b"d", "4/5": b"e", "6": b"f"})
+    (folder / "link").symlink_to(elsewhere)
+    files.write_folder(folder, {"1": b"B", "0": b"a", "4": b"a file now", "6/7": b"a folder now"})
+    left = {path.relative_to(folder).as_posix(): path.is_file() and path.read_bytes() for path in folder.rglob("*")}
+    assert left == {"0": b"a", "1": b"B", "4": b"a file now", "6": False, "6/7": b"a folder now"}
+    assert (elsewhere / "kept").is_dir()
+    files.write_folder(folder, {})
+    assert (folder.is_dir(), list(folder.iterdir())) == (True, [])
 
 
 def test_a_folder_that_cannot_be_cleared_is_named(tmp_path):
-    (tmp_path / "folds" / "inner").mkdir(parents=True)
+    (tmp_path / "folds").write_bytes(b"a file")
     with pytest.raises(UserError, match="folds could not be cleared"):
         files.write_folder(tmp_path / "folds", {})
 

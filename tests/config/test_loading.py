@@ -100,12 +100,6 @@ def test_the_options_of_a_stored_run_are_read_back_or_refused(make_params):
     for content in (None, [], {}, "text"):
         with pytest.raises(UserError, match=r"^history\.json: expected a section with keys and values; received"):
             read_run_params(content, "history.json")
-
-
-def test_an_older_run_was_trained_as_before_the_keys_that_it_lacks(make_params):
-    stored = dataclasses.asdict(make_params(seed=7))
-    del stored["adam_beta_2"]
-    assert read_run_params(stored, "history.json: params") == make_params(seed=7, adam_beta_2=0.999)
     del stored["epochs"]
     with pytest.raises(UserError, match=r"^history\.json: params: the key 'epochs' is missing"):
         read_run_params(stored, "history.json: params")

@@ -106,7 +106,7 @@ def params(graph):
 
 def files_of(job, text="of the first"):
     """What a task would return."""
-    its = RunFiles(job.run.graph, job.run.name)
+    its = job.run.files
     names = (
         ("encoder", "decoder", "history", "timings") if job.trains else ("samples", "digits", "metrics", "evaluation")
     )

@@ -1,5 +1,6 @@
 """The search: resumed, limited and refused with trainings that a formula stands for, and once for real on Ray."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -111,7 +112,8 @@ def recorded(project, params):
     """The record of the whole search with the data that are there."""
     data = driver.data_hashes(trial_run(0, "fold0", 0))
     found = searched(params, data)
-    write_search(found, project / SEARCH)
+    with contextlib.chdir(project):
+        write_search(found)
     return found
 
 
@@ -192,9 +194,14 @@ def write_project(folder, digits):
     return write_small_project(folder, digits, variants=VARIANTS, search=SMALL | {"space": SPACE})
 
 
+def trials_of(folder):
+    with contextlib.chdir(folder):
+        return read_search().trials
+
+
 def repeated(folder):
     """What of each trial repeats bit for bit."""
-    return [(each.number, each.options, each.result, each.failed) for each in read_search(folder / SEARCH).trials]
+    return [(each.number, each.options, each.result, each.failed) for each in trials_of(folder)]
 
 
 @pytest.mark.integration
@@ -211,13 +218,13 @@ def test_a_search_on_ray_killed_and_resumed_is_the_undisturbed_one(tmp_path, dig
         for _ in lines_until(process, lambda line: re.search(r"search_0[345]\S* +epoch 1/2", line)):
             pass
         process.kill()
-    assert 3 <= len(read_search(killed / SEARCH).trials) < 7  # in the second of three rounds
+    assert 3 <= len(trials_of(killed)) < 7  # in the second of three rounds
     status, _, error = drive(killed, *COMMAND)
     assert (status, error) == (0, "")
     assert repeated(killed) == repeated(whole)
     assert not list((killed / "checkpoints").glob("search*"))
 
-    first, *others = read_search(whole / SEARCH).trials
+    first, *others = trials_of(whole)
     assert first.failed.startswith(DIVERGED)
     ended = [each.result for each in others if each.result]
     assert ended

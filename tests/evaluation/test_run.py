@@ -51,7 +51,7 @@ def save_trained(root, params, name=NAME):
     """Weights as if the run had been trained, and a classifier; returns the run's model."""
     keras.utils.set_random_seed(0)
     run = find_run(params, name)
-    files, settings = RunFiles(run.graph, name), run_params(params, run)
+    files, settings = run.files, run_params(params, run)
     vae = build_vae(settings)
     write_bytes(root / files.encoder, weights_bytes(vae.encoder))
     write_bytes(root / files.decoder, weights_bytes(vae.decoder))

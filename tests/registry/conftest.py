@@ -12,7 +12,7 @@ from example_project import change, write_project
 from synthetic import timings
 
 from digit_vae.base.files import sha256, write_bytes, write_text
-from digit_vae.base.paths import REPORTS, RunFiles
+from digit_vae.base.paths import REPORTS
 from digit_vae.config.runs import find_run, run_params
 from digit_vae.config.schema import RunParams
 from digit_vae.model.device import select_device
@@ -66,7 +66,7 @@ class Project:
     def train(self, name, seed=0):
         """Weights of a seed, and what the stage and dvc.lock say of them."""
         run = find_run(self.params, name)
-        files = RunFiles(run.graph, run.name)
+        files = run.files
         write_weights(files.models, replace(run_params(self.params, run), seed=seed), name)
         digests = {part: sha256(getattr(files, part)) for part in ("encoder", "decoder")}
         change(name, "history", weights_sha256=digests, variant=run.variant, split=run.split, seed=run.seed)
@@ -76,7 +76,7 @@ class Project:
 
     def lock(self, run):
         """Lets the locks say what the files of a run are, and all that stage `compare` reads."""
-        files = RunFiles(run.graph, run.name)
+        files = run.files
         stage = run.stages[0].rpartition(":")[2]
         self.locked[run.graph][stage] = {"outs": hashed(files.encoder, files.decoder, files.history)}
         self.locked["beyond"]["compare"] = {"deps": hashed(*(REPORTS / graph / "runs" for graph in LOCKS))}

@@ -37,8 +37,9 @@ def test_without_a_file_and_without_trials_there_is_no_search(project):
     assert project
 
 
-def test_the_committed_record_is_sound(request):
-    assert read_search(request.config.rootpath / SEARCH)
+def test_the_committed_record_is_sound(request, monkeypatch):
+    monkeypatch.chdir(request.config.rootpath)
+    assert read_search().trials
 
 
 def test_trials_stand_in_the_order_of_their_numbers(small_params):

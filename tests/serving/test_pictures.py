@@ -175,13 +175,13 @@ def test_a_name_that_is_not_utf_8_is_read_and_shown(tmp_path, seven):
 
 
 def test_sheet_has_every_tile_in_its_place():
-    tiles = RNG.integers(0, 255, (7, 5, 3)).astype(np.uint8)
-    pixels = decoded(sheet(tiles, columns=4, gap=2, scale=3))
-    assert pixels.shape == (3 * (2 + 2 * (5 + 2)), 3 * (2 + 4 * (3 + 2)))
+    tiles = RNG.integers(0, 255, (17, 5, 3)).astype(np.uint8)
+    pixels = decoded(sheet(tiles, scale=3))
+    assert pixels.shape == (3 * (2 + 2 * (5 + 2)), 3 * (2 + 10 * (3 + 2)))
     np.testing.assert_array_equal(pixels, pixels[::3, ::3].repeat(3, axis=0).repeat(3, axis=1))
     small = pixels[::3, ::3].copy()
     for number, tile in enumerate(tiles):
-        row, column = divmod(number, 4)
+        row, column = divmod(number, 10)
         place = np.s_[2 + 7 * row : 7 + 7 * row, 2 + 5 * column : 5 + 5 * column]
         np.testing.assert_array_equal(small[place], tile)
         small[place] = 255

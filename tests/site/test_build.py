@@ -13,16 +13,6 @@ from digit_vae.site import build, command
 from digit_vae.site.serve import server
 
 
-def test_a_tree_holds_what_is_written_and_nothing_else(tmp_path):
-    (tmp_path / "old/deep").mkdir(parents=True)
-    (tmp_path / "old/deep/stale.html").write_text("stale", encoding="utf-8")
-    (tmp_path / "kept.html").write_text("before", encoding="utf-8")
-    build.write_tree(tmp_path, {"kept.html": b"after", "new/page.html": b"page"})
-    left = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert left == {"kept.html": b"after", "new/page.html": b"page"}
-    assert not (tmp_path / "old").exists()
-
-
 def test_a_site_that_is_too_large_is_not_written(site_project, tmp_path, monkeypatch):
     monkeypatch.chdir(site_project)
     monkeypatch.setattr(build, "PAGES", {})  # styles and scripts alone

@@ -121,7 +121,6 @@ def test_a_comparison_without_keras_is_refused(tmp_path):
 
 
 def test_committed_records_are_readable():
-    """Those of before a key was added, too."""
     assert records.read_benchmarks(ROOT / BENCHMARKS)
     assert records.read_comparisons(ROOT / BENCHMARKS / "side_by_side")
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import measured
 import numpy as np
 import pytest
-from synthetic import history, timings, write_evaluation, write_params, write_run
+from synthetic import timings, write_evaluation, write_params, write_run
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import write_json, write_npy
@@ -45,17 +45,6 @@ def test_a_run_without_models_is_there(project):
     assert bare.files.keys() == {"history.json", "timings.json", "metrics.json", "evaluation.json"}
     assert (bare.metrics, bare.points, bare.identity) == (whole.metrics, whole.points, whole.identity)
     assert bare.metrics["test/elbo"] == -151.5
-
-
-def test_a_migrated_run_has_no_record_of_its_evaluation_and_one_hash_of_its_weights(project):
-    write_run(project, RUN)
-    write_evaluation(project, RUN)
-    RunFiles("paper", RUN).evaluation.unlink()
-    write_json(RunFiles("paper", RUN).history, history(RUN) | {"weights_sha256": "a" * 64})
-    read = record_of(RUN)
-    assert "evaluation.json" not in read.files
-    assert read.files.keys() > NOT_IN_GIT
-    assert read.metrics["test/elbo"] == -155.0
 
 
 def test_models_of_another_training_are_not_the_runs(project):

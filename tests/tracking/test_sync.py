@@ -85,7 +85,7 @@ def test_a_second_sync_changes_nothing(bring_in, mlflow_project, make_record):
     records = [make_record(RUN, metrics=TEST_METRICS), make_record("baseline-full-0")]
     bring_in(*records)
     before = stored(mlflow_project)
-    assert bring_in(*records).unchanged == [RUN, "baseline-full-0"]
+    assert bring_in(*records).brought == []
     assert stored(mlflow_project) == before
 
 
@@ -229,7 +229,7 @@ def test_what_was_deleted_comes_back(bring_in, audited, client, make_record, mlf
     assert content(client, run) == before
 
     client.delete_experiment(run.info.experiment_id)
-    assert sync(Store(mlflow_project), [record], []).unchanged == [RUN]
+    assert sync(Store(mlflow_project), [record], []).brought == []
     assert content(client, *runs_named(client, RUN)) == before
 
 
@@ -274,7 +274,7 @@ def test_a_renamed_run_and_a_renamed_group_get_their_names_back(bring_in, audite
     for name in (RUN, GROUP):
         client.update_run(runs_named(client, name)[0].info.run_id, name="the best")
     assert {each.run for each in audited(record)} == {RUN, GROUP}
-    assert bring_in(record).unchanged == [RUN]
+    assert bring_in(record).brought == []
     assert [content(client, *runs_named(client, name)) for name in (RUN, GROUP)] == before
 
 
@@ -284,7 +284,7 @@ def test_a_run_of_before_is_told_which_studies_read_it(bring_in, client, make_re
     for name in (RUN, GROUP):
         client.delete_tag(runs_named(client, name)[0].info.run_id, "studies")
     assert {each.run: each.lacking for each in audited(record)}[RUN] == ["tag studies"]
-    assert bring_in(record).unchanged == [RUN]
+    assert bring_in(record).brought == []
     for name in (RUN, GROUP):
         assert runs_named(client, name)[0].data.tags["studies"] == ",ablation,recipe_folds,beta,"
 
@@ -387,7 +387,7 @@ def test_the_runs_of_an_experiment_stand_beside_the_projects_own(
     live.start(RUN, as_started(tried))
     assert live.names == (RUN,)
     live.end(RUN, tried)
-    assert bring_in(own).unchanged == [RUN]
+    assert bring_in(own).brought == []
     assert {run.info.run_name: (run.info.status, run.data.tags[CURRENT]) for run in all_runs(client)} == dict.fromkeys(
         (RUN, GROUP, f"tidy-owl/{RUN}", f"tidy-owl/{GROUP}"), ("FINISHED", "true")
     )

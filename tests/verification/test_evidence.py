@@ -60,11 +60,6 @@ def test_nothing_vouches_for_a_run_that_is_in_no_lock(run):
     assert (evidence.md5, evidence.weights) == ({}, {})
 
 
-def test_results_from_before_evaluations_had_a_file_are_of_an_unknown_evaluator(run):
-    Path(f"{REPORTS}/evaluation.json").unlink()
-    assert published(run, locked(run)).evaluated_on is None
-
-
 def test_a_run_that_is_older_than_the_copy_proves_nothing(run, project):
     with pytest.raises(UserError, match=f"{RUN} was not trained anew: its training began before"):
         trained(project, run)

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from digit_vae.base.files import sha256
-from digit_vae.base.paths import RunFiles
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run
 
@@ -19,7 +18,7 @@ REPEATING = ("history.json", "metrics.json", "digits.npz")
 
 def folder_of(name):
     run = find_run(load_params(ROOT / "params.yaml"), name)
-    return ROOT / RunFiles(run.graph, run.name).history.parent
+    return ROOT / run.files.history.parent
 
 
 @pytest.mark.parametrize("name", RECORD["runs"])

@@ -53,7 +53,7 @@ def template(measured, digits, tmp_path_factory):
     root = tmp_path_factory.mktemp("template")
     params = write_params(root, studies=STUDIES, publish={"paper": [FIRST], "beyond": []})
     for run in runs(params):
-        its = RunFiles(run.graph, run.name)
+        its = run.files
         write_run(root, run.name, started_at=TO_COME, graph=run.graph)
         write_evaluation(root, run.name, graph=run.graph)
         write_bytes(root / its.digits, b"digits")
@@ -208,7 +208,6 @@ def test_runs_that_are_in_no_lock_are_named_and_are_no_deviation(run_verify):
     content = yaml.safe_load(lock.read_text(encoding="utf-8"))
     content["stages"] = {name: stage for name, stage in content["stages"].items() if BEYOND not in name}
     write_text(lock, yaml.safe_dump(content))
-    change(Path(history_of(BEYOND, "beyond")), "weights_sha256", value="migrated")
     status, out, _ = run_verify("--runs", BEYOND, OTHER)
     assert status == 0, out
     assert re.search(rf"^- in no lock.*: {BEYOND}$", out, re.MULTILINE)
@@ -369,7 +368,7 @@ def on_machine(root, changes):
     for run in runs(load_params()):
         for file in ("timings.json", "evaluation.json"):
             for key, value in changes.items():
-                change(root / RunFiles(run.graph, run.name).reports / file, "machine", key, value=value)
+                change(root / run.files.reports / file, "machine", key, value=value)
 
 
 @pytest.mark.parametrize(

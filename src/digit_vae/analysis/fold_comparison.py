@@ -107,7 +107,7 @@ class FoldStudy:
         The p-values of one number are adjusted over all variants of the study. detectable: the least true difference
         that would have been seen, at the level that Holm's method asks of the least p. equivalence_p: of the losses,
         by the runs that this study declares: those that it is read with were known when the margin was set.
-        Numbers that only some of the runs have, since they were measured by an older version, are left out.
+        Numbers that only some of the runs have, such as the KL of a dimension that others lack, are left out.
         """
         known = self._known()
         summaries = {name: self._summary(name, known) for name in (self.against, *self.compared)}

@@ -9,7 +9,6 @@ import operator
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import NoneType
 from typing import Any, NamedTuple
 
 from digit_vae.base.errors import UserError
@@ -29,7 +28,7 @@ from digit_vae.base.shapes import (
     Shape,
 )
 from digit_vae.config.loading import read_run_params
-from digit_vae.config.runs import GRAPHS, Graph, Run, read_together, run_params, runs, study_runs
+from digit_vae.config.runs import GRAPHS, Graph, Run, graph_of, read_together, run_params, runs, study_runs
 from digit_vae.config.schema import FULL, Params
 from digit_vae.data.datasets import Description, described
 from digit_vae.model.units import UNITS
@@ -40,19 +39,17 @@ Json = Mapping[str, Any]
 FEWEST_SEEDS = 3  # that say something of a distribution
 # Of each file what is read of it.
 KNOWN_UNITS = All(DEAD_UNITS, dict.fromkeys(UNITS, int))
-TRAINED = HISTORY | {
+HISTORY_SHAPE = HISTORY | {
     "params": {"latent_dim": int, "epochs": int},
     "epochs": [EPOCH | {"health": HEALTH | {"dead_units": KNOWN_UNITS}}],
 }
-TOLD = MACHINE | {"platform": str}
-TIMED = {"machine": TOLD, "epochs": [SECONDS]}
-EVALUATED = {"machine": TOLD, "classifier_sha256": (str, NoneType)}
-CLASSIFIER = {
-    "images": int,
-    **dict.fromkeys(("accuracy", "confidence", "class_balance", "frechet_train"), NUMBER),
-    **dict.fromkeys(("precision_train?", "recall_train?"), NUMBER),
-}
-MEASURED = {
+MACHINE_SHAPE = MACHINE | {"platform": str}
+TIMINGS_SHAPE = {"machine": MACHINE_SHAPE, "epochs": [SECONDS]}
+EVALUATION_SHAPE = {"machine": MACHINE_SHAPE, "classifier_sha256": str}
+CLASSIFIER_SHAPE = dict.fromkeys(  # where the images have labels
+    ("accuracy", "confidence", "class_balance", "frechet_train", "precision_train", "recall_train"), NUMBER
+)
+MEASURED_SHAPE = {
     **dict.fromkeys(("elbo", "reconstruction_loss", "kl_loss"), NUMBER),
     **dict.fromkeys(("active_units", "dead_units"), int),
 }
@@ -76,7 +73,7 @@ OF_CLASSES = {
 def metrics_shape(*, labelled: bool, latent_dim: int) -> Shape:
     """The shape of a metrics.json of so many latent dimensions. labelled: whether the images have labels."""
     protocol = BOUNDS | (dict.fromkeys(INTEGRAL, NUMBER) if latent_dim == 2 else {})
-    of_images = MEASURED | {"kl_per_dimension": Every(NUMBER, least=max(1, latent_dim))}
+    of_images = MEASURED_SHAPE | {"kl_per_dimension": Every(NUMBER, least=max(1, latent_dim))}
     measured = {
         "validation": of_images,
         "test": of_images,
@@ -93,13 +90,13 @@ def at(metrics: Json, path: Iterable[str]) -> Any:  # noqa: ANN401 - whatever JS
 
 @dataclass(frozen=True, kw_only=True)
 class RunResult:
-    """One run, and the contents of its JSON files. evaluation: None where there is no evaluation.json."""
+    """One run, and the contents of its JSON files."""
 
     run: Run
     history: Json
     timings: Json
     metrics: Json
-    evaluation: Json | None
+    evaluation: Json
 
     @property
     def name(self) -> str:
@@ -200,20 +197,22 @@ def read_results(params: Params, graph: Graph) -> Results:
     refuse_undeclared(params, graphs)
     read = {run.name: read_run(run, required=run.graph == "paper") for run in runs(params) if run.graph in graphs}
     found = {name: result for name, result in read.items() if result is not None}
-    studies = [name for name in params.studies if _graph(params, name) in graphs]
+    studies = [name for name, study in params.studies.items() if graph_of(study) in graphs]
     lacking = {study: why for study in studies if (why := _why_not(params, study, found)) is not None}
     unfit = {name for why in lacking.values() for name in (*why.outdated, *why.other_images)}
     fit = {name: result for name, result in found.items() if name not in unfit}
     partial = {study: why for study, why in lacking.items() if _is_partial(params, study, fit)}
     left_out = {study: why for study, why in lacking.items() if study not in partial}
     kept = {run.name for study in studies if study not in left_out for run in study_runs(params, study)}
+    dataset = described()
+    judge = {"images": int} | (CLASSIFIER_SHAPE if dataset.labelled else {})
     return Results(
         params=params,
         runs={name: result for name, result in fit.items() if name in kept},
         left_out=left_out,
         partial=partial,
-        classifier=read_json(CLASSIFIER_METRICS, made_by="classifier", keys=CLASSIFIER),
-        dataset=described(),
+        classifier=read_json(CLASSIFIER_METRICS, made_by="classifier", keys=judge),
+        dataset=dataset,
     )
 
 
@@ -221,7 +220,7 @@ def undeclared_runs(params: Params) -> list[Path]:
     """The folders below reports/ and models/ of runs that params.yaml does not declare, and those with the committed
     weights of runs that it does not list under `publish`. The classifier is no run.
     """
-    files = [RunFiles(run.graph, run.name) for run in runs(params)]
+    files = [run.files for run in runs(params)]
     known = {CLASSIFIER_WEIGHTS.parent, *(each.reports for each in files), *(each.models for each in files)}
     known |= {RunFiles(graph, name).published for graph in GRAPHS for name in getattr(params.publish, graph)}
     below = [REPORTS / graph / kind for graph in GRAPHS for kind in ("runs", "weights")]
@@ -242,17 +241,14 @@ def _is_partial(params: Params, study: str, fit: Mapping[str, RunResult]) -> boo
     return params.studies[study].partial and any(run.name in fit for run in study_runs(params, study))
 
 
-def _graph(params: Params, study: str) -> Graph:
-    return "beyond" if params.studies[study].beyond else "paper"
-
-
 def read_run(run: Run, *, required: bool) -> RunResult | None:
     """What the stages wrote of one run; None where a file is missing. required: whether that is an error."""
-    files, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
-    if not required and not all(path.is_file() for path in (files.history, files.timings, files.metrics)):
+    files, (train, evaluate) = run.files, run.stages
+    needed = (files.history, files.timings, files.metrics, files.evaluation)
+    if not required and not all(path.is_file() for path in needed):
         return None
-    history = read_json(files.history, made_by=train, keys=TRAINED)
-    timings = read_json(files.timings, made_by=train, keys=TIMED)
+    history = read_json(files.history, made_by=train, keys=HISTORY_SHAPE)
+    timings = read_json(files.timings, made_by=train, keys=TIMINGS_SHAPE)
     check_epochs(files, train, history, timings)
     shape = metrics_shape(labelled=described().labelled, latent_dim=history["params"]["latent_dim"])
     return RunResult(
@@ -260,9 +256,7 @@ def read_run(run: Run, *, required: bool) -> RunResult | None:
         history=history,
         timings=timings,
         metrics=read_json(files.metrics, made_by=evaluate, keys=shape),
-        evaluation=read_json(files.evaluation, made_by=evaluate, keys=EVALUATED)
-        if files.evaluation.is_file()
-        else None,
+        evaluation=read_json(files.evaluation, made_by=evaluate, keys=EVALUATION_SHAPE),
     )
 
 
@@ -299,6 +293,6 @@ def _why_not(params: Params, study: str, found: Mapping[str, RunResult]) -> Left
 
 def _outdated(params: Params, results: Iterable[RunResult]) -> Iterator[str]:
     for each in results:
-        where = f"{RunFiles(each.run.graph, each.name).history}: params"
+        where = f"{each.run.files.history}: params"
         if read_run_params(each.history["params"], where) != run_params(params, each.run):
             yield each.name

@@ -131,12 +131,18 @@ def write_npy(path: Path, array: np.ndarray) -> None:
 
 
 def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes `contents` (by file name) and deletes every other file in `folder`, so that nothing stale remains."""
+    """Writes `contents` by their paths below `folder`, and deletes all else there, so that nothing stale remains.
+
+    Raises: UserError when the folder cannot be cleared or written.
+    """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        for stale in folder.iterdir():
-            if stale.name not in contents:
-                stale.unlink()
+        for path in sorted(folder.rglob("*"), reverse=True):  # a folder comes after what is in it
+            if path.is_dir() and not path.is_symlink():
+                if not any(path.iterdir()):
+                    path.rmdir()
+            elif path.relative_to(folder).as_posix() not in contents:
+                path.unlink()
     except OSError as error:
         raise UserError(f"{folder} could not be cleared: {error.strerror or error}") from error
     for name, content in contents.items():

@@ -68,6 +68,7 @@ TERMS = ("loss", "reconstruction_loss", "kl_loss")
 DEAD_UNITS = All(Every(int), {"hidden": int})
 HEALTH = {"dead_units": DEAD_UNITS, "collapsed_dimensions": int, "kl_per_dimension": Every(NUMBER, least=1)}
 EPOCH = {"epoch": int, **dict.fromkeys((*TERMS, *(f"val_{name}" for name in TERMS)), NUMBER), "health?": HEALTH}
+WEIGHTS_SHA256 = {"encoder": str, "decoder": str}
 HISTORY = {"params": dict, "data": {"train_images": str, "validation": str}, "epochs": [EPOCH]}
 SECONDS = {"train_seconds": NUMBER, "validation_seconds": NUMBER}
 # Of reports/certificate.json.

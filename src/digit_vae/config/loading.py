@@ -18,8 +18,6 @@ from digit_vae.config.runs import check_references
 from digit_vae.config.schema import LARGEST_FLOAT, Params, RunParams, TrainParams
 
 JsonSchema = dict[str, Any]
-# Keys that came to the train section later, each with the value that means "as before": what a history without it had.
-AS_BEFORE = {"adam_beta_2": 0.999}
 T = TypeVar("T")
 
 
@@ -33,11 +31,8 @@ def load_params(path: Path = PARAMS) -> Params:
 
 
 def read_run_params(content: object, where: str) -> RunParams:
-    """The "params" of a run's history.json, which may be older than this code.
-
-    Raises: UserError that names `where` and the key.
-    """
-    return parsed(RunParams, AS_BEFORE | content if content and isinstance(content, dict) else content, where)
+    """The "params" of a run's history.json. Raises: UserError that names `where` and the key."""
+    return parsed(RunParams, content, where)
 
 
 def parsed(section: type[T], content: object, where: str = "") -> T:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.paths import addressed
-from digit_vae.config.schema import BASELINE, FULL, Params, RunParams
+from digit_vae.base.paths import RunFiles, addressed
+from digit_vae.config.schema import BASELINE, FULL, Params, RunParams, StudyParams
 
 Graph = Literal["paper", "beyond"]
 GRAPHS: tuple[Graph, ...] = ("paper", "beyond")
@@ -38,18 +38,25 @@ class Run:
         return f"{self.split}-{self.seed}"
 
     @property
+    def files(self) -> RunFiles:
+        return RunFiles(self.graph, self.name)
+
+    @property
     def stages(self) -> tuple[str, str]:
         """What DVC calls its two stages, training and evaluation, in the project's root."""
         its = f"{self.study}@{self.name}"
         return addressed(f"train_{its}", self.graph), addressed(f"evaluate_{its}", self.graph)
 
 
+def graph_of(study: StudyParams) -> Graph:
+    return "beyond" if study.beyond else "paper"
+
+
 def study_runs(params: Params, study: str) -> tuple[Run, ...]:
     """The runs that a study declares, in the order in which DVC's matrix has them."""
     its = params.studies[study]
-    graph: Graph = "beyond" if its.beyond else "paper"
     return tuple(
-        Run(variant, split, seed, study, graph)
+        Run(variant, split, seed, study, graph_of(its))
         for variant in its.variants
         for split in its.splits
         for seed in its.seeds

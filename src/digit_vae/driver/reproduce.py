@@ -10,7 +10,6 @@ from pathlib import Path
 
 from digit_vae.base.cores import usable_cores
 from digit_vae.base.errors import UserError
-from digit_vae.base.paths import RunFiles
 from digit_vae.config.runs import GRAPHS, Run
 from digit_vae.config.schema import Params
 from digit_vae.driver.ledger import Job, Ledger, opened
@@ -68,7 +67,7 @@ def _run_outdated(ledger: Ledger, params: Params, chosen: Sequence[Run], jobs: i
     if failures:
         reasons = "; ".join(f"{name} ({reason})" for name, reason in failures.items())
         raise UserError(f"{len(failures)} of {len(chosen)} runs failed, all others are kept: {reasons}")
-    if absent := [run for run in chosen if not RunFiles(run.graph, run.name).encoder.is_file()]:
+    if absent := [run for run in chosen if not run.files.encoder.is_file()]:
         advice = "their results in git fit; `make repro ANEW=1` trains them here"
         print(f"the models of {len(absent)} runs are not here: {advice}", flush=True)
 

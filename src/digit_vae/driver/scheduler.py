@@ -21,7 +21,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_bytes_if_any, remove, write_bytes
-from digit_vae.base.paths import CLASSIFIER_WEIGHTS, RunFiles
+from digit_vae.base.paths import CLASSIFIER_WEIGHTS
 from digit_vae.base.progress import epoch_line, say, show
 from digit_vae.base.provenance import git_commit
 from digit_vae.config.runs import Run, run_params
@@ -215,7 +215,7 @@ class Scheduler:
         print(f"\n{job.stage.name} failed: {self._failures[job.run.name]}", file=sys.stderr, flush=True)
 
     def _submit(self, job: Job) -> Reference:
-        run, files = job.run, RunFiles(job.run.graph, job.run.name)
+        run, files = job.run, job.run.files
         needed: list[object] = [self._params, run, self._arrays, np.asarray(read_held_out(run)[0]), self._commit]
         if job.trains:
             task = self._train.on(gpus_of(self._params, run))
@@ -238,7 +238,7 @@ class Scheduler:
     def _take(self, event: Event, mirror: Mirror) -> None:
         [run] = [job.run for job in self._running.values() if job.run.name == event["run"]]
         if event["event"] == "checkpoint":
-            write_bytes(RunFiles(run.graph, run.name).checkpoint, event["content"])
+            write_bytes(run.files.checkpoint, event["content"])
             return
         mirror.send(event)
         if event["event"] == "epoch":
@@ -253,7 +253,7 @@ class Scheduler:
             self._ledger.record(job, ray.get(reference))
             self._ledger.end(job)
             following = self._ledger.following(job) if job.trains else None
-            remove(RunFiles(job.run.graph, name).checkpoint)  # that of a plain `dvc repro train_...`, too
+            remove(job.run.files.checkpoint)  # that of a plain `dvc repro train_...`, too
         except (OSError, RayError, UserError) as error:
             self._fail(job, error)
             return

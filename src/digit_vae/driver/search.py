@@ -10,7 +10,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +19,6 @@ from ray.exceptions import RayError
 from digit_vae.base.cores import usable_cores
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_bytes_if_any, remove, write_bytes
-from digit_vae.base.paths import RunFiles
 from digit_vae.base.progress import say
 from digit_vae.base.provenance import git_commit
 from digit_vae.config.runs import Run
@@ -162,12 +160,12 @@ class Trials:
             for reference in done:
                 its = self._running.pop(reference)
                 yield self._ended(its, reference)
-                remove(_checkpoint(its.run))  # now that it is recorded
+                remove(its.run.files.checkpoint)  # now that it is recorded
 
     def _submit(self, its: Underway) -> None:
         params, run = trial_params(self._params, its.run, its.options), its.run
         task = self._training.on(gpus_of(params, run)).options(name=run.name, max_retries=RETRIES, num_cpus=1)
-        held_out, saved = np.asarray(read_held_out(run)[0]), read_bytes_if_any(_checkpoint(run))
+        held_out, saved = np.asarray(read_held_out(run)[0]), read_bytes_if_any(run.files.checkpoint)
         needed = (params, run, self._arrays, held_out, self._commit, data_hashes(run), saved, self._events)
         self._running[task.remote(*needed)] = its
 
@@ -179,7 +177,7 @@ class Trials:
     def _take(self, run: Run, event: Event) -> None:
         match event["event"]:
             case "checkpoint":
-                write_bytes(_checkpoint(run), event["content"])
+                write_bytes(run.files.checkpoint, event["content"])
                 return
             case "start":
                 self._timings[run.name] = event["timings"]
@@ -192,7 +190,7 @@ class Trials:
         """The trial of what a task returned or raised."""
         name, result, failed, finished_at = its.run.name, None, None, time.time()
         try:
-            files = RunFiles(its.run.graph, name)
+            files = its.run.files
             content = ray.get(reference)
             result, timings = result_of(json.loads(content[files.history])), json.loads(content[files.timings])
         except (RayError, UserError) as error:
@@ -212,10 +210,6 @@ class Trials:
         said = f"{trial.result.loss:.2f} nats" if trial.result else trial.failed
         least = f"; least {loss_of(self._best):.2f}, trial {self._best.number}" if self._best else ""
         self._progress.ended(name, f"{name:<20} {said}{least}")
-
-
-def _checkpoint(run: Run) -> Path:
-    return RunFiles(run.graph, run.name).checkpoint
 
 
 def training_images() -> Arrays:

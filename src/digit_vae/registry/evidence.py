@@ -8,9 +8,9 @@ from typing import Any
 
 from digit_vae.analysis.fold_comparison import OVER_FOLDS
 from digit_vae.base.files import read_json, sha256
-from digit_vae.base.paths import CERTIFICATE, RunFiles, addressed, comparisons
+from digit_vae.base.paths import CERTIFICATE, addressed, comparisons
 from digit_vae.base.shapes import CERTIFIED, HISTORY, NUMBERS, All, Every
-from digit_vae.config.runs import Run
+from digit_vae.config.runs import Run, graph_of
 from digit_vae.config.schema import Params
 from digit_vae.exports.graphs import onnx_files
 from digit_vae.registry.package import CODE
@@ -22,7 +22,7 @@ COMPARED = Every(All(NUMBERS, {"folds": int, "validation": {"elbo": OVER_FOLDS}}
 
 def evidence(params: Params, run: Run, trained: TrainedRun) -> dict[str, str]:
     """The tags of a version. Raises: UserError when a file is missing or damaged."""
-    files, (train, _) = RunFiles(run.graph, run.name), run.stages
+    files, (train, _) = run.files, run.stages
     history = read_json(files.history, made_by=train, keys=HISTORY)
     timings = read_json(files.timings, made_by=train, keys={"git_commit": (str, NoneType)})
     return {
@@ -75,7 +75,7 @@ def on_folds(params: Params, variant: str) -> str:
 def _compared(params: Params, variant: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """The variant a study compares with others, and what its file says of the variant."""
     for name, study in params.studies.items():
-        graph = "beyond" if study.beyond else "paper"
+        graph = graph_of(study)
         path = comparisons(graph) / f"{name}.json"
         if path.is_file() and variant in (
             content := read_json(path, made_by=addressed("compare", graph), keys=COMPARED)

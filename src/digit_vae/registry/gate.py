@@ -63,7 +63,7 @@ def gains(results: Results, over: str) -> dict[str, Gain]:
 
 def unlocked(run: Run, recorded: Mapping[str, str]) -> Iterator[str]:
     """What is wrong with the weights and the history of a version's run: `recorded` are its tags."""
-    files = RunFiles(run.graph, run.name)
+    files = run.files
     lock, digests = LOCKS[run.graph], read_lock(run.graph).get(run.stages[0], {})
     for part in PARTS:
         trained = getattr(files, part)

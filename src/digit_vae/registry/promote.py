@@ -13,7 +13,6 @@ from digit_vae.analysis.results import read_results
 from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
-from digit_vae.base.paths import RunFiles
 from digit_vae.base.progress import say
 from digit_vae.base.shapes import HEALTH
 from digit_vae.config.loading import load_params
@@ -71,7 +70,5 @@ def gain_over(params: Params, variant: str, other: str) -> Gain | None:
 
 def collapsed(run: Run) -> int:
     """The run's collapsed latent dimensions after its last epoch."""
-    history = read_json(
-        RunFiles(run.graph, run.name).history, made_by=run.stages[0], keys={"epochs": [{"health": HEALTH}]}
-    )
+    history = read_json(run.files.history, made_by=run.stages[0], keys={"epochs": [{"health": HEALTH}]})
     return int(history["epochs"][-1]["health"]["collapsed_dimensions"])

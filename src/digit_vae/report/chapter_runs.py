@@ -57,7 +57,6 @@ def page(results: Results, graph: Graph) -> Page:
         "units": UNITS["hidden"],
         "collapsed_nats": COLLAPSED_NATS,
         "origins": origins(runs),
-        "evaluated": sum(each.evaluation is not None for each in runs),
     }
     made = {"runs": all_runs(runs), "health": health(results, runs), "health_runs": health_runs(results, runs)}
     return Page({"values": values}, made | {"machines": machines_table(runs)}, {"health": _figure(lines, worst.result)})
@@ -71,11 +70,10 @@ def all_runs(runs: Sequence[RunResult]) -> Table:
     rows: list[tuple[Cell, ...]] = []
     for each in runs:
         numbers = (each.metrics[images][key] for images in ("validation", "test") for key in keys)
-        evaluated = "" if each.evaluation is None else letter(each.evaluation["machine"], known)
-        judged = each.evaluation if "quality" in each.metrics else None  # without labels there is no classifier
-        judge = judged["classifier_sha256"][:8] if judged else ""
-        made = (letter(each.timings["machine"], known), evaluated, judge)
-        rows.append((each.name, *numbers, seconds(each), *made))
+        machines_of = (letter(content["machine"], known) for content in (each.timings, each.evaluation))
+        # Without labels there is no classifier.
+        judge = each.evaluation["classifier_sha256"][:8] if "quality" in each.metrics else ""
+        rows.append((each.name, *numbers, seconds(each), *machines_of, judge))
     header = (*(f"Val {title}" for title in titles), *(f"Test {title}" for title in titles))
     return Table(("Run", *header, "Training (s)", "Trained on", "Evaluated on", "Classifier"), tuple(rows))
 

@@ -13,7 +13,7 @@ LEFT_OUT = ("device", "precision", "python", "h5py", "scipy", "scikit-learn")
 
 @dataclass(frozen=True)
 class Origins:
-    """How many machines trained the runs, how many evaluated them, and how many classifiers judged; 0: not recorded."""
+    """How many machines trained the runs, how many evaluated them, and how many classifiers judged."""
 
     trained_on: int
     evaluated_on: int
@@ -26,19 +26,17 @@ class Origins:
 
 def origins(results: Iterable[RunResult]) -> Origins:
     found = list(results)
-    evaluations = [each.evaluation for each in found if each.evaluation is not None]
     return Origins(
         len(_distinct(each.timings["machine"] for each in found)),
-        len(_distinct(each["machine"] for each in evaluations)),
-        len({each["classifier_sha256"] for each in evaluations}),
+        len(_distinct(each.evaluation["machine"] for each in found)),
+        len({each.evaluation["classifier_sha256"] for each in found}),
     )
 
 
 def machines(results: Iterable[RunResult]) -> list[Json]:
     """The machines of all runs, none twice, in the order of the runs."""
     found = list(results)
-    trained = [each.timings["machine"] for each in found]
-    return _distinct([*trained, *(each.evaluation["machine"] for each in found if each.evaluation is not None)])
+    return _distinct(content["machine"] for each in found for content in (each.timings, each.evaluation))
 
 
 def letter(machine: Json, known: list[Json]) -> str:
@@ -52,7 +50,7 @@ def machines_table(results: Iterable[RunResult]) -> Table:
     found = list(results)
     known = machines(found)
     trained = [letter(each.timings["machine"], known) for each in found]
-    evaluated = [letter(each.evaluation["machine"], known) for each in found if each.evaluation is not None]
+    evaluated = [letter(each.evaluation["machine"], known) for each in found]
     rows = []
     for machine in known:
         name = letter(machine, known)

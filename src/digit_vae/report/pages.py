@@ -11,9 +11,9 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from digit_vae.analysis.statistics import LEVEL, Difference
+from digit_vae.analysis.statistics import LEVEL
 from digit_vae.report.figures import Figure
-from digit_vae.report.tables import Table, probability, signed, typeset
+from digit_vae.report.tables import Table, probability, signed, typeset, typeset_cell
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -74,18 +74,13 @@ def _of_report(folder: Path) -> Environment:
         "nats": typeset,
         "signed": signed,
         "p": probability,
-        "interval": _interval,
+        "interval": typeset_cell,
         "percent": lambda share: f"{100 * share:.1f} %",
         "code": lambda names: ", ".join(f"`{name}`" for name in names),
         "span": _span,
     }
     made.globals["level"] = LEVEL
     return made
-
-
-def _interval(difference: Difference, digits: int = 2) -> str:
-    low, high = signed(difference.low, digits), signed(difference.high, digits)
-    return f"{signed(difference.mean, digits)} [{low}, {high}]"
 
 
 def _span(values: Iterable[Any]) -> str:

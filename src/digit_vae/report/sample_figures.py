@@ -8,7 +8,6 @@ import numpy as np
 from digit_vae.analysis.results import Results
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_npz
-from digit_vae.base.paths import RunFiles
 from digit_vae.base.shapes import ArrayShape
 from digit_vae.config.runs import Graph, Run, find_run, runs
 from digit_vae.config.schema import FULL, Params
@@ -72,7 +71,7 @@ def shown_beside(results: Results, graph: Graph) -> Beside:
     variant; or else as many as can be, and a fold where that is no matter.
     """
     declared = [run for run in runs(results.params, graph) if run.name in results.runs]
-    there = [run for run in declared if RunFiles(run.graph, run.name).digits.is_file()]
+    there = [run for run in declared if run.files.digits.is_file()]
     full = {run.variant for run in there if run.split == FULL}
     fold = {run.variant for run in there if run.split != FULL}
     chosen: dict[str, Run] = {}
@@ -101,7 +100,7 @@ def digits_beside(shown: Sequence[Run]) -> dict[str, figures.Figure]:
 
 def read_digits(run: Run, shapes: Mapping[str, ArrayShape] = DIGITS_SHAPE) -> dict[str, np.ndarray]:
     """What git has of a run's images, or its map with MAP_SHAPE. Raises: UserError when it is missing or damaged."""
-    return read_npz(RunFiles(run.graph, run.name).digits, made_by=run.stages[1], shapes=shapes)
+    return read_npz(run.files.digits, made_by=run.stages[1], shapes=shapes)
 
 
 def filled(images: np.ndarray, count: int) -> np.ndarray:
@@ -110,7 +109,7 @@ def filled(images: np.ndarray, count: int) -> np.ndarray:
 
 
 def _samples(run: Run, images: int) -> dict[str, np.ndarray]:
-    path, stage = RunFiles(run.graph, run.name).samples, run.stages[1]
+    path, stage = run.files.samples, run.stages[1]
     samples = read_npz(path, made_by=stage, shapes=SAMPLES_SHAPE)
     if images and len(samples["z_mean"]) != images:
         raise UserError(

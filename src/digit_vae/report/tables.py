@@ -61,7 +61,7 @@ class Table:
 
     def shown(self) -> list[list[str]]:
         """The cells of each row, rounded for readers."""
-        return [[_shown(cell, self.digits) for cell in row] for row in self.rows]
+        return [[typeset_cell(cell, self.digits) for cell in row] for row in self.rows]
 
     def numeric(self) -> list[bool]:
         """Whether each column holds numbers, which are aligned right."""
@@ -113,12 +113,13 @@ def _flat(row: Sequence[Cell], widths: Sequence[int]) -> list[object]:
     return [value for cell in cells for value in cell]
 
 
-def _shown(cell: Cell, digits: int) -> str:
+def typeset_cell(cell: Cell, digits: int = 2) -> str:
+    """The cell rounded for readers."""
     match cell:
         case None:
             return ""
         case Spread(value, None) | Nats(value, None):
-            return _shown(value, digits)
+            return typeset_cell(value, digits)
         case Range(value, low, high) if low == high:
             return typeset(value, digits)
         case Spread(value, float(deviation)) | Nats(value, float(deviation)):

@@ -6,7 +6,6 @@ Without trials no search has begun.
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Self
 
@@ -138,22 +137,22 @@ class Search(_Checked):
 NOTHING = Search(inputs={}, trials=[])
 
 
-def read_search(path: Path = SEARCH) -> Search:
+def read_search() -> Search:
     """The record; without trials where there is no file. Raises: UserError when it is damaged."""
-    if not path.exists():
+    if not SEARCH.exists():
         return NOTHING
-    content = read_json(path, made_by=ANEW_COMMAND)
+    content = read_json(SEARCH, made_by=ANEW_COMMAND)
     try:
         return Search.model_validate(content)
     except ValidationError as error:
-        raise damaged(path, ANEW_COMMAND, first_misfit(error)) from error
+        raise damaged(SEARCH, ANEW_COMMAND, first_misfit(error)) from error
 
 
-def write_search(search: Search, path: Path = SEARCH) -> None:
+def write_search(search: Search) -> None:
     """Writes the record whole or not at all. Raises: UserError."""
     trials = ",\n".join(json.dumps(each.model_dump(), sort_keys=True, allow_nan=False) for each in search.trials)
     inputs = json.dumps(search.inputs, sort_keys=True, allow_nan=False)
-    write_text(path, f'{{"inputs": {inputs},\n"trials": [{chr(10) * bool(trials)}{trials}\n]}}\n')
+    write_text(SEARCH, f'{{"inputs": {inputs},\n"trials": [{chr(10) * bool(trials)}{trials}\n]}}\n')
 
 
 def trial_run(number: int, fold: str, seed: int) -> Run:

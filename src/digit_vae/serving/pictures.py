@@ -17,6 +17,7 @@ from digit_vae.serving.preparing import Prepared, prepare
 
 SIZE = (28, 28)
 FORMATS = ("PNG", "JPEG", "GIF", "BMP", "WEBP")
+COLUMNS, GAP = 10, 2  # of a sheet of tiles; pixels of the gap before it is enlarged
 GREY = 128
 THUMBNAIL = 112  # pixels: four times a digit's
 NOTE = 320  # pixels of a sheet's width for the note beside a picture
@@ -70,9 +71,9 @@ def prepared_picture(picture: Image.Image) -> Prepared:
         return _of_strokes(alpha, done)  # nothing is drawn on what is visible, which is then a stroke itself
 
 
-def sheet(tiles: Bytes, *, columns: int = 10, gap: int = 2, scale: int = 4) -> bytes:
-    """Grey tiles (N, height, width) uint8 in rows of `columns`, as a PNG with white gaps, `scale` times as large."""
-    picture = np.pad(tiled(tiles, min(columns, len(tiles)), gap), gap, constant_values=WHITE)
+def sheet(tiles: Bytes, *, scale: int = 4) -> bytes:
+    """Grey tiles (N, height, width) uint8 in rows of ten, as a PNG with white gaps, `scale` times as large."""
+    picture = np.pad(tiled(tiles, min(COLUMNS, len(tiles)), GAP), GAP, constant_values=WHITE)
     return png(picture.repeat(scale, axis=0).repeat(scale, axis=1))
 
 

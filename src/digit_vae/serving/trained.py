@@ -7,6 +7,7 @@ from typing import NamedTuple
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import NO_STAGE, damaged, read_json, sha256
 from digit_vae.base.paths import RunFiles
+from digit_vae.base.shapes import WEIGHTS_SHA256
 from digit_vae.config.loading import load_params, read_run_params
 from digit_vae.config.runs import GRAPHS, find_run, runs
 from digit_vae.config.schema import Params, RunParams
@@ -42,7 +43,7 @@ def find_trained(name: str) -> TrainedRun:
                 return found
     declaring = params or load_params()
     run = find_run(declaring, name)
-    return _read(RunFiles(run.graph, run.name), _training(declaring, name), declaring)
+    return _read(run.files, _training(declaring, name), declaring)
 
 
 def with_committed_weights(params: Params) -> list[str]:
@@ -59,16 +60,13 @@ def _training(params: Params | None, name: str) -> str:
 def _read(files: RunFiles, made_by: str, declared: Params | None) -> TrainedRun:
     """The run with these files. Its weights have to be those that its history names."""
     weights = {part: _weights(files, part, made_by, declared) for part in PARTS}
-    history = read_json(files.history, made_by=made_by, keys=("params", "weights_sha256"))
+    history = read_json(files.history, made_by=made_by, keys={"params": dict, "weights_sha256": WEIGHTS_SHA256})
     try:
         params = read_run_params(history["params"], "params")
     except UserError as error:
         raise damaged(files.history, made_by, error) from error
-    recorded = history["weights_sha256"]
-    if not isinstance(recorded, dict):
-        raise damaged(files.history, made_by, "it has no SHA-256 of encoder and decoder: it is older than these files")
     for part, path in weights.items():
-        if recorded.get(part) != sha256(path):
+        if history["weights_sha256"][part] != sha256(path):
             raise damaged(path, made_by, "its SHA-256 is not the one in history.json")
     return TrainedRun(files.run, params, weights["encoder"], weights["decoder"], made_by)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import write_bytes
+from digit_vae.base.files import write_folder
 from digit_vae.base.provenance import git_commit
 from digit_vae.site import comparisons, explorer, overview, runs
 from digit_vae.site.pages import Project, SitePage, copied, html, read_project
@@ -42,7 +42,7 @@ def build(folder: Path) -> int:
     size = sum(map(len, contents.values()))
     if size > LARGEST:
         raise UserError(f"{folder}: expected a site of at most {LARGEST:,} bytes; received {size:,}")
-    write_tree(folder, contents)
+    write_folder(folder, contents)
     return size
 
 
@@ -57,20 +57,3 @@ def site_files(project: Project) -> dict[str, bytes]:
         files |= page.files
         files |= {copied(path): path.read_bytes() for path in page.copies}
     return files
-
-
-def write_tree(folder: Path, contents: Mapping[str, bytes]) -> None:
-    """Writes `contents` by their paths below `folder`, and deletes every other file there.
-
-    Raises: UserError when the folder cannot be written.
-    """
-    for name, content in contents.items():
-        write_bytes(folder / name, content)
-    try:
-        for path in sorted(folder.rglob("*"), reverse=True):
-            if path.is_dir() and not any(path.iterdir()):
-                path.rmdir()
-            elif path.is_file() and path.relative_to(folder).as_posix() not in contents:
-                path.unlink()
-    except OSError as error:
-        raise UserError(f"{folder} could not be cleared: {error.strerror or error}") from error

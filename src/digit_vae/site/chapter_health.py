@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from digit_vae.analysis.results import RunResult
-from digit_vae.base.paths import RunFiles
 from digit_vae.model.units import UNITS
 from digit_vae.report import chapter_runs
 from digit_vae.report.tables import typeset
@@ -31,7 +30,7 @@ def chapters(project: Project) -> list[Chapter]:
         Numbers("beyond", "health_runs", "Health of each run", chapter_runs.health_runs(project.results, runs)),
     ]
     caption = "Dead units of the encoder's hidden layer after the last epoch. Dots of one count stand close together."
-    sources = [RunFiles(each.run.graph, each.name).history for each in runs]
+    sources = [each.run.files.history for each in runs]
     return [Chapter(NAME, "Health", "Health of the trainings", text, {NAME: (caption, chart(runs))}, numbers, sources)]
 
 

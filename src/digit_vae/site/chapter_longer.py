@@ -4,7 +4,6 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from digit_vae.analysis.results import RunResult
-from digit_vae.base.paths import RunFiles
 from digit_vae.model.units import UNITS
 from digit_vae.report import chapter_longer
 from digit_vae.report.tables import typeset
@@ -33,7 +32,7 @@ def chapter(runs: Sequence[tuple[RunResult, RunResult | None]]) -> Chapter:
     text = sentences(NAME, runs=found, units=UNITS["hidden"])
     table = Numbers("beyond", NAME, "The long runs beside the short ones", chapter_longer.table(found))
     caption = "A line is a run, dashed where it has fewer epochs. A dot is an epoch."
-    sources = dict.fromkeys(RunFiles(run.run.graph, run.name).history for pair in runs for run in pair if run)
+    sources = dict.fromkeys(run.run.files.history for pair in runs for run in pair if run)
     return Chapter(NAME, "More epochs", "More epochs", text, {NAME: (caption, chart(runs))}, [table], list(sources))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from digit_vae.analysis.results import FEWEST_SEEDS, RunResult
 from digit_vae.analysis.statistics import spread, trend
-from digit_vae.base.paths import BENCHMARKS, RunFiles
+from digit_vae.base.paths import BENCHMARKS
 from digit_vae.config.schema import BASELINE
 from digit_vae.model.units import UNITS
 from digit_vae.report import chapter_recipe, chapter_seeds
@@ -53,12 +53,12 @@ def chapter(project: Project, runs: Sequence[RunResult]) -> Chapter:
         Numbers("beyond", "seeds", "The seeds and the paper's two runs, by rising loss", chapter_seeds.seeds(runs)),
         Numbers("beyond", "dead_units", "Loss by the number of dead hidden units", chapter_seeds.dead_units(found)),
     ]
-    sources = [RunFiles(each.run.graph, each.name).history for each in runs]
+    sources = [each.run.files.history for each in runs]
     if better := chapter_seeds.recipe_runs(project.results):
         numbers.append(
             Numbers("beyond", "recipe_seeds", "The seeds of each recipe", chapter_recipe.seeds(project.results))
         )
-        sources += [RunFiles(each.run.graph, each.name).history for its in better.values() for each in its]
+        sources += [each.run.files.history for its in better.values() for each in its]
     if pairs := on_both_devices(runs).pairs:
         numbers.append(
             Numbers("beyond", "devices", "The same seeds on a CPU and on a GPU", chapter_seeds.devices(pairs))

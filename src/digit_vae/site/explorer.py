@@ -13,7 +13,7 @@ import numpy as np
 from onnxruntime import InferenceSession
 
 from digit_vae.base.files import npz_bytes, read_json, read_npz, sha256, sha256_of, write_bytes
-from digit_vae.base.paths import RunFiles, addressed
+from digit_vae.base.paths import addressed
 from digit_vae.base.shapes import NUMBER
 from digit_vae.config.runs import Run, find_run
 from digit_vae.config.schema import Params
@@ -81,12 +81,12 @@ def page(project: Project) -> SitePage:
 def published(params: Params) -> list[Run]:
     """The runs of section publish whose weights are there, in its order."""
     declared = [find_run(params, name) for name in (*params.publish.paper, *params.publish.beyond)]
-    return [run for run in declared if RunFiles(run.graph, run.name).published.is_dir()]
+    return [run for run in declared if run.files.published.is_dir()]
 
 
 def read_weights(run: Run) -> dict[str, Layers]:
     """The committed weights of a run by part and layer. Raises: UserError when they are missing or damaged."""
-    folder = RunFiles(run.graph, run.name).published
+    folder = run.files.published
     stage = addressed(f"publish@{run.name}", run.graph)
     return {part: read_layers(folder / f"{part}.weights.h5", part, made_by=stage) for part in LAYERS}
 
@@ -159,16 +159,16 @@ def title(params: Params, run: Run) -> str:
 
 def _summary(run: Run) -> str:
     """One line on a model, of its committed metrics."""
-    metrics = read_json(
-        RunFiles(run.graph, run.name).metrics, made_by=run.stages[1], keys={"test": {"elbo": NUMBER, "kl_loss": NUMBER}}
-    )["test"]
+    metrics = read_json(run.files.metrics, made_by=run.stages[1], keys={"test": {"elbo": NUMBER, "kl_loss": NUMBER}})[
+        "test"
+    ]
     elbo, kl = f"{metrics['elbo']:.1f}".replace("-", "\u2212"), f"{metrics['kl_loss']:.2f}"
     return f"{run.name}: ELBO {elbo}, KL {kl} nats per test image"
 
 
 def _measured_once(run: Run, layers: Mapping[str, Layers], images: np.ndarray, digest: str) -> Encodings:
     """`measure`, or what it gave for the same weights and images."""
-    folder = RunFiles(run.graph, run.name).published
+    folder = run.files.published
     of = {part: sha256(folder / f"{part}.weights.h5") for part in LAYERS}
     of |= {"images": digest, "code": sha256(Path(__file__))}
     path = KEPT / f"{sha256_of(of)}.npz"
@@ -183,7 +183,7 @@ def _regions(run: Run) -> tuple[dict[str, np.ndarray], dict[str, float]]:
 
     Empty where the run's evaluation left none, or one of more classes than the page has colours for.
     """
-    found = read_digits(run, MAP_SHAPE) if RunFiles(run.graph, run.name).digits.is_file() else {}
+    found = read_digits(run, MAP_SHAPE) if run.files.digits.is_file() else {}
     if "map_classes" not in found or found["map_classes"].max() >= COLOURS:
         return {}, {}
     return {key: found[key] for key in ("map_classes", "map_percent")}, {"regions_reach": float(found["map_edges"][-1])}

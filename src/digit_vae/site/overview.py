@@ -7,7 +7,7 @@ from markupsafe import Markup
 
 from digit_vae.analysis.results import Json, LeftOut, RunResult
 from digit_vae.base.files import json_bytes, read_json
-from digit_vae.base.paths import BENCHMARKS, CERTIFICATE, RunFiles, pictures
+from digit_vae.base.paths import BENCHMARKS, CERTIFICATE, pictures
 from digit_vae.base.shapes import CERTIFIED
 from digit_vae.config.schema import BASELINE
 from digit_vae.report import chapter_beta, chapter_longer, chapter_paper, chapter_recipe, chapter_seeds
@@ -41,7 +41,7 @@ def page(project: Project) -> SitePage:
     numbers = Numbers("paper", "table_1", "Table I, epoch by epoch", chapter_paper.table_1(known))
     epochs = by_epoch(numbers.table)
     certificate = read_certificate()
-    sources = [RunFiles(each.run.graph, each.name).history for each in shown] + sorted(BENCHMARKS.glob("*.json"))
+    sources = [each.run.files.history for each in shown] + sorted(BENCHMARKS.glob("*.json"))
     values = {
         "found": summary(project.results).values,
         "squeezed": in_words(project.params.train.latent_dim),

@@ -13,7 +13,7 @@ from PIL import Image
 from digit_vae.analysis.results import RunResult, read_run
 from digit_vae.base.files import json_bytes
 from digit_vae.base.nested import flat
-from digit_vae.base.paths import RunFiles, pictures
+from digit_vae.base.paths import pictures
 from digit_vae.base.tiles import tiled
 from digit_vae.config.runs import Run, runs
 from digit_vae.config.schema import Params
@@ -64,7 +64,7 @@ class Figure(NamedTuple):
 def page(project: Project) -> SitePage:
     rows = declared(project)
     there = [row.result for row in rows if row.result is not None]
-    strips = {strip_file(each): strip(each) for each in there if files_of(each).digits.is_file()}
+    strips = {strip_file(each): strip(each) for each in there if each.run.files.digits.is_file()}
     nouns = project.results.dataset.nouns
     shown = shown_pictures(project.params, nouns)
     runs_content = {each.name: content(project, each, list(figures(each, strips, shown, nouns))) for each in there}
@@ -162,9 +162,5 @@ def strip(result: RunResult) -> bytes:
 
 def sources(result: RunResult) -> list[Path]:
     """The committed files of a run."""
-    its = files_of(result)
+    its = result.run.files
     return [path for path in (its.history, its.metrics, its.timings) if path.is_file()]
-
-
-def files_of(result: RunResult) -> RunFiles:
-    return RunFiles(result.run.graph, result.name)

@@ -4,8 +4,10 @@ import time
 
 import tensorflow as tf
 
+REPETITIONS = 7
 
-def matrix_gflops(device: str, precision: str, *, size: int, repetitions: int = 7) -> float:
+
+def matrix_gflops(device: str, precision: str, *, size: int) -> float:
     """The rate of a square matrix product of `size` rows on the selected device, in 10^9 operations a second.
 
     2 size^3 operations over the seconds of the fastest repetition, in bfloat16 where `precision` computes in it.
@@ -16,7 +18,7 @@ def matrix_gflops(device: str, precision: str, *, size: int, repetitions: int = 
         matrix = tf.cast(tf.random.stateless_uniform((size, size), (0, 1)), dtype)
         product(matrix, matrix).numpy()  # traced, and the device awake
         seconds = []
-        for _ in range(repetitions):
+        for _ in range(REPETITIONS):
             started = time.perf_counter()
             product(matrix, matrix).numpy()
             seconds.append(time.perf_counter() - started)

@@ -16,7 +16,6 @@ from typing import Any, NamedTuple
 from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
-from digit_vae.base.paths import RunFiles
 from digit_vae.base.progress import clock
 from digit_vae.base.shapes import MACHINE, NUMBER, SECONDS
 from digit_vae.config.loading import load_params
@@ -76,7 +75,7 @@ def read_times(root: Path, graphs: Iterable[Graph]) -> tuple[list[Json], list[Js
     timings: list[Json] = []
     evaluations: list[Json] = []
     for run in (each for graph in graphs for each in runs(params, graph)):
-        files, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
+        files, (train, evaluate) = run.files, run.stages
         timings.append(read_json(root / files.timings, made_by=train, keys=OF_A_TRAINING))
         evaluations.append(read_json(root / files.evaluation, made_by=evaluate, keys=OF_AN_EVALUATION))
     return timings, evaluations

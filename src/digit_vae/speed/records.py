@@ -31,7 +31,7 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class _Checked(BaseModel):
-    """The keys that a record needs; it may have more. A key that older records lack has a default."""
+    """The keys that a record needs; it may have more."""
 
     model_config = ConfigDict(strict=True, allow_inf_nan=False)
 
@@ -41,13 +41,9 @@ class _Machine(_Checked):
     cores: Count
     gpu: str | None
     device: Device
-    precision: Precision = "float32"
+    precision: Precision
     platform: str
     tensorflow: str
-
-
-class _MachineOfOne(_Machine):
-    precision: Precision
 
 
 class _Epoch(_Checked):
@@ -90,7 +86,6 @@ class _Recorded(_Checked):
 
 
 class _Benchmark(_Recorded):
-    machine: _MachineOfOne
     params: _Params
     images: Count
     data: _Data

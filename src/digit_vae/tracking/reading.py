@@ -21,8 +21,8 @@ from digit_vae.base.paths import BENCHMARKS, CLASSIFIER_METRICS, PROCESSED, SEAR
 from digit_vae.base.paths import comparisons as comparisons_folder
 from digit_vae.base.paths import figures as figures_folder
 from digit_vae.base.paths import tables as tables_folder
-from digit_vae.base.shapes import EPOCH, HISTORY, MACHINE, NUMBER, NUMBERS, SECONDS, All, Every
-from digit_vae.config.runs import GRAPHS, Graph, Run, runs
+from digit_vae.base.shapes import EPOCH, HISTORY, MACHINE, NUMBER, NUMBERS, SECONDS, WEIGHTS_SHA256, All, Every
+from digit_vae.config.runs import GRAPHS, Graph, Run, graph_of, runs
 from digit_vae.config.schema import FULL, Params
 from digit_vae.data.datasets import described
 from digit_vae.report import figures
@@ -46,8 +46,13 @@ from digit_vae.tracking.record import (
     with_comparisons,
 )  # fmt: skip
 
-TRAINED = HISTORY | dict.fromkeys(("run", "variant", "split"), str) | {"epochs": [All(NUMBERS, EPOCH)]}
-TIMED = {
+HISTORY_SHAPE = {
+    **HISTORY,
+    **dict.fromkeys(("run", "variant", "split"), str),
+    "epochs": [All(NUMBERS, EPOCH)],
+    "weights_sha256": WEIGHTS_SHA256,
+}
+TIMINGS_SHAPE = {
     "started_at": NUMBER,
     "finished_at": NUMBER,
     "inputs_sha256": str,
@@ -103,10 +108,10 @@ def readers(params: Params, run: Run) -> tuple[str, ...]:
 
 def read_run(run: Run, experiment: str | None = None) -> Record:
     """What the files of a trained run say, evaluated or not. experiment: as in `of_run`."""
-    its = RunFiles(run.graph, run.name)
+    its = run.files
     training, evaluation = run.stages
-    history = read_json(its.history, made_by=training, keys=TRAINED)
-    timings = read_json(its.timings, made_by=training, keys=TIMED)
+    history = read_json(its.history, made_by=training, keys=HISTORY_SHAPE)
+    timings = read_json(its.timings, made_by=training, keys=TIMINGS_SHAPE)
     check_epochs(its, training, history, timings)
     metrics = read_json(its.metrics, made_by=evaluation, keys=NUMBERS) if its.metrics.is_file() else {}
     in_git = {path.name: path for path in (its.history, its.timings, its.metrics, its.evaluation) if path.is_file()}
@@ -117,7 +122,7 @@ def read_run(run: Run, experiment: str | None = None) -> Record:
 
 def drawn(run: Run, name: str) -> dict[str, bytes]:
     """The run's own figures that follow from its file `name`, as PNG by file name."""
-    its, (training, evaluation) = RunFiles(run.graph, run.name), run.stages
+    its, (training, evaluation) = run.files, run.stages
     if name == its.history.name:
         curves = figures.loss_curves(read_json(its.history, made_by=training, keys=HISTORY)["epochs"], title=run.name)
         return {"loss_curves.png": figures.png_bytes(curves)}
@@ -143,17 +148,16 @@ def sample_figures(run: str, samples: Mapping[str, np.ndarray]) -> dict[str, Fig
 
 
 def _is_trained(run: Run) -> bool:
-    its = RunFiles(run.graph, run.name)
+    its = run.files
     return its.history.is_file() and its.timings.is_file()
 
 
 def _models(its: RunFiles, history: Content) -> dict[str, Path]:
     """The files that git does not have, by artifact name; none if they are of another training."""
-    weights, recorded = dict(zip(WEIGHTS, (its.encoder, its.decoder), strict=True)), history.get("weights_sha256")
-    if isinstance(recorded, Mapping):
-        found = {path: recorded.get(path.name.partition(".")[0]) for path in weights.values() if path.is_file()}
-        if any(sha256(path) != digest for path, digest in found.items()):
-            return {}
+    weights, recorded = dict(zip(WEIGHTS, (its.encoder, its.decoder), strict=True)), history["weights_sha256"]
+    found = {path: recorded[path.name.partition(".")[0]] for path in weights.values() if path.is_file()}
+    if any(sha256(path) != digest for path, digest in found.items()):
+        return {}
     return {name: path for name, path in (weights | {SAMPLES: its.samples}).items() if path.is_file()}
 
 
@@ -161,7 +165,7 @@ def _comparisons(params: Params) -> dict[str, Comparison]:
     """By group: what the study's file says about the variant."""
     found = {}
     for name, study in params.studies.items():
-        graph = "beyond" if study.beyond else "paper"
+        graph = graph_of(study)
         path = comparisons_folder(graph) / f"{name}.json"
         if path.is_file():
             for variant, content in read_json(path, made_by=addressed("compare", graph), keys=Every(NUMBERS)).items():

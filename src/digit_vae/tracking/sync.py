@@ -25,10 +25,9 @@ METRICS_A_BATCH = 1000  # MLflow's own limit
 
 
 class Synced(NamedTuple):
-    """The names of the runs that were brought in, were there already, and were closed because their process died."""
+    """The names of the runs that were brought in, and of those that were closed because their process died."""
 
     brought: list[str]
-    unchanged: list[str]
     killed: list[str]
 
 
@@ -60,10 +59,8 @@ def sync(
         for run in killed:
             close(store, run)
         store.mark([run for run in known if "experiment" not in run.data.tags], current)
-    names = [record.name for record in records]
     return Synced(
-        brought=[name for name in names if name in brought],
-        unchanged=[name for name in names if name not in brought],
+        brought=[record.name for record in records if record.name in brought],
         killed=[run.info.run_name for run in killed],
     )
 

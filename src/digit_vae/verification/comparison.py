@@ -19,9 +19,8 @@ import numpy as np
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import readable
 from digit_vae.base.nested import flat
-from digit_vae.config.loading import AS_BEFORE
 from digit_vae.model.weights import UNREADABLE
-from digit_vae.verification.evidence import EVALUATED, TRAINED, WEIGHTS, Evidence, md5
+from digit_vae.verification.evidence import EVALUATED_FILES, TRAINED_FILES, WEIGHTS, Evidence, md5
 from digit_vae.verification.fingerprints import Bytes, is_seen, repeats
 from digit_vae.verification.tolerance import EXACT, Tolerance, is_number
 
@@ -61,10 +60,10 @@ def compare(
     evaluation = min(training, repeats(published.evaluated_on, anew.evaluated_on, seen))
     trains, evaluates = (each is Bytes.DEMANDED for each in (training, evaluation))
     of_training, of_evaluation = (EXACT if exact else tolerance for exact in (trains, evaluates))
-    files = [*(TRAINED if trains else ()), *(EVALUATED if evaluates else ())]
+    files = [*(TRAINED_FILES if trains else ()), *(EVALUATED_FILES if evaluates else ())]
     locked = {name: digest for name, digest in published.md5.items() if name in files}
     deviations = [
-        *compare_values(run, "params", AS_BEFORE | published.params, AS_BEFORE | anew.params),
+        *compare_values(run, "params", published.params, anew.params),
         *compare_values(run, "data", published.data, anew.data),
         *compare_losses(run, published.epochs, anew.epochs, of_training),
         *compare_metrics(run, published.metrics, anew.metrics, of_evaluation),
@@ -80,7 +79,7 @@ def _open(published: Evidence, anew: Evidence, asked: tuple[Bytes, Bytes], seen:
     """What is to be said of the bytes of training and evaluation that are not demanded."""
     expected = [
         name
-        for part, names in zip(asked, (TRAINED, EVALUATED), strict=True)
+        for part, names in zip(asked, (TRAINED_FILES, EVALUATED_FILES), strict=True)
         if part is Bytes.EXPECTED
         for name in names
     ]
@@ -112,7 +111,7 @@ def _how(
     if not files:
         return f"{numbers} within tolerances{_farthest(published.epochs, anew.epochs)}"
     exact = f"{len(locked)} files byte for byte" if locked else "no bytes, for which no lock vouches"
-    return exact if len(locked) == len(TRAINED) + len(EVALUATED) else f"{numbers}, {exact}"
+    return exact if len(locked) == len(TRAINED_FILES) + len(EVALUATED_FILES) else f"{numbers}, {exact}"
 
 
 def _farthest(published: Sequence[Mapping[str, Any]], anew: Sequence[Mapping[str, Any]]) -> str:

@@ -9,7 +9,6 @@ import textwrap
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from types import NoneType
 from typing import Any, NamedTuple
 
 import yaml
@@ -17,19 +16,19 @@ from pydantic import BaseModel, JsonValue, TypeAdapter
 
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import damaged, existing, parse_json, read_json
-from digit_vae.base.paths import GRAPH_FILES, PARAMS, SMOKE, RunFiles, addressed
+from digit_vae.base.paths import GRAPH_FILES, PARAMS, SMOKE, addressed
 from digit_vae.base.shapes import FINGERPRINT, NUMBER, Every
 from digit_vae.config.runs import GRAPHS, Graph, Run, runs
 from digit_vae.config.schema import Params
 
 WEIGHTS = ("encoder.weights.h5", "decoder.weights.h5")
-TRAINED = (*WEIGHTS, "history.json")  # files that repeat byte for byte, of a training
-EVALUATED = ("digits.npz", "metrics.json", "samples.npz")  # and of an evaluation
+TRAINED_FILES = (*WEIGHTS, "history.json")  # files that repeat byte for byte, of a training
+EVALUATED_FILES = ("digits.npz", "metrics.json", "samples.npz")  # and of an evaluation
 MAKE_LOCK, MAKE_RECORD = "make repro", "make verify QUICK=1 RECORD=1"
 
-HISTORY = {"params": dict, "data": dict, "epochs": [dict]}
-EVALUATION = {"machine": FINGERPRINT, "classifier_sha256": (str, NoneType)}
-RECORDED = {"runs": Every({"machine": FINGERPRINT, "evaluated_on": FINGERPRINT})}  # of reports/smoke.json
+HISTORY_SHAPE = {"params": dict, "data": dict, "epochs": [dict]}
+EVALUATION_SHAPE = {"machine": FINGERPRINT, "classifier_sha256": str}
+SMOKE_SHAPE = {"runs": Every({"machine": FINGERPRINT, "evaluated_on": FINGERPRINT})}  # of reports/smoke.json
 
 Outputs = dict[str, str]  # the MD5 of each output of a stage, by its path
 LOCKS = {graph: GRAPH_FILES[graph].with_suffix(".lock") for graph in GRAPHS}
@@ -47,8 +46,8 @@ class Evidence(NamedTuple):
     """The evidence of one run.
 
     params, data, epochs: those of history.json. machine: the fingerprint of the machine that trained it. evaluated_on:
-    the fingerprint of the machine that evaluated it, and classifier_sha256 its classifier; None where evaluation.json
-    is missing. md5: of each file by its name, if it is in a lock. weights: the weights files that are here.
+    the fingerprint of the machine that evaluated it, and classifier_sha256 its classifier. md5: of each file by its
+    name, if it is in a lock. weights: the weights files that are here.
     """
 
     params: dict[str, Any]
@@ -56,8 +55,8 @@ class Evidence(NamedTuple):
     epochs: list[dict[str, Any]]
     metrics: dict[str, dict[str, Any]]
     machine: dict[str, Any]
-    evaluated_on: dict[str, Any] | None
-    classifier_sha256: str | None
+    evaluated_on: dict[str, Any]
+    classifier_sha256: str
     md5: dict[str, str]
     weights: dict[str, Path]
 
@@ -127,12 +126,12 @@ def _stage(content: Mapping[str, Any]) -> Stage:
 
 
 def is_published(run: Run) -> bool:
-    return RunFiles(run.graph, run.name).history.is_file()
+    return run.files.history.is_file()
 
 
 def published(run: Run, locks: Mapping[str, Outputs]) -> Evidence:
     """What the locks and the committed reports say of `run`. Raises: UserError when a file is missing or damaged."""
-    its, files = RunFiles(run.graph, run.name), files_of(run)
+    its, files = run.files, files_of(run)
     outputs = {path: digest for stage in run.stages for path, digest in locks.get(stage, {}).items()}
     digests = {name: outputs[str(path)] for name, path in files.items() if str(path) in outputs}
     weights = {name: its.published / name for name in WEIGHTS if (its.published / name).is_file()} or {
@@ -143,7 +142,7 @@ def published(run: Run, locks: Mapping[str, Outputs]) -> Evidence:
 
 def trained(folder: Path, run: Run) -> Evidence:
     """What the copy in `folder` made of `run`. Raises: UserError when it is older than the copy, and so no proof."""
-    files, timings = files_of(run), RunFiles(run.graph, run.name).timings
+    files, timings = files_of(run), run.files.timings
     if missing := [str(path) for path in (timings, *files.values()) if not (folder / path).is_file()]:
         raise UserError(f"{run.name} was not trained anew: {', '.join(missing)} is missing")
     started = read_json(folder / timings, made_by=run.stages[0], keys={"started_at": NUMBER})["started_at"]
@@ -155,7 +154,7 @@ def trained(folder: Path, run: Run) -> Evidence:
 
 def files_of(run: Run) -> dict[str, Path]:
     """The files that repeat byte for byte, by their names."""
-    its = RunFiles(run.graph, run.name)
+    its = run.files
     return {path.name: path for path in (its.encoder, its.decoder, its.history, its.digits, its.metrics, its.samples)}
 
 
@@ -167,10 +166,10 @@ def smoke_record(folder: Path, params: Params) -> Expected:
 
 def read_record() -> Expected:
     """What reports/smoke.json holds. Raises: UserError when it is missing or damaged."""
-    content = read_json(SMOKE, made_by=MAKE_RECORD, keys=RECORDED)
+    content = read_json(SMOKE, made_by=MAKE_RECORD, keys=SMOKE_SHAPE)
     with _refusing_damage(SMOKE, MAKE_RECORD):
         record = TypeAdapter(Expected).validate_python(content)
-        if any(each.md5.keys() != {*TRAINED, *EVALUATED} for each in record.runs.values()):
+        if any(each.md5.keys() != {*TRAINED_FILES, *EVALUATED_FILES} for each in record.runs.values()):
             raise ValueError("a run's files are others than a run has")
         return record
 
@@ -201,13 +200,11 @@ def md5(path: Path) -> str:
 
 
 def _read(folder: Path, run: Run, digests: dict[str, str], weights: dict[str, Path]) -> Evidence:
-    its, (train, evaluate) = RunFiles(run.graph, run.name), run.stages
-    history = read_json(folder / its.history, made_by=train, keys=HISTORY)
+    its, (train, evaluate) = run.files, run.stages
+    history = read_json(folder / its.history, made_by=train, keys=HISTORY_SHAPE)
     machine = read_json(folder / its.timings, made_by=train, keys={"machine": FINGERPRINT})["machine"]
     metrics = read_json(folder / its.metrics, made_by=evaluate, keys={"test": dict})
-    evaluation: dict[str, Any] = {"machine": None, "classifier_sha256": None}
-    if (folder / its.evaluation).is_file():
-        evaluation = read_json(folder / its.evaluation, made_by=evaluate, keys=EVALUATION)
+    evaluation = read_json(folder / its.evaluation, made_by=evaluate, keys=EVALUATION_SHAPE)
     asked = (history[key] for key in ("params", "data", "epochs"))
     judged = evaluation["machine"], evaluation["classifier_sha256"]
     return Evidence._make((*asked, metrics, machine, *judged, digests, weights))

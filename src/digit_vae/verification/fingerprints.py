@@ -17,16 +17,12 @@ class Bytes(IntEnum):
     DEMANDED = 2
 
 
-def repeats(
-    published: Mapping[str, Any] | None, anew: Mapping[str, Any] | None, seen: Sequence[Mapping[str, Any]] = ()
-) -> Bytes:
-    """What is to be asked of the bytes. seen: fingerprints of machines on which they held. None: unknown machine.
+def repeats(published: Mapping[str, Any], anew: Mapping[str, Any], seen: Sequence[Mapping[str, Any]] = ()) -> Bytes:
+    """What is to be asked of the bytes. seen: fingerprints of machines on which they held.
 
     All but the number of cores is the same: the same bytes. Else in float32 on CPUs with AVX-512 where all that still
     matters is the same (docs/portable_bits.md): the same bytes too, once they were seen on both processors.
     """
-    if published is None or anew is None:
-        return Bytes.OPEN
     if {**published, "cores": 0} == {**anew, "cores": 0}:
         return Bytes.DEMANDED
     if not (_is_portable(published) and _is_portable(anew) and _matters(published) == _matters(anew)):

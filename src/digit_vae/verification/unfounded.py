@@ -77,7 +77,7 @@ def _inside(path: str, changes: Changes) -> list[str]:
 
 
 def _training(run: Run, changes: Changes, before: Outputs, now: Outputs) -> Iterator[Unfounded]:
-    its = RunFiles(run.graph, run.name)
+    its = run.files
     path = str(its.history)
     both = _both(changes.get(path))
     if both is None or any(any(misfits(each, EPOCHS)) for each in both):
@@ -103,7 +103,7 @@ def _other_weights(its: RunFiles, history: Mapping[str, Any]) -> Path | None:
 
 
 def _evaluation(run: Run, changes: Changes) -> Iterator[Unfounded]:
-    its = RunFiles(run.graph, run.name)
+    its = run.files
     path = str(its.metrics)
     if _both(changes.get(path)) is not None and not _begun_anew(changes.get(str(its.evaluation))):
         yield Unfounded(path, f"its numbers are others, {its.evaluation.name} is that of the evaluation before")

@@ -24,7 +24,7 @@ from typing import Any
 from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import remove, write_json, write_text
-from digit_vae.base.paths import CERTIFICATE, RAW, SMOKE, RunFiles, addressed
+from digit_vae.base.paths import CERTIFICATE, RAW, SMOKE, addressed
 from digit_vae.base.progress import clock
 from digit_vae.base.provenance import git_commit
 from digit_vae.config.loading import load_params, read_run_params
@@ -182,7 +182,7 @@ def measure_weights(params: Params, expected: Mapping[Run, Evidence], folder: Pa
     allowed = of_weights(params.verify)
     images = read_images(folder / RAW / MNIST.test_images.name)[: params.preprocess.test_images]
     for run, evidence in expected.items():
-        name, where = f"committed weights of {run.name}", RunFiles(run.graph, run.name).published
+        name, where = f"committed weights of {run.name}", run.files.published
         settings = read_run_params(evidence.params, f"params of {run.name}")
         try:
             made_by = addressed(f"publish@{run.name}", run.graph)

@@ -2,7 +2,7 @@
 import { PAD } from "./prepare.js";
 import { bounded } from "./view.js";
 
-export const BACKGROUNDS = ["decoded", "regions", "density", "plain"];
+const BACKGROUNDS = ["decoded", "regions", "density", "plain"];
 
 // strokes: [[[x, y], ...], ...], whole numbers. hidden: the digits whose points are not shown.
 export function usual(run) {

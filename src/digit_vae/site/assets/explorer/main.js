@@ -19,7 +19,7 @@ import { savePicture } from "./export.js";
 
 const element = (id) => document.getElementById(id);
 
-export class Explorer {
+class Explorer {
   constructor(data) {
     this.data = data;
     this.runs = data.models.map((model) => model.run);
