@@ -4,13 +4,11 @@ Only this process writes files. A task calls what the stage's own command calls,
 either way, and one command can follow the other at any time.
 """
 
-import statistics
 import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +20,7 @@ from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_bytes_if_any, remove, write_bytes
 from digit_vae.base.paths import CLASSIFIER_WEIGHTS, RunFiles
-from digit_vae.base.progress import epoch_line, say, show
+from digit_vae.base.progress import Elapsed, epoch_line
 from digit_vae.base.provenance import git_commit
 from digit_vae.config.runs import Run, run_params
 from digit_vae.config.schema import FULL, Params
@@ -33,6 +31,7 @@ from digit_vae.tracking.mirror import Mirror
 
 RUNS_A_WORKER = 12  # TensorFlow keeps a graph of each run's optimizer, some 10 MB
 POLL_SECONDS = 0.5
+EVALUATION = 2  # epochs of the paper's training, which take about as long as an evaluation (docs/speed.md)
 Event = dict[str, Any]
 Reference = Any  # Ray's, to a result that may not be there yet
 
@@ -116,49 +115,35 @@ def evaluate_task(
         return evaluate_run(params, run, Path(root), arrays, held_out, commit)
 
 
-@dataclass
 class Progress:
-    """How far all runs are. runs: their number; left: the epochs that are left, of each unfinished run."""
+    """How far all runs are, and the time left: what was done in a minute so far is done in each.
 
-    runs: int
-    slots: Callable[[], int]
-    left: dict[str, int]
-    epoch_seconds: list[float] = field(default_factory=list)
-    evaluation_seconds: list[float] = field(default_factory=list)
+    left: the epochs that are left of each run, an evaluation counted as EVALUATION of them.
+    """
 
-    def trained(self, event: Event, epochs: int) -> None:
-        """Shows one finished epoch."""
-        history, timing = event["history"], event["timing"]
-        self.left[event["run"]] = epochs - history["epoch"]
-        self.epoch_seconds.append(timing["train_seconds"] + timing["validation_seconds"])
-        self._show(epoch_line(event["run"], history, timing, epochs))
+    def __init__(self, left: Mapping[str, int]) -> None:
+        self._runs, self._left, self._work, self._elapsed = len(left), dict(left), sum(left.values()), Elapsed()
 
-    def evaluated(self, run: str, seconds: float) -> None:
-        """Shows a run that is finished: its evaluation took `seconds`."""
-        self.left.pop(run)
-        self.evaluation_seconds.append(seconds)
-        self._show(f"{run:<20} evaluated  {seconds:.1f} s")
+    def trained(self, event: Event, epochs: int, after: int = 0) -> None:
+        """Shows one finished epoch. after: what the run has left after its last epoch."""
+        run, left = event["run"], epochs - event["history"]["epoch"] + after
+        # Epochs of an earlier call took none of this one's time; those that a dead worker lost take it twice.
+        self._work -= self._left[run] - left - 1
+        self._left[run] = left
+        self._show(epoch_line(run, event["history"], event["timing"], epochs))
 
     def ended(self, run: str, line: str) -> None:
-        """Shows a run that is finished without an evaluation; the time left as soon as an epoch has told how long one
-        takes.
-        """
-        self.left.pop(run)
-        if self.epoch_seconds:
-            self._show(line)
-        else:
-            say(line)
+        """Shows a run that is finished."""
+        self._left.pop(run)
+        self._show(line)
+
+    def drop(self, run: str) -> None:
+        """Whatever the run has left is not to be done."""
+        self._work -= self._left.pop(run, 0)
 
     def _show(self, line: str) -> None:
-        """Shows the share of work that is done, and the time left. The first evaluation tells how long one takes."""
-        spent = sum(self.epoch_seconds) + sum(self.evaluation_seconds)
-        left = sum(self.left.values()) * _mean(self.epoch_seconds) + len(self.left) * _mean(self.evaluation_seconds)
-        line = f"{self.runs - len(self.left)}/{self.runs} runs  {line}"
-        show(line, done=spent / (spent + left), left_seconds=left / min(self.slots(), max(len(self.left), 1)))
-
-
-def _mean(values: Sequence[float]) -> float:
-    return statistics.mean(values) if values else 0.0
+        line = f"{self._runs - len(self._left)}/{self._runs} runs  {line}"
+        self._elapsed.show(1 - sum(self._left.values()) / self._work, line)
 
 
 class Scheduler:
@@ -174,8 +159,8 @@ class Scheduler:
         self._running: dict[Reference, Job] = {}
         self._failures: dict[str, str] = {}
         self._started: dict[str, float] = {}
-        left = {job.run.name: self._epochs(job.run) if job.trains else 0 for job in jobs}
-        self._progress = Progress(len(jobs), self._capacity, left)
+        left = {job.run.name: EVALUATION + (self._epochs(job.run) if job.trains else 0) for job in jobs}
+        self._progress = Progress(left)
         self._events = events_here()
         self._train = Training()
         self._evaluate = ray.remote(on_an_equal_machine(evaluate_task))
@@ -211,7 +196,7 @@ class Scheduler:
     def _fail(self, job: Job, error: Exception) -> None:
         self._ledger.end(job)
         self._failures[job.run.name] = reason(error)
-        self._progress.left.pop(job.run.name, None)
+        self._progress.drop(job.run.name)
         print(f"\n{job.stage.name} failed: {self._failures[job.run.name]}", file=sys.stderr, flush=True)
 
     def _submit(self, job: Job) -> Reference:
@@ -242,7 +227,7 @@ class Scheduler:
             return
         mirror.send(event)
         if event["event"] == "epoch":
-            self._progress.trained(event, self._epochs(run))
+            self._progress.trained(event, self._epochs(run), EVALUATION)
         if event["note"]:
             print(f"\n{event['run']}: {event['note']}", flush=True)
 
@@ -263,9 +248,10 @@ class Scheduler:
         if following:
             self._waiting.appendleft(following)
         elif job.trains:
-            self._progress.left.pop(name, None)
+            self._progress.drop(name)
         else:
-            self._progress.evaluated(name, time.monotonic() - self._started[name])
+            seconds = time.monotonic() - self._started[name]
+            self._progress.ended(name, f"{name:<20} evaluated  {seconds:.1f} s")
 
 
 def gpus_of(params: Params, run: Run) -> float:

@@ -146,8 +146,7 @@ class Trials:
         self._arrays = ray.put(training_images())
         recorded = {trial.number for trial in found.trials}
         numbers = [number for number in range(params.search.trials) if number not in recorded][:wanted]
-        left = {_run(params, number).name: params.train.epochs for number in numbers}
-        self._progress = Progress(len(left), lambda: capacity(slots), left)
+        self._progress = Progress({_run(params, number).name: params.train.epochs for number in numbers})
 
     def __call__(self, options: Mapping[int, Options]) -> Iterator[Trial]:
         """Trains them, and gives each as soon as it has ended. Raises: UserError for what is not due to its options."""
