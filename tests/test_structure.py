@@ -20,7 +20,6 @@ import digit_vae
 from digit_vae.base.files import json_bytes
 from digit_vae.cli.main import COMMANDS
 from digit_vae.config.loading import json_schema
-from digit_vae.site.build import SITE
 
 ROOT = Path(__file__).parent.parent
 SOURCES = {"digit_vae": ROOT / "src", "pipeline": ROOT}
@@ -43,6 +42,7 @@ ALLOWED = {
     "onnx": {"exports"},
     "onnxruntime": {"registry.served_model", "site"},
     "jinja2": {"report"},
+    "joblib": {"base.cores"},
     "optuna": {"search.proposals"},
     "sklearn": {"data.splits", "evaluation", "analysis"},
     "pydantic": {
@@ -209,11 +209,6 @@ def test_no_module_imports_itself_through_others():
             assert module == "digit_vae" or module not in closure(name), f"{module} imports {name}, which leads back"
 
 
-def test_the_closure_follows_imports_through_other_modules():
-    assert {"pipeline.train", "digit_vae.training.loop", "digit_vae.model.losses"} <= closure("pipeline.train")
-    assert "digit_vae.training.loop" not in closure("pipeline.preprocess")
-
-
 @pytest.mark.parametrize("module", MODULES)
 def test_packages_are_imported_only_where_they_belong(module):
     for name in imported(module):
@@ -376,12 +371,16 @@ def test_the_version_is_one():
 
 
 def test_nothing_is_unpickled():
-    """MLflow's own reader of models may be called: digit_vae.tracking tells it to unpickle nothing."""
+    """MLflow's own reader of models may be called: digit_vae.tracking tells it to unpickle nothing. Of joblib only the
+    count of cores may be imported.
+    """
     for module, path in MODULES.items():
         text = path.read_text(encoding="utf-8")
-        assert not {"pickle", "joblib", "dill"} & {name.split(".")[0] for name in imported(module)}, module
+        readers = {name for name in imported(module) if name.split(".")[0] in {"pickle", "joblib", "dill"}}
+        assert readers in (set(), {"joblib", "joblib.cpu_count"}), module
         assert not re.search(
-            r"allow_pickle=True|(?<!pyfunc\.)\bload_model\(|unsafe_load|torch\.load\(|\byaml\.load\((?!.*_StrictLoader)",
+            r"allow_pickle=True|(?<!pyfunc\.)\bload_model\(|unsafe_load|torch\.load\(|\byaml\.load\((?!.*_StrictLoader)"
+            r"|\bimport joblib\b",
             text,
         ), module
         loads = re.findall(r"np\.load\(.*", text)
@@ -425,30 +424,11 @@ def test_ci_verifies_the_results_also_where_a_slow_test_fails():
     assert steps[commands.index("make verify")]["if"] == "${{ !cancelled() }}"
 
 
-def test_ci_tells_what_a_pull_request_changes_since_its_base_with_all_commits_at_hand():
-    jobs = yaml.safe_load((ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8"))["jobs"]
-    checkout, _, told, upload = jobs["changes"]["steps"]
-    assert checkout["with"]["fetch-depth"] == 0
-    assert told["env"]["BASE"] == "${{ github.event.pull_request.base.sha }}"
-    page = re.search(r"PAGE=(\S+)", told["run"])
-    assert page is not None
-    assert (upload["with"]["path"], upload["if"]) == (page[1], "${{ !cancelled() }}")
-
-
 def test_workflows_pin_their_actions():
     for path in (ROOT / ".github/workflows").glob("*.yml"):
         used = re.findall(r"uses: (\S+)", path.read_text(encoding="utf-8"))
         assert used, path
         assert all(re.search(r"@(v\d+\.\d+\.\d+|[0-9a-f]{40})$", action) for action in used), path
-
-
-def test_the_published_site_is_the_one_that_make_builds():
-    jobs = yaml.safe_load((ROOT / ".github/workflows/site.yml").read_text(encoding="utf-8"))["jobs"]
-    steps = jobs["build"]["steps"]
-    assert "make site BUILD=1" in [step.get("run") for step in steps]
-    [uploaded] = [step["with"]["path"] for step in steps if "upload-pages" in step.get("uses", "")]
-    assert uploaded == SITE.as_posix()
-    assert jobs["publish"]["needs"] == "build"
 
 
 def test_no_file_names_a_package_registry_or_a_folder_of_somebodys_machine():

@@ -68,65 +68,6 @@ def test_a_disk_that_fills_up_leaves_the_last_good_file(tmp_path, full_disk):
     assert path.read_bytes() == bytes(2000)
 
 
-def test_a_disk_that_fills_up_leaves_the_last_good_folder(tmp_path, full_disk):
-    folder, made = tmp_path / "folder", tmp_path / "made"
-    for each, size in ((folder, 10), (made, 2000)):
-        (each / "in").mkdir(parents=True)
-        (each / "in/file").write_bytes(bytes(size))
-    with full_disk(1000), pytest.raises(UserError, match="folder could not be written"):
-        files.replace_folder(folder, made, mark="in/file")
-    assert {each.name for each in tmp_path.iterdir()} == {"folder", "made"}
-    assert (folder / "in/file").stat().st_size == 10
-    files.replace_folder(folder, made, mark="in/file")
-    assert (folder / "in/file").stat().st_size == 2000
-    assert {each.name for each in tmp_path.iterdir()} == {"folder", "made"}
-
-
-@pytest.mark.parametrize("renames", [1, 2])
-def test_an_interrupted_replacement_leaves_the_old_folder_or_the_new_one(tmp_path, monkeypatch, renames):
-    folder, made, done = tmp_path / "folder", tmp_path / "made", []
-    for each in (folder, made):
-        each.mkdir()
-        (each / "mark").write_text(each.name, encoding="utf-8")
-    rename = Path.rename
-
-    def interrupted(path, target):
-        rename(path, target)
-        done.append(path)
-        if len(done) == renames:
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Path, "rename", interrupted)
-    with pytest.raises(KeyboardInterrupt):
-        files.replace_folder(folder, made, mark="mark")
-    assert (folder / "mark").read_text(encoding="utf-8") == ("folder", "made")[renames - 1]
-    assert {each.name for each in tmp_path.iterdir()} == {"folder", "made"}
-
-
-def test_a_link_beside_what_is_replaced_is_foreign(tmp_path):
-    folder, made = tmp_path / "folder", tmp_path / "made"
-    for each in (folder, made):
-        each.mkdir()
-        (each / "mark").touch()
-    (folder / "mine").symlink_to(tmp_path)
-    with pytest.raises(UserError, match="mine"):
-        files.replace_folder(folder, made, mark="mark")
-    assert (folder / "mine").is_symlink()
-
-
-def test_a_folder_is_replaced_where_a_link_leads_and_code_that_was_imported_is_no_foreign_file(tmp_path):
-    folder, made, link = (tmp_path / name for name in ("folder", "made", "link"))
-    for each in (folder, made):
-        each.mkdir()
-        (each / "mark").write_text(each.name, encoding="utf-8")
-    (folder / "__pycache__").mkdir()
-    (folder / "__pycache__/code.pyc").touch()
-    link.symlink_to(folder)
-    files.replace_folder(link, made, mark="mark")
-    assert link.is_symlink()
-    assert (folder / "mark").read_text(encoding="utf-8") == "made"
-
-
 SRC = str(Path(files.__file__).parents[2])
 WRITE = """
 import os, sys

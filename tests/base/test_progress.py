@@ -96,10 +96,13 @@ def test_a_training_shows_its_epochs_and_notes(capsys):
 
 
 def test_elapsed_takes_it_that_the_rest_goes_on_as_before(capsys, monkeypatch):
-    now = iter((100.0, 130.0))
+    now = iter((100.0, 130.0, 100.0, 110.0, 130.0))
     monkeypatch.setattr(progress.time, "monotonic", lambda: next(now))
     progress.Elapsed().show(0.25, "a quarter")
-    assert capsys.readouterr().out == "a quarter  left 1:30\n"
+    elapsed = progress.Elapsed(3)
+    elapsed.step("one of three")
+    elapsed.step("two of three")
+    assert capsys.readouterr().out == "a quarter  left 1:30\none of three  left 0:20\ntwo of three  left 0:15\n"
 
 
 def test_without_a_line_a_bar_moves_on_a_terminal_and_a_log_gets_nothing(capsys, monkeypatch):

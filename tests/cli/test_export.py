@@ -55,11 +55,9 @@ def test_a_run_that_is_not_there_is_one_sentence(capsys):
 
 
 @pytest.mark.usefixtures("trained")
-def test_a_model_of_mlflow_is_a_folder():
-    Path("elsewhere").mkdir()
-    (FILES.models / "mlflow").symlink_to(Path("elsewhere").resolve() / "mlflow")
-    for _ in range(2):
-        assert exit_status(lambda: export.main([RUN, "--mlflow"])) == 0
-        assert (FILES.models / "mlflow").is_symlink()
-        assert Path("elsewhere/mlflow/MLmodel").is_file()
+def test_a_model_of_mlflow_is_a_folder_that_is_not_written_twice(capsys):
+    assert exit_status(lambda: export.main([RUN, "--mlflow"])) == 0
+    assert (FILES.models / "mlflow/MLmodel").is_file()
     assert not (FILES.models / "encoder.onnx").exists()
+    assert exit_status(lambda: export.main([RUN, "--mlflow"])) == 1
+    assert f"{FILES.models}/mlflow: expected" in capsys.readouterr().err

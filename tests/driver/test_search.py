@@ -156,18 +156,22 @@ def test_without_dvcs_folder_nothing_is_begun_and_none_is_made(processed, params
 def test_a_trial_that_fails_before_it_has_begun_is_one_sentence(processed, params, monkeypatch):
     """As all do on a machine without the GPU that they ask for."""
 
-    def get(reference):
-        if reference == "trial":
-            raise UserError("expected a GPU")
-        return []
+    class Failing(SimpleNamespace):
+        """In the place of the pool: the one trial ends at once."""
 
-    task = SimpleNamespace(options=lambda **_: SimpleNamespace(remote=lambda *_: "trial"))
-    events = SimpleNamespace(take=SimpleNamespace(remote=lambda: "events"))
-    of_ray = {"put": lambda value: value, "wait": lambda running, **_: (running, []), "get": get}
-    monkeypatch.setattr(driver, "ray", SimpleNamespace(**of_ray))
-    monkeypatch.setattr(driver, "events_here", lambda: events)
-    monkeypatch.setattr(driver, "Training", lambda: SimpleNamespace(on=lambda _: task))
-    monkeypatch.setattr(driver, "gpus_of", lambda *_: 0)
+        running, has_room = 1, True
+
+        def train(self, _, run, name):
+            self.ended = [(run, name)]
+
+        def poll(self, _):
+            return [], self.ended
+
+    def get(_):
+        raise UserError("expected a GPU")
+
+    monkeypatch.setattr(driver, "Pool", lambda *_: Failing())
+    monkeypatch.setattr(driver, "ray", SimpleNamespace(get=get))
     trials = driver.Trials(params, 1, Search(inputs={}, trials=[]), 1)
     with pytest.raises(UserError, match=r"^search_00-fold0-0 failed, .*: expected a GPU$"):
         list(trials({0: {"hidden_bias": 1.0}}))

@@ -3,8 +3,10 @@
 from importlib.metadata import version
 
 import mlflow.models
+import mlflow.pyfunc
 import numpy as np
 import pytest
+from mlflow.exceptions import MlflowException
 
 from digit_vae.base.errors import UserError
 from digit_vae.registry.package import input_example, save
@@ -36,20 +38,34 @@ def test_a_run_on_a_fold_is_refused(packaged, tmp_path):
         save(packaged.run._replace(name="baseline-fold0-0"), tmp_path / "model")
 
 
-def test_a_model_is_written_in_the_place_of_another(packaged, tmp_path):
-    folder = tmp_path / "model"
+def test_a_model_is_written_into_an_empty_folder_also_where_a_link_leads(packaged, tmp_path):
+    folder, link = tmp_path / "model", tmp_path / "link"
     folder.mkdir()
-    (folder / "MLmodel").touch()
-    save(packaged.run, folder)
-    assert (folder / "MLmodel").stat().st_size > 0
-    save(packaged.run, folder)
-    assert list(tmp_path.iterdir()) == [folder]
+    link.symlink_to(folder)
+    save(packaged.run, link)
+    assert (folder / "MLmodel").is_file()
+    assert link.is_symlink()
+    assert {path.name for path in tmp_path.iterdir()} == {"model", "link"}
 
 
-@pytest.mark.parametrize("beside", [(), ("MLmodel",)])
-def test_nothing_but_a_model_is_replaced(packaged, tmp_path, beside):
-    for name in ("mine", *beside):
-        (tmp_path / name).touch()
-    with pytest.raises(UserError, match=r"MLmodel|mine"):
-        save(packaged.run, tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"mine", *beside}
+@pytest.mark.parametrize("there", ["model", "model/MLmodel"])
+def test_nothing_is_replaced(packaged, tmp_path, there):
+    (tmp_path / there).parent.mkdir(exist_ok=True)
+    (tmp_path / there).write_text("mine", encoding="utf-8")
+    with pytest.raises(UserError, match=r"model: expected a new or an empty folder for the model; received"):
+        save(packaged.run, tmp_path / "model")
+    assert (tmp_path / there).read_text(encoding="utf-8") == "mine"
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [tmp_path / there]
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), MlflowException("No space left on device")])
+def test_a_model_that_could_not_be_written_whole_is_not_there(packaged, tmp_path, monkeypatch, error):
+    def fill(path, **_):
+        path.mkdir()
+        (path / "MLmodel").touch()
+        raise error
+
+    monkeypatch.setattr(mlflow.pyfunc, "save_model", fill)
+    with pytest.raises(UserError, match="model could not be written: No space left on device"):
+        save(packaged.run, tmp_path / "model")
+    assert not list(tmp_path.iterdir())

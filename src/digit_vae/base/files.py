@@ -9,7 +9,6 @@ import hashlib
 import io
 import json
 import os
-import shutil
 import tempfile
 import tokenize
 import zipfile
@@ -147,47 +146,6 @@ def write_folder(folder: Path, contents: Mapping[str, bytes]) -> None:
         raise UserError(f"{folder} could not be cleared: {error.strerror or error}") from error
     for name, content in contents.items():
         write_bytes(folder / name, content)
-
-
-def replace_folder(folder: Path, made: Path, *, mark: str) -> None:
-    """Puts a copy of the folder `made` at `folder`, or where that leads as a link, in the place of what is there.
-
-    The copy is complete before the old folder goes: a full disk costs nothing. mark: the file by which a folder that
-    may be replaced is known.
-    Raises: UserError when it cannot be written, or when something else is there: a folder without the mark, or files
-    that the new one does not have.
-    """
-    place = Path(os.path.realpath(folder))
-    try:
-        old = _files_below(place) if place.is_dir() else set()
-        if old and mark not in old:
-            raise UserError(f"{folder}: expected an empty folder, or one with {mark} to replace; received another")
-        if foreign := sorted(old - _files_below(made)):
-            raise UserError(f"{folder}: expected nothing else in what is replaced; received also {', '.join(foreign)}")
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.tmp.") as beside:
-            new, aside = Path(beside) / "new", Path(beside) / "old"
-            shutil.copytree(made, new)
-            try:
-                if place.is_dir():
-                    place.rename(aside)
-                new.rename(place)
-            except BaseException:  # Ctrl-C, too
-                if aside.is_dir() and not place.exists():
-                    aside.rename(place)
-                raise
-    except shutil.Error as error:  # of several files, each with its reason
-        raise UserError(f"{folder} could not be written: {error.args[0][0][-1]}") from error
-    except OSError as error:
-        raise UserError(f"{folder} could not be written: {error.strerror or error}") from error
-
-
-def _files_below(folder: Path) -> set[str]:
-    """The files and links in a folder, at any depth, but for what Python writes beside code that was imported."""
-    found = (each for each in folder.rglob("*") if each.is_symlink() or not each.is_dir())
-    return {
-        str(each.relative_to(folder)) for each in found if (each.parent.name, each.suffix) != ("__pycache__", ".pyc")
-    }
 
 
 def npz_bytes(arrays: Mapping[str, np.ndarray]) -> bytes:

@@ -29,10 +29,15 @@ def clock(seconds: float) -> str:
 
 
 class Elapsed:
-    """The time left, taking it that the rest of some work takes as long as what is done of it."""
+    """The time left, taking it that the rest of some work takes as long as what is done of it. steps: what it has."""
 
-    def __init__(self) -> None:
-        self._started = time.monotonic()
+    def __init__(self, steps: int = 1) -> None:
+        self._started, self._steps, self._done = time.monotonic(), steps, 0
+
+    def step(self, line: str | None = None) -> None:
+        """Shows that one more step is done, with `line` as `show` does."""
+        self._done += 1
+        self.show(self._done / self._steps, line)
 
     def show(self, done: float, line: str | None = None) -> None:
         """Shows a share done, above 0 and at most 1, with `line` as `show` does."""

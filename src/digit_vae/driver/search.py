@@ -18,24 +18,14 @@ from ray.exceptions import RayError
 
 from digit_vae.base.cores import usable_cores
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import read_bytes_if_any, remove, write_bytes
 from digit_vae.base.progress import say
-from digit_vae.base.provenance import git_commit
 from digit_vae.config.runs import Run
 from digit_vae.config.schema import Params
-from digit_vae.data.arrays import Arrays, data_hashes, read_held_out, read_listed
-from digit_vae.driver.cluster import RETRIES, cluster, reason
+from digit_vae.data.arrays import Arrays, data_hashes, read_listed
+from digit_vae.driver.cluster import cluster, reason
+from digit_vae.driver.pool import POLL_SECONDS, Event, Pool, Reference
 from digit_vae.driver.reproduce import alone
-from digit_vae.driver.scheduler import (
-    POLL_SECONDS,
-    Event,
-    Progress,
-    Reference,
-    Training,
-    capacity,
-    events_here,
-    gpus_of,
-)
+from digit_vae.driver.scheduler import Progress
 from digit_vae.search.inputs import check_inputs, inputs_of
 from digit_vae.search.proposals import Plan, check_recorded, due, plan_of
 from digit_vae.search.record import (
@@ -136,55 +126,41 @@ class Trials:
     """Trains trials on Ray, side by side. found: the record so far; wanted: how many there will be in this call."""
 
     def __init__(self, params: Params, slots: int | None, found: Search, wanted: int) -> None:
-        self._params, self._slots, self._commit = params, slots, git_commit()
+        self._params = params
         self._best = best(found.trials)
-        self._running: dict[Reference, Underway] = {}
         self._timings: dict[str, dict[str, Any]] = {}
-        self._events, self._training = events_here(), Training()
-        self._arrays = ray.put(training_images())
+        self._pool = Pool(slots, training_images())
         recorded = {trial.number for trial in found.trials}
         numbers = [number for number in range(params.search.trials) if number not in recorded][:wanted]
-        left = {_run(params, number).name: params.train.epochs for number in numbers}
-        self._progress = Progress(len(left), lambda: capacity(slots), left)
+        self._progress = Progress({_run(params, number).name: params.train.epochs for number in numbers})
 
     def __call__(self, options: Mapping[int, Options]) -> Iterator[Trial]:
         """Trains them, and gives each as soon as it has ended. Raises: UserError for what is not due to its options."""
-        waiting = deque(Underway(number, its, _run(self._params, number)) for number, its in options.items())
-        while waiting or self._running:
-            while waiting and len(self._running) < capacity(self._slots):
-                self._submit(waiting.popleft())
+        all_of_them = [Underway(number, its, _run(self._params, number)) for number, its in options.items()]
+        waiting, underway = deque(all_of_them), {its.run.name: its for its in all_of_them}
+        while waiting or self._pool.running:
+            while waiting and self._pool.has_room:
+                its = waiting.popleft()
+                self._pool.train(trial_params(self._params, its.run, its.options), its.run, its.run.name)
             try:
-                done = ray.wait(list(self._running), num_returns=1, timeout=POLL_SECONDS)[0]
-            finally:  # Ctrl-C keeps the last epochs
-                self._take_events()
-            for reference in done:
-                its = self._running.pop(reference)
-                yield self._ended(its, reference)
-                remove(its.run.files.checkpoint)  # now that it is recorded
+                events, ended = self._pool.poll(POLL_SECONDS)
+            except KeyboardInterrupt:
+                self._pool.poll(0)  # keeps the last epochs
+                raise
+            for event in events:
+                self._take(event)
+            for run, reference in ended:
+                yield self._ended(underway[run.name], reference)
+                self._pool.forget(run)  # now that it is recorded
 
-    def _submit(self, its: Underway) -> None:
-        params, run = trial_params(self._params, its.run, its.options), its.run
-        task = self._training.on(gpus_of(params, run)).options(name=run.name, max_retries=RETRIES, num_cpus=1)
-        held_out, saved = np.asarray(read_held_out(run)[0]), read_bytes_if_any(run.files.checkpoint)
-        needed = (params, run, self._arrays, held_out, self._commit, data_hashes(run), saved, self._events)
-        self._running[task.remote(*needed)] = its
-
-    def _take_events(self) -> None:
-        runs = {its.run.name: its.run for its in self._running.values()}
-        for event in ray.get(self._events.take.remote()):
-            self._take(runs[event["run"]], event)
-
-    def _take(self, run: Run, event: Event) -> None:
+    def _take(self, event: Event) -> None:
         match event["event"]:
-            case "checkpoint":
-                write_bytes(run.files.checkpoint, event["content"])
-                return
             case "start":
-                self._timings[run.name] = event["timings"]
+                self._timings[event["run"]] = event["timings"]
             case "epoch":
                 self._progress.trained(event, self._params.train.epochs)
         if event["note"]:
-            say(f"{run.name}: {event['note']}")
+            say(f"{event['run']}: {event['note']}")
 
     def _ended(self, its: Underway, reference: Reference) -> Trial:
         """The trial of what a task returned or raised."""
@@ -198,7 +174,6 @@ class Trials:
             if not failed.startswith(DIVERGED):
                 raise UserError(f"{name} failed, and not because of its options: {failed}") from error
             timings = self._timings[name]
-        self._events.forget.remote(name)
         made = made_of(timings, timings.get("finished_at", finished_at))
         options, of_round = dict(its.options), its.number // self._params.search.a_round
         trial = Trial(number=its.number, round=of_round, options=options, result=result, failed=failed, made=made)

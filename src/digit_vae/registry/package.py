@@ -15,7 +15,7 @@ from mlflow.models import Model, ModelSignature
 from mlflow.types import ColSpec, ParamSchema, ParamSpec, Schema, TensorSpec
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.files import replace_folder, write_bytes
+from digit_vae.base.files import write_bytes
 from digit_vae.config.schema import FULL
 from digit_vae.exports.graphs import onnx_files
 from digit_vae.serving.trained import TrainedRun
@@ -69,15 +69,20 @@ def parts(run: TrainedRun) -> Iterator[dict[str, Any]]:
 
 
 def save(run: TrainedRun, folder: Path) -> None:
-    """Writes the model into `folder`, or where that leads as a link, in the place of what is there.
+    """Writes the model into a new or empty `folder`, or where that leads as a link: whole or not at all.
 
-    Raises: UserError as `parts` and `replace_folder` do, or when the temporary folder has no room.
+    Raises: UserError as `parts` does, when something is in the folder, or when it cannot be written.
     """
-    with parts(run) as given, tempfile.TemporaryDirectory() as temporary:
-        made = Path(temporary) / "model"
-        try:
+    place = folder.resolve()
+    try:
+        if place.exists() and (not place.is_dir() or any(place.iterdir())):
+            received = "a folder with something in it" if place.is_dir() else "a file"
+            raise UserError(f"{folder}: expected a new or an empty folder for the model; received {received}")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        with parts(run) as given, tempfile.TemporaryDirectory(dir=place.parent, prefix=f".{place.name}.tmp.") as beside:
+            made = Path(beside) / "model"
             mlflow.pyfunc.save_model(made, mlflow_model=Model(), **given)
-        except MlflowException as error:
-            reason = textwrap.shorten(str(error), 300, placeholder=" ...")
-            raise UserError(f"the model could not be made in the temporary folder: {reason}") from error
-        replace_folder(folder, made, mark="MLmodel")
+            made.rename(place)
+    except (MlflowException, OSError) as error:
+        reason = textwrap.shorten(getattr(error, "strerror", None) or str(error), 300, placeholder=" ...")
+        raise UserError(f"{folder} could not be written: {reason}") from error

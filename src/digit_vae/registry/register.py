@@ -23,10 +23,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
     found = [find_run(params, name) for name in names]
     track()
     store = Store(project_root())
-    elapsed = Elapsed()
-    for number, run in enumerate(found, 1):
+    elapsed = Elapsed(len(found))
+    for run in found:
         say(register(store, params, run))
-        elapsed.show(number / len(found))
+        elapsed.step()
 
 
 def register(store: Store, params: Params, run: Run) -> str:

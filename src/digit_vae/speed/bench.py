@@ -35,17 +35,6 @@ COMPARISONS = BENCHMARKS / "side_by_side"
 MORE_DATA = BENCHMARKS / "more_data"
 
 
-class Progress:
-    """What is done of all steps; the time left assumes that the rest takes as long as what is done."""
-
-    def __init__(self, steps: int) -> None:
-        self._steps, self._done, self._elapsed = steps, 0, Elapsed()
-
-    def show(self, line: str) -> None:
-        self._done += 1
-        self._elapsed.show(self._done / self._steps, line)
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = parser_of("bench", __doc__)
     parser.add_argument("--gpu", action="store_true", help="on the CPU and on the GPU")
@@ -63,10 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def measure_runs(params: Params, devices: Sequence[Device]) -> None:
     """Writes the benchmarks of all devices, then a comparison for each. Raises: UserError when one is missing."""
     epochs = params.train.epochs
-    progress = Progress(epochs * params.benchmark.seeds * len(devices) * len(params.benchmark.precisions))
+    progress = Elapsed(epochs * params.benchmark.seeds * len(devices) * len(params.benchmark.precisions))
 
     def on_epoch(name: str, epoch: Measurement) -> None:
-        progress.show(epoch_line(name, epoch, epoch, epochs))
+        progress.step(epoch_line(name, epoch, epoch, epochs))
 
     for record in benchmark(params, devices, on_epoch):
         machine = record["machine"]
@@ -78,8 +67,8 @@ def measure_runs(params: Params, devices: Sequence[Device]) -> None:
 
 def _shown_turns(params: Params, device: Device) -> Callable[[int, str, float], None]:
     rounds = params.benchmark.rounds
-    progress = Progress(rounds * len(contestants(params, device)))
-    return lambda number, name, seconds: progress.show(f"round {number}/{rounds}  {name:<24} {seconds:.1f} s")
+    progress = Elapsed(rounds * len(contestants(params, device)))
+    return lambda number, name, seconds: progress.step(f"round {number}/{rounds}  {name:<24} {seconds:.1f} s")
 
 
 def measure_more_data(params: Params, times: int) -> None:
@@ -91,10 +80,10 @@ def measure_more_data(params: Params, times: int) -> None:
     settings = asdict(RunParams(**asdict(params.train) | {"epochs": 1, "seed": 0}))
     images, digest = read_listed("train_images.npy")
     found = measure({"work": "machine", "device": params.train.device, "precision": params.train.precision})
-    progress, started_at = Progress(times), time.time()
+    progress, started_at = Elapsed(times), time.time()
 
     def on_epoch(pair: Measurement) -> None:
-        progress.show(f"a part of the large epoch {pair['large']:.1f} s, a small epoch {pair['small']:.1f} s")
+        progress.step(f"a part of the large epoch {pair['large']:.1f} s, a small epoch {pair['small']:.1f} s")
 
     with tempfile.TemporaryDirectory(dir=PROCESSED, prefix=".bench-") as folder:
         large = Path(folder) / "images.npy"
