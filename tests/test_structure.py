@@ -55,8 +55,8 @@ ALLOWED = {
         "verification.evidence",
     },
 }
-# The rooms whose code can change bytes of what a stage writes. The others read, check, show or record: an edit there
-# outdates nothing, and `make verify` compares the bytes all the same.
+# The rooms whose code computes the numbers that a stage writes. The others read, check, write, show or record: an edit
+# there outdates nothing, also where it changes bytes, as one of base/files.py can; `make verify QUICK=1` compares them.
 DECIDING = {
     "fetch": set(),  # brings files whose hashes are known
     "preprocess": {"data"},
