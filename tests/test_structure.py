@@ -373,6 +373,10 @@ def test_make_starts_commands_that_exist():
 def test_the_version_is_one():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == digit_vae.__version__
+    heading = re.search(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    assert heading.split()[0] == digit_vae.__version__
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]
+    assert cited == (heading if heading.endswith("(unreleased)") else digit_vae.__version__)
 
 
 def test_nothing_is_unpickled():
