@@ -55,8 +55,8 @@ ALLOWED = {
         "verification.evidence",
     },
 }
-# The rooms whose code can change bytes of what a stage writes. The others read, check, show or record: an edit there
-# outdates nothing, and `make verify` compares the bytes all the same.
+# The rooms whose code computes the numbers that a stage writes. The others read, check, write, show or record: an edit
+# there outdates nothing, also where it changes bytes, as one of base/files.py can; `make verify QUICK=1` compares them.
 DECIDING = {
     "fetch": set(),  # brings files whose hashes are known
     "preprocess": {"data"},
@@ -368,6 +368,10 @@ def test_make_starts_commands_that_exist():
 def test_the_version_is_one():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     assert project["version"] == digit_vae.__version__
+    heading = re.search(r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    assert heading.split()[0] == digit_vae.__version__
+    cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))["version"]
+    assert cited == (heading if heading.endswith("(unreleased)") else digit_vae.__version__)
 
 
 def test_nothing_is_unpickled():

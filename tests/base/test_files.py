@@ -58,6 +58,37 @@ def test_a_full_disk_is_an_error_for_the_user_and_leaves_the_old_file(tmp_path):
     assert [each.read_bytes() for each in tmp_path.iterdir()] == [b"old"]
 
 
+def test_a_file_that_the_block_cannot_read_is_not_called_one_that_could_not_be_written(tmp_path):
+    path, other = tmp_path / "file", tmp_path / "other"
+    path.write_bytes(b"old")
+
+    def copy():
+        with files.replacing(path) as temporary:
+            temporary.write_bytes(other.read_bytes())
+
+    with pytest.raises(FileNotFoundError) as raised:
+        copy()
+    assert raised.value.filename == str(other)
+    assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == {"file": b"old"}
+
+
+def test_a_temporary_file_that_the_block_cannot_write_is_told_by_the_name_of_the_file(tmp_path):
+    path = tmp_path / "file"
+
+    def write():
+        with files.replacing(path) as temporary:
+            temporary.unlink()
+            temporary.mkdir()
+            try:
+                temporary.write_bytes(b"new")
+            finally:
+                temporary.rmdir()
+
+    with pytest.raises(UserError, match="file could not be written: Is a directory"):
+        write()
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_disk_that_fills_up_leaves_the_last_good_file(tmp_path, full_disk):
     path = tmp_path / "file"
     files.write_bytes(path, b"good")

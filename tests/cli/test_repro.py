@@ -26,24 +26,39 @@ def asked(project, monkeypatch):  # noqa: ARG001 - its working folder
 
 
 @pytest.mark.parametrize(
-    ("arguments", "graphs", "options"),
+    ("main", "arguments", "graphs", "options"),
     [
-        ([], {"paper"}, {"whole": True, "anew": False, "jobs": None, "address": None}),
-        (["--beyond", "--anew"], {"paper", "beyond"}, {"whole": True, "anew": True, "jobs": None, "address": None}),
-        (["--jobs", "3"], {"paper"}, {"whole": True, "anew": False, "jobs": 3, "address": None}),
+        (repro.main, [], {"paper"}, {"whole": True, "anew": False, "jobs": None, "address": None}),
+        (
+            repro.beyond_main,
+            ["--anew"],
+            {"paper", "beyond"},
+            {"whole": True, "anew": True, "jobs": None, "address": None},
+        ),
+        (repro.main, ["--jobs", "3"], {"paper"}, {"whole": True, "anew": False, "jobs": 3, "address": None}),
     ],
 )
-def test_whole_graphs_are_made(asked, arguments, graphs, options):
-    repro.main(arguments)
+def test_whole_graphs_are_made(asked, main, arguments, graphs, options):
+    main(arguments)
     [(chosen, given)] = asked
     assert ({run.graph for run in chosen}, given) == (graphs, options)
 
 
-def test_runs_that_are_named_are_made_here_and_nothing_else(asked):
-    repro.main(["--runs", "baseline-full-1", "improved-full-0", "baseline-full-1"])
+@pytest.mark.parametrize("main", [repro.main, repro.beyond_main])
+def test_runs_that_are_named_are_made_here_and_nothing_else(asked, main):
+    main(["--runs", "baseline-full-1", "improved-full-0", "baseline-full-1"])
     [(chosen, given)] = asked
     assert [run.name for run in chosen] == ["baseline-full-1", "improved-full-0"]
     assert (given["whole"], given["anew"]) == (False, True)
+
+
+@pytest.mark.parametrize(("command", "all_of"), [("repro", "the paper's graph"), ("beyond", "both graphs")])
+def test_each_command_has_a_help_of_its_own(command, all_of):
+    said = " ".join(repro.parser(command).format_help().split())
+    assert said.startswith(f"usage: digit-vae {command} ")
+    assert f"(default: all of {all_of})" in said
+    assert "--beyond" not in said
+    assert set(re.findall(r"digit-vae (\w+)", said)) == {command}
 
 
 @pytest.mark.parametrize(

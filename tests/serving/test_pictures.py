@@ -128,6 +128,12 @@ def test_an_empty_picture_is_refused_by_its_name(saved, picture):
         read_digit(saved(picture))
 
 
+def test_of_a_sheet_of_digits_it_is_said_that_no_single_one_stands_out(saved, digits):
+    many = Image.open(io.BytesIO(sheet(digits[:10, ..., 0])))
+    with pytest.raises(UserError, match=r"picture\.png: expected a digit; .* no single one stands out"):
+        read_digit(saved(many))
+
+
 def huge_png(width, height):
     """A small file that says that it is a large picture."""
 

@@ -1,5 +1,7 @@
 """The sum of a pass's time, of runs whose seconds are made up."""
 
+import os
+
 import pytest
 from synthetic import EPOCH_SECONDS, STARTED, timings, write_params
 
@@ -14,6 +16,19 @@ TRAINED = 4 * EPOCH_SECONDS  # what synthetic.timings says of three epochs and w
 
 def evaluated(started_at, seconds=20.0):
     return {"started_at": started_at, "finished_at": started_at + seconds, "seconds": seconds}
+
+
+def write_times(run, change_timings=(), change_evaluation=(), later=0.0):
+    """The files of a run. later: by how many seconds they are younger than the end that they tell of."""
+    files = RunFiles("paper", run.name)
+    made = {
+        files.timings: timings(run.name) | dict(change_timings),
+        files.evaluation: evaluated(STARTED + TRAINED) | dict(change_evaluation),
+    }
+    for path, times in made.items():
+        write_json(path, times)
+        if isinstance(ended := times["finished_at"], float):
+            os.utime(path, (ended + later, ended + later))
 
 
 def two_runs():
@@ -59,9 +74,7 @@ def test_a_pass_is_of_one_machine():
 def test_the_command_shows_the_sum_of_the_runs_files(project, capsys):
     params = write_params(project)
     for run in runs(params, "paper"):
-        files = RunFiles("paper", run.name)
-        write_json(files.timings, timings(run.name))
-        write_json(files.evaluation, evaluated(STARTED + TRAINED))
+        write_times(run, later=1.0)
     count = len(runs(params, "paper"))
     pass_time.main(["--wall", "1:00:00"])
     shown = capsys.readouterr().out
@@ -70,15 +83,25 @@ def test_the_command_shows_the_sum_of_the_runs_files(project, capsys):
     assert "| all | 7,200 | 100.0 | 1:00:00 |" in shown
 
 
+def test_runs_whose_results_git_brought_are_of_no_pass_here(project, capsys):
+    """A checkout writes a file long after the end that it tells of."""
+    first, *others = runs(write_params(project), "paper")
+    for run in (first, *others):
+        write_times(run, later=3600.0)
+    with pytest.raises(UserError, match="no pass was made here"):
+        pass_time.main(["--wall", "1:00:00"])
+    write_times(first)
+    pass_time.main(["--wall", "1:00:00"])
+    assert "1 runs trained, 1 evaluated." in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("file", "change"),
     [("timings", {"finished_at": "now"}), ("timings", {"epochs": [7]}), ("evaluation", {"seconds": None})],
 )
 def test_a_damaged_time_is_named_with_its_file(project, file, change):
     for run in runs(write_params(project), "paper"):
-        files = RunFiles("paper", run.name)
-        write_json(files.timings, timings(run.name) | (change if file == "timings" else {}))
-        write_json(files.evaluation, evaluated(STARTED + TRAINED) | (change if file == "evaluation" else {}))
+        write_times(run, **{f"change_{file}": change})
     with pytest.raises(UserError, match=rf"{file}\.json is damaged \({next(iter(change))}"):
         pass_time.main(["--wall", "1:00:00"])
 

@@ -1,6 +1,7 @@
 import json
 import sys
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -35,6 +36,13 @@ def test_a_run_tells_its_epochs_and_what_it_took(work):
     assert 0 < runs[0]["epochs"][0]["cpu_seconds"] < runs[1]["epochs"][0]["cpu_seconds"] <= time.process_time()
     assert runs[0]["started_at"] <= runs[0]["finished_at"] <= runs[1]["started_at"]
     assert runs[0]["peak_bytes"] > 100 * 2**20
+
+
+@pytest.mark.parametrize(("platform", "unit"), [("linux", 1024), ("darwin", 1)])
+def test_the_peak_of_memory_is_in_bytes_on_every_system(monkeypatch, platform, unit):
+    monkeypatch.setattr(sys, "platform", platform)
+    monkeypatch.setattr(worker.resource, "getrusage", lambda _: SimpleNamespace(ru_maxrss=7))
+    assert worker._peak_bytes() == 7 * unit
 
 
 @pytest.mark.usefixtures("cpu")

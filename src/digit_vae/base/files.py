@@ -5,6 +5,7 @@ gives the same bytes. Texts are UTF-8, whatever the locale.
 """
 
 import csv
+import errno
 import hashlib
 import io
 import json
@@ -26,6 +27,7 @@ from digit_vae.base.shapes import All, ArrayShape, Every, Shape, array_misfits, 
 
 BITS_64 = range(-(2**63), 2**63)
 MOST_DIGITS = 19  # of an integer of 64 bits; Python refuses to read thousands
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}  # what a write is refused with on a full disk, without a name
 NO_STAGE = ""  # in the place of a stage's name, for files that no stage of params.yaml makes
 
 # What the readers of JSON, .npy and .npz raise for damaged bytes.
@@ -42,23 +44,35 @@ def replacing(path: Path) -> Iterator[Path]:
     A missing parent folder is made. If the block raises, `path` keeps what it held.
     Raises: UserError when the folder cannot be written or the disk is full.
     """
-    temporary = None
-    try:
+    with _said_of(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=f".tmp.{path.name}")
         os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        temporary.chmod(0o644)
-        temporary.replace(path)
-        _sync_folder(path.parent)
-    except OSError as error:
-        raise UserError(f"{path} could not be written: {error.strerror or error}") from error
+    temporary = Path(name)
+    try:
+        try:
+            yield temporary
+        except OSError as error:  # of another file that the block reads, it says nothing of `path`
+            if error.errno not in NO_SPACE and error.filename not in (name, temporary):
+                raise
+            raise _unwritable(path, error) from error
+        with _said_of(path):
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+            _sync_folder(path.parent)
     finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _said_of(path: Path) -> Iterator[None]:
+    """What the system refuses becomes a UserError that `path` could not be written."""
+    try:
+        yield
+    except OSError as error:
+        raise _unwritable(path, error) from error
 
 
 def _sync_folder(folder: Path) -> None:
@@ -82,10 +96,8 @@ def write_output(path: Path, content: bytes) -> None:
     if not path.exists() or path.is_file() or path.is_dir():
         write_bytes(Path(os.path.realpath(path)) if path.is_symlink() else path, content)
         return
-    try:
+    with _said_of(path):
         path.write_bytes(content)
-    except OSError as error:
-        raise UserError(f"{path} could not be written: {error.strerror or error}") from error
 
 
 def write_text(path: Path, text: str) -> None:
@@ -275,6 +287,10 @@ def _remedy(path: Path, made_by: str, otherwise: str) -> str:
     if made_by == NO_STAGE:
         return "no stage of params.yaml makes it"
     return otherwise.format(made_by if " " in made_by else f"dvc repro {made_by}")
+
+
+def _unwritable(path: Path, error: OSError) -> UserError:
+    return UserError(f"{path} could not be written: {error.strerror or error}")
 
 
 def _unreadable(path: Path, error: OSError) -> UserError:

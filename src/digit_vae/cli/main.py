@@ -13,21 +13,20 @@ from digit_vae.base.command import run
 
 
 class Command(NamedTuple):
-    """function: of `module`, takes the arguments, of which `adds` come before the user's.
+    """function: of `module`, takes the arguments.
 
     uses_models: whether it only uses trained models, and so runs in any folder with any code.
     """
 
     module: str
     purpose: str
-    adds: tuple[str, ...] = ()
     function: str = "main"
     uses_models: bool = False
 
 
 COMMANDS = {
     "repro": Command("digit_vae.cli.repro", "the paper's graph, with the runs side by side"),
-    "beyond": Command("digit_vae.cli.repro", "the runs that go beyond the paper on top", adds=("--beyond",)),
+    "beyond": Command("digit_vae.cli.repro", "the runs that go beyond the paper on top", function="beyond_main"),
     "search": Command("digit_vae.cli.search", "seek a better recipe: trials that one fold's validation images judge"),
     "smoke": Command("digit_vae.verification.smoke", "the graph on a small part of the data, in a temporary copy"),
     "verify": Command("digit_vae.verification.verify", "train runs anew and compare them with what is published"),
@@ -69,6 +68,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parsed = parser.parse_args(arguments)
     command = COMMANDS[parsed.command]
     run(
-        lambda: getattr(importlib.import_module(command.module), command.function)([*command.adds, *parsed.arguments]),
+        lambda: getattr(importlib.import_module(command.module), command.function)(parsed.arguments),
         anywhere=command.uses_models,
     )

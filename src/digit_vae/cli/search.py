@@ -17,7 +17,7 @@ VARIANT = "searched"  # what the chosen recipe is called as a variant
 EXAMPLES = f"""\
   digit-vae search               # all trials of params.yaml's section search that {SEARCH} lacks
   digit-vae search --trials 6    # six more, for a limited time
-  digit-vae search --trials 0    # none: checks what is recorded, and shows the best
+  digit-vae search --trials 0    # none: checks what is recorded, and shows the best; the data have to be there
   digit-vae search --anew        # without the trials that are recorded"""
 
 

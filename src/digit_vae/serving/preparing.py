@@ -30,6 +30,9 @@ SPLITS = 4  # rounds of telling ink from paper by their brightness, which hardly
 APART = 0.77  # ink and paper are two shades where they explain this share of the variance; noise has 0.64, a ramp 0.75
 MISTAKEN = 0.5  # the paper was taken from ink where it is wrong by more than this share of what ink differs by
 
+# Of an empty picture, and of one with so much in it, such as many digits, that what is paper cannot be told.
+NOTHING_STANDS_OUT = "expected a digit; received a picture in which no single one stands out from its paper"
+
 Floats = NDArray[np.float64]
 Mask = NDArray[np.bool_]
 Bytes = NDArray[np.uint8]
@@ -82,7 +85,7 @@ def _evened(brightness: Floats, visible: Mask, paper: Floats, shades: "Shades | 
 def _widened(brightness: Floats, visible: Mask, shades: "Shades | None") -> Found:
     """The digit that fills the picture: a margin of paper is added all around first."""
     if shades is None:
-        raise UserError("expected a digit; received an empty picture")
+        raise UserError(NOTHING_STANDS_OUT)
     contrast = np.pad(np.where(visible, brightness - shades.paper, 0), max(brightness.shape) // 2)
     return *_found(contrast, np.ones(contrast.shape, np.bool_)), ("evened out the light", "added a margin")
 
@@ -257,7 +260,7 @@ def _digit(contrast: Floats, smooth: Floats, noise: float) -> Bytes:
     floor = max(NOISES * noise, FAINTEST * float(smooth.max()))
     candidates = smooth[smooth > floor]
     if not candidates.size or floor <= 1e-6:
-        raise UserError("expected a digit; received an empty picture")
+        raise UserError(NOTHING_STANDS_OUT)
     level = float(np.quantile(candidates, 0.75))
     digit = _parts(smooth > max(floor, level / 2), smooth)
     around = ndimage.binary_dilation(digit, iterations=2)

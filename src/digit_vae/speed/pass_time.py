@@ -4,7 +4,8 @@
     digit-vae times --wall 50:12             # what `time` said; of `make beyond`: with --beyond
 
 The parts are seconds of a core: a training and an evaluation have one thread each. What they leave of the pass on all
-cores is the rest: the classifier, imports, DVC, figures, and cores that wait.
+cores is the rest: the classifier, imports, DVC, figures, and cores that wait. Runs whose results git brought do not
+count.
 """
 
 import argparse
@@ -17,7 +18,7 @@ from digit_vae.base.arguments import parser_of
 from digit_vae.base.errors import UserError
 from digit_vae.base.files import read_json
 from digit_vae.base.progress import clock
-from digit_vae.base.shapes import MACHINE, NUMBER, SECONDS
+from digit_vae.base.shapes import MACHINE, NUMBER, SECONDS, Shape
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import GRAPHS, Graph, runs
 
@@ -29,8 +30,7 @@ OF_A_TRAINING = {
     "epochs": [SECONDS | {"finished_at": NUMBER}],
 }
 OF_AN_EVALUATION = dict.fromkeys(("started_at", "finished_at", "seconds"), NUMBER)
-
-
+MOMENT = 60.0  # seconds from the end of a run to its file, at most: a file that git brought is far younger
 DIGITS = 7  # of the hours, minutes or seconds of a pass at most
 
 
@@ -70,15 +70,24 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def read_times(root: Path, graphs: Iterable[Graph]) -> tuple[list[Json], list[Json]]:
-    """timings.json and evaluation.json of all runs of the graphs. Raises: UserError when one is missing or damaged."""
+    """timings.json and evaluation.json of the runs of the graphs that were made in `root`.
+
+    Raises: UserError when one is missing or damaged, also of a run that was made elsewhere.
+    """
     params = load_params(root / "params.yaml")
     timings: list[Json] = []
     evaluations: list[Json] = []
     for run in (each for graph in graphs for each in runs(params, graph)):
         files, (train, evaluate) = run.files, run.stages
-        timings.append(read_json(root / files.timings, made_by=train, keys=OF_A_TRAINING))
-        evaluations.append(read_json(root / files.evaluation, made_by=evaluate, keys=OF_AN_EVALUATION))
+        timings += _made_here(root / files.timings, train, OF_A_TRAINING)
+        evaluations += _made_here(root / files.evaluation, evaluate, OF_AN_EVALUATION)
     return timings, evaluations
+
+
+def _made_here(path: Path, stage: str, keys: Mapping[str, Shape]) -> list[Json]:
+    """What a file says, where it was written when its run had ended: one from git is as young as the checkout."""
+    times = read_json(path, made_by=stage, keys=keys)
+    return [times] if abs(path.stat().st_mtime - times["finished_at"]) < MOMENT else []
 
 
 def last_pass(timings: Sequence[Json], evaluations: Sequence[Json], wall: float) -> Pass:
@@ -86,6 +95,8 @@ def last_pass(timings: Sequence[Json], evaluations: Sequence[Json], wall: float)
 
     Raises: UserError when nothing was, when two machines made it, or when the parts are more than the pass.
     """
+    if not timings and not evaluations:
+        raise UserError("no pass was made here: all runs that have results were trained and evaluated elsewhere")
     end = max(each["finished_at"] for each in (*timings, *evaluations))
     trained = [each for each in timings if each["finished_at"] > end - wall]
     evaluated = [each for each in evaluations if each["started_at"] >= end - wall]

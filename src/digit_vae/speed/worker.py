@@ -149,7 +149,8 @@ def _divided(images: Array, split: str) -> tuple[Array, Array]:
 
 
 def _peak_bytes() -> int:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    """The most memory that this process has had: the system tells it in bytes on macOS, and in KiB elsewhere."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 WORK: dict[str, Callable[[Job], Result]] = {each.__name__: each for each in (machine, train, steps, more_data, keras)}

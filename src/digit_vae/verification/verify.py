@@ -3,7 +3,7 @@
     digit-vae verify                   # report.first_run, and the first run of each variant in the paper's studies
     digit-vae verify --runs dropout-fold2-0 improved-full-0
     digit-vae verify --runs all
-    digit-vae verify --quick           # the paper's studies at smoke size, against reports/smoke.json
+    digit-vae verify --quick           # the small graph (the paper's studies on few images), against reports/smoke.json
     digit-vae verify --quick --record  # writes reports/smoke.json anew
 
 The published results are dvc.lock, beyond/dvc.lock and the files below reports/. These are compared with each other,
@@ -74,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if uncommitted := bool(commit and commit.endswith("-dirty")):
         print(f"warning: {UNCOMMITTED}", file=sys.stderr)
     locks = read_locks(params)
-    what = "the paper's studies at smoke size"
+    what = "the small graph: the paper's studies on few images"
     if not parsed.quick:
         for path in (CERTIFICATE, CERTIFICATE.with_suffix(".md")):
             remove(path)  # one of an earlier call would look like this one's, should this one end early
@@ -101,14 +101,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def parse_arguments(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = parser_of("verify", __doc__)
     parser.add_argument("--runs", nargs="+", default=(), metavar="RUN", help="runs to train anew, or all")
-    parser.add_argument("--quick", action="store_true", help="the paper's studies at smoke size")
+    parser.add_argument("--quick", action="store_true", help="the small graph: the paper's studies on few images")
     parser.add_argument("--record", action="store_true", help="with --quick: expect from now on what it makes")
     parser.add_argument("--summary", type=Path, metavar="FILE", help="append the certificate to this file")
     parsed = parser.parse_args(arguments)
     if parsed.record and not parsed.quick:
         raise UserError("--record: expected --quick beside it; the published runs are recorded by `make repro`")
     if parsed.quick and parsed.runs:
-        raise UserError("--quick (QUICK=1) takes all runs at smoke size: expected no --runs (RUNS) beside it")
+        raise UserError("--quick (QUICK=1) takes all runs of the small graph: expected no --runs (RUNS) beside it")
     return parsed
 
 
@@ -137,7 +137,7 @@ def verify(params: Params, locks: Mapping[str, Outputs], chosen: Sequence[Run]) 
 
 
 def verify_quick(params: Params, locks: Mapping[str, Outputs], *, recording: bool) -> list[Outcome]:
-    """The same with the paper's studies at smoke size. recording: whether to expect from now on what they make."""
+    """The same with the small graph. recording: whether to expect from now on what they make."""
     few, weights, seen = small(params), committed_weights(params, locks), machines_with_bytes()
     if not recording and read_record().runs.keys() != {run.name for run in runs(few)}:
         raise UserError(f"{SMOKE} has other runs than params.yaml: `{MAKE_RECORD}` writes it anew")
