@@ -53,6 +53,19 @@ def test_only_bounds_are_known_of_other_latent_dimensions(tmp_path, monkeypatch)
     assert "quadrature" not in rendered("likelihood", page)
 
 
+def test_a_variant_without_a_latent_plane_leaves_the_others_their_bounds_and_no_integral(results):
+    for name, result in results.runs.items():
+        for protocol in ("grey", "binarised") if name.startswith("dropout") else ():
+            metrics = result.metrics["likelihood"][protocol]
+            for key in [key for key in metrics if key.startswith(("log_likelihood", "inference_gap"))]:
+                del metrics[key]
+    page = page_of(results, "ablation")
+    header = page.tables["ablation_likelihood_grey"].header
+    assert "IW bound, K = 1000" in header
+    assert "Log of the integral" not in header
+    assert "IW bound, K = 1000" in rendered("likelihood", page)
+
+
 def test_runs_whose_integral_still_changed_are_named(results):
     limit = results.params.evaluate.plane_tolerance
     for protocol, error in (("grey", 1.5), ("binarised", 0.7)):

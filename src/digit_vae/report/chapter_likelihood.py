@@ -24,7 +24,7 @@ def page(results: Results, compared: Sequence[Compared]) -> Page:
     values = {
         "protocols": [_protocol(runs, compared, name) for name in PROTOCOLS],
         "evaluate": results.params.evaluate,
-        "integral": "log_likelihood" in likelihood(runs[0], "grey"),
+        "integral": any("log_likelihood" in likelihood(each, "grey") for each in runs),
         "unsettled": unsettled(results.params, runs),
     }
     return Page(values, tables(runs, compared))
@@ -35,10 +35,11 @@ def tables(runs: Sequence[RunResult], compared: Iterable[Compared]) -> dict[str,
     made: dict[str, Table] = {}
     full = on_full(runs)
     for protocol in PROTOCOLS:
-        columns = known(likelihood(runs[0], protocol), protocol)
+        columns = known(of_all(runs, protocol), protocol)
         made |= {f"likelihood_{protocol}_runs": of_runs(full, protocol, columns)} if full else {}
         for each in compared:
             name = f"{each.name}_likelihood_{protocol}"
+            columns = known(each.variants[each.against]["likelihood"][protocol], protocol)
             made |= {name: of_variants(each, protocol, columns)}
             made |= {f"{name}_differences": difference_tests(_differences(each, protocol, columns))}
     return made
@@ -69,6 +70,12 @@ def on_full(runs: Iterable[RunResult]) -> list[RunResult]:
 def likelihood(result: RunResult, protocol: str) -> Json:
     """What stage `evaluate` wrote of a run's likelihood by one protocol."""
     return dict(result.metrics["likelihood"][protocol])
+
+
+def of_all(runs: Sequence[RunResult], protocol: str) -> Json:
+    """The first run's, with the numbers that all have: without a latent plane there is no integral."""
+    of = [likelihood(each, protocol) for each in runs]
+    return {key: value for key, value in of[0].items() if all(key in each for each in of)}
 
 
 def known(metrics: Json, protocol: str) -> dict[str, Path]:
@@ -134,11 +141,11 @@ def of_study(compared: Compared, protocol: str) -> dict[str, object]:
 
 def _protocol(runs: Sequence[RunResult], compared: Iterable[Compared], name: str) -> dict[str, object]:
     """What the template says of one protocol. full: the runs on all training images, by rising `measure`."""
-    first = likelihood(runs[0], name)
-    path = best_known(first)
+    shared = of_all(runs, name)
+    path = best_known(shared)
     return {
         "name": name,
-        "entropy": first["entropy_floor"],
+        "entropy": shared["entropy_floor"],
         "measure": title_of(name, path),
         "errors": greatest_errors(runs, name),
         "studies": [of_study(each, name) for each in compared],
