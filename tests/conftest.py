@@ -20,6 +20,28 @@ from digit_vae.base.orphans import PR_SET_PDEATHSIG
 from digit_vae.config.loading import load_params
 from digit_vae.config.schema import Params, RunParams
 
+TESTS = Path(__file__).parent
+# `make test` gives a worker one file after the other: those that take longest come first, so that none of them is begun
+# when the other workers have nothing left to do.
+LONGEST = {
+    "test_faults.py",
+    "test_setup.py",
+    "registry/test_register.py",
+    "report/test_verdicts.py",
+    "site/test_explorer_in_browser.py",
+    "site/test_pages_in_browser.py",
+    "tracking/test_follower.py",
+    "tracking/test_sync.py",
+    "training/test_loop.py",
+    "training/test_run.py",
+    "verification/test_changes.py",
+    "verification/test_verify.py",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: str(item.path.relative_to(TESTS)) not in LONGEST)
+
 
 @pytest.fixture(autouse=True)
 def process_as_it_was() -> Iterator[None]:

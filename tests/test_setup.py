@@ -73,15 +73,25 @@ def test_a_second_call_has_nothing_to_do(project):
     assert "Nothing to be done" in said
 
 
-def test_a_copied_folder_gets_an_environment_of_its_own(project, tmp_path):
+def test_a_copied_folder_gets_an_environment_of_its_own_in_which_dvc_works_without_git(project, tmp_path):
+    """As in an archive that was downloaded: DVC itself would stop for want of a git repository."""
     copied = tmp_path / "copied"
     subprocess.run(["cp", "-a", project, copied], check=True)
+    (copied / ".git").rmdir()
     status, said = shell(copied, "make setup")
-    assert status == 0, said
+    assert status != 0  # the empty lock file does not bring DVC
     [reason] = [line for line in said.splitlines() if "made anew" in line]
     assert str(copied) in reason
     assert code_in_use(copied, ".venv/bin/python").is_relative_to(copied)
     assert str(project).encode() not in (copied / ".venv/bin/pip").read_bytes()
+    [site] = copied.glob(".venv/lib/python3*/site-packages")
+    (site / "those_of_the_tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
+    status, said = shell(copied, "make setup")
+    assert status == 0, said
+    assert "made anew" not in said
+    status, said = shell(copied, ".venv/bin/python -m dvc stage list --name-only")
+    assert status == 0, said
+    assert "preprocess" in said
 
 
 def test_an_environment_of_an_unfinished_installation_is_finished(project):
@@ -159,49 +169,37 @@ sys.exit(os.path.exists("unreachable"))
 """
 
 
-@pytest.fixture
-def there(tmp_path):
-    """A project with one package to install, and its wheel."""
-    folder = tmp_path / "there"
-    make_project(folder)
-    line = write_wheel(folder / "some wheels", "brought_along", "brought_along.py", "HERE = True\n")
-    (folder / "requirements-gpu.lock").write_text(line, encoding="utf-8")
-    return folder
+def test_packages_come_from_a_folder_by_uv_or_by_pip_where_uv_cannot(tmp_path):
+    """In one environment, each time with the mark and the package of the installation before taken away."""
+    make_project(tmp_path)
+    wheels = tmp_path / "some wheels"
+    (tmp_path / "requirements-gpu.lock").write_text(
+        write_wheel(wheels, "brought_along", "brought_along.py", "HERE = True\n"), encoding="utf-8"
+    )
 
+    def is_brought(**chosen):
+        """Whether `make setup` succeeds, what it says, and whether the package is there then."""
+        for path in [*tmp_path.glob(".venv/installed-*"), *tmp_path.glob(".venv/lib/*/site-packages/brought_along.py")]:
+            path.unlink()
+        for folder in tmp_path.glob(".venv/lib/*/site-packages/brought_along-*"):
+            shutil.rmtree(folder)
+        status, said = shell(tmp_path, f"make setup GPU=1 WHEELS='{chosen.get('folder', 'some wheels')}'", **NO_NETWORK)
+        return status == 0, said, shell(tmp_path, ".venv/bin/python -c 'import brought_along'")[0] == 0
 
-def test_packages_come_from_a_folder_where_there_is_no_network(there):
-    status, said = shell(there, "make setup GPU=1 WHEELS=nowhere", **NO_NETWORK)
-    assert status != 0
+    done, said, brought = is_brought(folder="nowhere")
+    assert (done, brought) == (False, False)
     assert "WHEELS: expected a folder with wheels, received nowhere" in said
-    status, said = shell(there, "make setup GPU=1 WHEELS='some wheels'", **NO_NETWORK)
-    assert status == 0, said
-    assert shell(there, ".venv/bin/python -c 'import brought_along'")[0] == 0
+    done, said, brought = is_brought()  # there is no uv, as its lock file is missing
+    assert (done, brought) == (True, True), said
 
-
-def test_uv_installs_the_packages_and_pip_where_uv_cannot(there):
-    line = write_wheel(there / "some wheels", "uv", "uv-1.0.data/scripts/uv", UV)
-    (there / "requirements-uv.lock").write_text(line, encoding="utf-8")
-    (there / "unreachable").touch()
-    for installed in (True, False):
-        status, said = shell(there, "make setup GPU=1 WHEELS='some wheels'", **NO_NETWORK)
-        assert status == 0, said
-        asked = (there / "asked").read_text(encoding="utf-8").split()
+    line = write_wheel(wheels, "uv", "uv-1.0.data/scripts/uv", UV)
+    (tmp_path / "requirements-uv.lock").write_text(line, encoding="utf-8")
+    for reachable in (False, True):
+        (tmp_path / "unreachable").unlink() if reachable else (tmp_path / "unreachable").touch()
+        done, said, brought = is_brought()
+        assert done, said
+        asked = (tmp_path / "asked").read_text(encoding="utf-8").split()
+        (tmp_path / "asked").unlink()
         assert asked[0] == NO_NETWORK["PIP_INDEX_URL"]
         assert {"--require-hashes", "--no-index", "requirements-gpu.lock"} <= set(asked)
-        assert (shell(there, ".venv/bin/python -c 'import brought_along'")[0] == 0) == installed
-        shutil.rmtree(there / ".venv")
-        (there / "unreachable").unlink(missing_ok=True)
-
-
-def test_without_git_dvc_works_all_the_same(project, tmp_path):
-    """As in an archive that was downloaded: DVC itself would stop for want of a git repository."""
-    folder = tmp_path / "archive"
-    shutil.copytree(project, folder, symlinks=True)
-    (folder / ".git").rmdir()
-    assert shell(folder, "make setup")[0] != 0  # the empty lock file does not bring DVC
-    [site] = folder.glob(".venv/lib/python3*/site-packages")
-    (site / "those_of_the_tests.pth").write_text(f"{sysconfig.get_path('purelib')}\n", encoding="utf-8")
-    assert shell(folder, "make setup")[0] == 0
-    status, said = shell(folder, ".venv/bin/python -m dvc stage list --name-only")
-    assert status == 0, said
-    assert "preprocess" in said
+        assert brought != reachable  # this uv installs nothing

@@ -33,6 +33,19 @@ def test_progress_counts_epochs_and_evaluations_of_all_runs(wait, capsys):
     assert [line.split()[-1] for line in lines] == ["25:00", "15:20"]  # of 26 epochs' work 1 and 3 are done
 
 
+def test_a_trial_that_diverges_took_the_time_of_its_epochs_alone(wait, capsys):
+    """As the search drops what such a trial has left before it is shown as ended."""
+    shown = Progress({"a": 10, "b": 10})
+    shown.drop("a")
+    shown.ended("a", "a diverged")
+    wait(1)
+    shown.trained({"run": "b", "history": {"epoch": 1} | LOSSES, "timing": TIMING}, 10)
+    shown.trained({"run": "a", "history": {"epoch": 2} | LOSSES, "timing": TIMING}, 10)  # taken for dead, and it is not
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "1/2 runs  a diverged"
+    assert second.split()[-1] == "9:00"
+
+
 def test_epochs_that_were_trained_before_and_runs_that_failed_took_no_time(wait, capsys):
     shown = Progress({"a": 12, "b": 12, "c": 12})
     wait(2)

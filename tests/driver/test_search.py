@@ -167,11 +167,10 @@ def test_a_trial_that_fails_before_it_has_begun_is_one_sentence(processed, param
         def poll(self, _):
             return [], self.ended
 
-    def get(_):
-        raise UserError("expected a GPU")
+        def result(self, _):
+            raise UserError("expected a GPU")
 
     monkeypatch.setattr(driver, "Pool", lambda *_: Failing())
-    monkeypatch.setattr(driver, "ray", SimpleNamespace(get=get))
     trials = driver.Trials(params, 1, Search(inputs={}, trials=[]), 1)
     with pytest.raises(UserError, match=r"^search_00-fold0-0 failed, .*: expected a GPU$"):
         list(trials({0: {"hidden_bias": 1.0}}))

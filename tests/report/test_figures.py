@@ -229,11 +229,11 @@ def test_health_shows_a_line_for_each_run_and_the_papers_losses():
     assert labels == ["baseline", "improved", "paper, CPU", "paper, GPU"]
 
 
-def test_epoch_seconds_shows_every_epoch_and_the_median_of_each_source():
+def test_epoch_seconds_shows_every_epoch_and_the_median_of_the_runs_medians():
     axes = figures.epoch_seconds({"a CPU": [[10.0, 12.0, 20.0], [14.0]], "paper, GPU": [[16, 3, 5]]}).axes[0]
     epochs, median, _, paper = axes.lines
-    assert list(epochs.get_xdata()) == [10.0, 12.0, 20.0]
-    assert (list(median.get_xdata()), list(median.get_ydata())) == ([12.0], [0])
+    assert list(epochs.get_xdata()) == [10.0, 12.0, 20.0, 14.0]
+    assert (list(median.get_xdata()), list(median.get_ydata())) == ([13.0], [0])
     assert list(paper.get_xdata()) == [5]
     assert [text.get_text() for text in axes.get_yticklabels()] == ["a CPU", "paper, GPU"]
     assert axes.get_xscale() == "log"

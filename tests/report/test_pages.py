@@ -2,6 +2,7 @@ import pytest
 from jinja2 import UndefinedError
 
 from digit_vae.report.pages import TEMPLATES, Page, rendered, tidy
+from digit_vae.report.paper import TABLE_1
 from digit_vae.report.tables import Table
 
 
@@ -22,7 +23,8 @@ def test_a_value_that_a_template_lacks_is_an_error_and_not_a_gap():
 
 def test_a_page_shows_its_tables():
     table = Table(("Machine",), (("some CPU",),))
-    values = {"measured": True, "compared": False, "full_epochs": [], "ends": {"float32": None, "mixed_bfloat16": None}}
+    ends = {"float32": None, "mixed_bfloat16": None}
+    values = {"measured": True, "paper": TABLE_1, "compared": False, "full_epochs": [], "ends": ends}
     text = rendered("speed", Page(values, {"benchmarks": table}))
     assert table.markdown() in text
     assert "(tables/benchmarks.csv)" in text

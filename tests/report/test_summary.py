@@ -1,3 +1,4 @@
+import contextlib
 import re
 import shutil
 from pathlib import Path
@@ -19,16 +20,25 @@ from digit_vae.report.summary import BEGIN, END, Seeds, between_marks, is_curren
 LINES, WIDTH = 120, 100  # of three screens
 
 
+@pytest.fixture(scope="module")
+def template(tmp_path_factory):
+    """A project that is compared, with a README.md and a measured benchmark."""
+    root = tmp_path_factory.mktemp("template")
+    with contextlib.chdir(root):
+        write_project(root)
+        for graph in ("paper", "beyond"):
+            for each in fold_studies(read_results(load_params(), graph), graph):
+                write_json(comparisons(graph) / f"{each.name}.json", each.compare())
+        write_json(BENCHMARKS / "a.json", measured.benchmark())
+        Path("README.md").write_text(f"before\n\n{BEGIN}\nan earlier text\n{END}\n\nafter\n", encoding="utf-8")
+    return root
+
+
 @pytest.fixture
-def folder(tmp_path, monkeypatch):
-    """The working folder: a project that is compared, with a README.md and a measured benchmark."""
+def folder(template, tmp_path, monkeypatch):
+    """A copy of it, as the working folder."""
+    shutil.copytree(template, tmp_path, dirs_exist_ok=True)
     monkeypatch.chdir(tmp_path)
-    write_project(tmp_path)
-    for graph in ("paper", "beyond"):
-        for each in fold_studies(read_results(load_params(), graph), graph):
-            write_json(comparisons(graph) / f"{each.name}.json", each.compare())
-    write_json(BENCHMARKS / "a.json", measured.benchmark())
-    Path("README.md").write_text(f"before\n\n{BEGIN}\nan earlier text\n{END}\n\nafter\n", encoding="utf-8")
     return tmp_path
 
 

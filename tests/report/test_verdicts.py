@@ -1,5 +1,8 @@
+import contextlib
+from copy import deepcopy
+
 import pytest
-from example_project import compared
+from example_project import compared, example_results
 
 from digit_vae.analysis.fold_comparison import fold_study
 from digit_vae.analysis.results import at
@@ -35,26 +38,37 @@ def test_a_comparison_of_other_variants_is_refused(results):
         read_compared(study, "beyond")
 
 
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """A study and what `compare` makes of it, in seconds; tests change copies."""
+    root = tmp_path_factory.mktemp("made")
+    with contextlib.chdir(root):
+        study = fold_study(example_results(root), "beta")
+        return study, study.compare()
+
+
+@pytest.mark.usefixtures("project")
 @pytest.mark.parametrize("variant", ["baseline", "beta_2"])
 @pytest.mark.parametrize(
     "keys",
     [("folds",), ("test",), ("latent", "nmi"), ("latent", "nmi", "std"), ("validation", "kl_per_dimension", "z1")],
 )
-def test_a_comparison_without_what_is_read_of_it_is_refused_with_file_and_place(results, variant, keys):
-    study, place = fold_study(results, "beta"), ".".join((variant, *keys[:-1]))
+def test_a_comparison_without_what_is_read_of_it_is_refused_with_file_and_place(made, variant, keys):
+    place = ".".join((variant, *keys[:-1]))
     for value in (None, True, []):
-        check_refused(study, (variant, *keys), value, place)
-    check_refused(study, (variant, *keys), None, place, delete=True)
+        check_refused(made, (variant, *keys), value, place)
+    check_refused(made, (variant, *keys), None, place, delete=True)
 
 
+@pytest.mark.usefixtures("project")
 @pytest.mark.parametrize("key", ["difference", "difference_high", "p_holm", "bootstrap_low"])
-def test_a_variant_that_was_not_compared_is_refused(results, key):
+def test_a_variant_that_was_not_compared_is_refused(made, key):
     place = r"beta_2\.validation\.elbo"
-    check_refused(fold_study(results, "beta"), ("beta_2", "validation", "elbo", key), None, place, delete=True)
+    check_refused(made, ("beta_2", "validation", "elbo", key), None, place, delete=True)
 
 
-def check_refused(study, keys, value, place, *, delete=False):
-    content, (*way, last) = study.compare(), keys
+def check_refused(made, keys, value, place, *, delete=False):
+    study, content, (*way, last) = made[0], deepcopy(made[1]), keys
     if delete:
         del at(content, way)[last]
     else:

@@ -212,8 +212,11 @@ def test_a_full_run_is_validated_on_the_test_images_and_warned_of_at_its_end(one
     assert [layer for layer in dead if f"layer {layer} " in last["note"]] == [layer for layer in dead if dead[layer]]
 
 
-def test_a_run_beyond_a_limit_of_health_that_fails_ends_ahead_of_its_checkpoint(one_epoch, digits):
-    events = []
+def test_a_run_beyond_a_limit_of_health_that_fails_ends_ahead_of_its_checkpoint(made, one_epoch, digits, monkeypatch):
+    """Of the first epoch of a training that was made, told once more."""
+    events, [first, _] = [], made.json(FILES.history)["epochs"]
+    told = training.loop.State([training.loop.Epoch(first, made.json(FILES.timings)["epochs"][0])], [])
+    monkeypatch.setattr(training.loop, "train", lambda *arguments: arguments[4](told))
     params = one_epoch(fail_dead_share=0.001)
     with pytest.raises(UserError, match=r"fail_dead_share.* 0.001"):
         make(params, digits, report=events.append)

@@ -1,5 +1,6 @@
 """Verify on a small published project; in place of training, a copy of it in which something may be broken."""
 
+import contextlib
 import json
 import re
 import shutil
@@ -66,13 +67,14 @@ def template(measured, digits, tmp_path_factory):
     write_bytes(root / "data/processed/splits/fold0-0.npy", b"split")
     shape = struct.pack(">HBB3I", 0, 8, 3, 100, 28, 28)  # an IDX file of unsigned bytes
     write_bytes(root / "data/raw/t10k-images-idx3-ubyte", shape + digits[300:].tobytes())
+    with contextlib.chdir(root):
+        write_locks(params)
     return root
 
 
 @pytest.fixture
 def published(template, project):
     shutil.copytree(template, project, dirs_exist_ok=True)
-    write_locks(load_params())
     return project
 
 

@@ -130,17 +130,25 @@ class Pool:
     def poll(self, timeout: float) -> tuple[list[Event], list[tuple[Run, Reference]]]:
         """What the workers reported, and the runs that have ended; waits at most `timeout` seconds for one to end.
 
-        Checkpoints are written here and not among the events. `ray.get` of a reference gives what the task returned.
+        Checkpoints are written here and not among the events. A run that has ended is named until its `result` is
+        asked for.
         """
         running = list(self._running)
         done = ray.wait(running, num_returns=1 if timeout else len(running), timeout=timeout)[0] if running else []
         events, runs = [], {run.name: run for run in self._running.values()}
         for event in ray.get(self._events.take.remote()):
-            if event["event"] == "checkpoint":
-                write_bytes(runs[event["run"]].files.checkpoint, event["content"])
-            else:
+            if event["event"] != "checkpoint":
                 events.append(event)
-        return events, [(self._running.pop(reference), reference) for reference in done]
+            elif run := runs.get(event["run"]):  # none: a machine that was taken for dead still speaks
+                write_bytes(run.files.checkpoint, event["content"])
+        return events, [(self._running[reference], reference) for reference in done]
+
+    def result(self, reference: Reference) -> dict[Path, bytes]:
+        """What the task of a run that has ended returned, or raises what it raised; its place is free then."""
+        try:
+            return dict(ray.get(reference))
+        finally:
+            self._running.pop(reference)
 
     def forget(self, run: Run) -> None:
         """Deletes the checkpoints of a run whose result is recorded. Raises: UserError."""

@@ -6,11 +6,10 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
-import ray
 from ray.exceptions import RayError
 
 from digit_vae.base.errors import UserError
-from digit_vae.base.progress import Elapsed, epoch_line
+from digit_vae.base.progress import Elapsed, epoch_line, say
 from digit_vae.config.runs import run_params
 from digit_vae.config.schema import FULL, Params
 from digit_vae.data.arrays import Arrays, read_arrays
@@ -34,6 +33,8 @@ class Progress:
     def trained(self, event: Event, epochs: int, after: int = 0) -> None:
         """Shows one finished epoch. after: what the run has left after its last epoch."""
         run, left = event["run"], epochs - event["history"]["epoch"] + after
+        if run not in self._left:  # a machine that was taken for dead still speaks
+            return
         # Epochs of an earlier call took none of this one's time; those that a dead worker lost take it twice.
         self._work -= self._left[run] - left - 1
         self._left[run] = left
@@ -41,7 +42,7 @@ class Progress:
 
     def ended(self, run: str, line: str) -> None:
         """Shows a run that is finished."""
-        self._left.pop(run)
+        self._left.pop(run, None)
         self._show(line)
 
     def drop(self, run: str) -> None:
@@ -50,7 +51,11 @@ class Progress:
 
     def _show(self, line: str) -> None:
         line = f"{self._runs - len(self._left)}/{self._runs} runs  {line}"
-        self._elapsed.show(1 - sum(self._left.values()) / self._work, line)
+        left = sum(self._left.values())
+        if 0 < left == self._work:  # nothing is done yet: no time left is known
+            say(line)
+        else:
+            self._elapsed.show(1 - left / max(self._work, 1), line)
 
 
 class Scheduler:
@@ -118,7 +123,7 @@ class Scheduler:
         """Records what a task returned; after a training it starts the evaluation, if that is out of date."""
         name = job.run.name
         try:
-            self._ledger.record(job, ray.get(reference))
+            self._ledger.record(job, self._pool.result(reference))
             self._ledger.end(job)
             following = self._ledger.following(job) if job.trains else None
             self._pool.forget(job.run)

@@ -13,7 +13,6 @@ from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
-import ray
 from ray.exceptions import RayError
 
 from digit_vae.base.cores import usable_cores
@@ -167,11 +166,11 @@ class Trials:
         name, result, failed, finished_at = its.run.name, None, None, time.time()
         try:
             files = its.run.files
-            content = ray.get(reference)
+            content = self._pool.result(reference)
             result, timings = result_of(json.loads(content[files.history])), json.loads(content[files.timings])
         except (RayError, UserError) as error:
             failed = reason(error)
-            if not failed.startswith(DIVERGED):
+            if not failed.startswith(DIVERGED) or name not in self._timings:
                 raise UserError(f"{name} failed, and not because of its options: {failed}") from error
             timings = self._timings[name]
         made = made_of(timings, timings.get("finished_at", finished_at))
@@ -184,6 +183,7 @@ class Trials:
         self._best = best([each for each in (self._best, trial) if each])
         said = f"{trial.result.loss:.2f} nats" if trial.result else trial.failed
         least = f"; least {loss_of(self._best):.2f}, trial {self._best.number}" if self._best else ""
+        self._progress.drop(name)  # of a trial that diverged, the epochs that it did not have
         self._progress.ended(name, f"{name:<20} {said}{least}")
 
 

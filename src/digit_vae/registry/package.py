@@ -1,6 +1,7 @@
 """A trained run as a model of MLflow: its code, its two ONNX files, its signature, an example and its requirements."""
 
 import contextlib
+import os
 import tempfile
 import textwrap
 from collections.abc import Iterator
@@ -73,7 +74,7 @@ def save(run: TrainedRun, folder: Path) -> None:
 
     Raises: UserError as `parts` does, when something is in the folder, or when it cannot be written.
     """
-    place = folder.resolve()
+    place = Path(os.path.realpath(folder))
     try:
         if place.exists() and (not place.is_dir() or any(place.iterdir())):
             received = "a folder with something in it" if place.is_dir() else "a file"

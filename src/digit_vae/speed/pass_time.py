@@ -96,12 +96,14 @@ def last_pass(timings: Sequence[Json], evaluations: Sequence[Json], wall: float)
     Raises: UserError when nothing was, when two machines made it, or when the parts are more than the pass.
     """
     if not timings and not evaluations:
-        raise UserError("no pass was made here: all runs that have results were trained and evaluated elsewhere")
+        raise UserError("no pass was made here: all runs' files are of other times than the runs, as git leaves them")
     end = max(each["finished_at"] for each in (*timings, *evaluations))
     trained = [each for each in timings if each["finished_at"] > end - wall]
     evaluated = [each for each in evaluations if each["started_at"] >= end - wall]
     # A training that an earlier pass began: its later epochs alone.
     epochs = [epoch for each in trained for epoch in each["epochs"] if epoch["finished_at"] > end - wall]
+    if not trained:
+        raise UserError("--wall: expected a time in which a run was trained, which tells the cores; received none")
     machines = {(each["machine"]["cpu"], each["machine"]["cores"]) for each in trained}
     if len(machines) != 1:
         raise UserError(f"--wall: expected trainings on one machine in this time, received {len(machines)} machines")
