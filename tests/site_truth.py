@@ -11,6 +11,7 @@ from sklearn.datasets import load_digits
 from digit_vae.config.loading import load_params
 from digit_vae.config.runs import find_run, run_params
 from digit_vae.evaluation.elbo import load_vae
+from digit_vae.model.device import select_device
 from digit_vae.model.vae import VAE
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +36,7 @@ def committed(folder: Path = ROOT) -> Iterator[None]:
 @functools.cache
 def truth(name: str) -> VAE:
     """A published model with its committed weights."""
+    select_device("cpu")  # before TensorFlow is used: it takes its threads but once, and later tests ask for one
     with committed():
         params = load_params()
         run = find_run(params, name)
