@@ -2,7 +2,9 @@
 
 two_processors.json has the losses of every run of version 0.1.0 on an Intel processor, and those of the paper's 22 runs
 that an AMD processor trained with the same code, params and versions. Pairs of runs on one machine that differ in a
-seed, a fold, a learning rate, an initialiser or a regulariser are changes that somebody may make unnoticed.
+seed, a fold, a learning rate, an initialiser or a regulariser are changes that somebody may make unnoticed. What no two
+published runs differ in alone, a learning rate or one layer's initialiser, tests/planted_changes.py trained on a third
+processor.
 """
 
 import json
@@ -11,6 +13,7 @@ from itertools import combinations
 from pathlib import Path
 
 import numpy as np
+import planted_changes
 import pytest
 import yaml
 
@@ -156,6 +159,30 @@ def test_the_page_says_how_many_are_missed_on_another_processor_and_were_before(
     assert f"were missed in {missed(on_amd, AMD, of_published)} of {len(on_amd)} pairs" in page()
     before = Tolerance(first=30, second=30, later=30, last=12, kl=4, share=0.4)
     assert f"missed {missed(pairs, INTEL, lambda _: before)} of these pairs" in page()
+
+
+ALONE = {
+    "another learning rate": lambda change: change.learning_rate is not None,
+    "one layer's kernel by another initialiser": lambda change: change.layer is not None,
+}
+
+
+def test_the_page_says_which_changes_alone_are_missed_in_one_run(of_published):
+    record, tolerance = json.loads(planted_changes.KEPT.read_text(encoding="utf-8")), of_published("baseline-full-0")
+    assert set(record["changed"]) == set(planted_changes.CHANGES)
+    beside = [record["published"], record["unchanged"]]
+    assert not planted_changes.leaves(*beside, tolerance)
+    found = {
+        name: [planted_changes.leaves(expected, losses, tolerance) for expected in beside]
+        for name, losses in record["changed"].items()
+    }
+    assert all(all(found[name]) or len(losses["loss"]) == 10 for name, losses in record["changed"].items())
+    for what, is_one in ALONE.items():
+        its = [each for name, each in found.items() if is_one(planted_changes.CHANGES[name])]
+        missed = [sum(not each[place] for each in its) for place in (0, 1)]
+        assert f"| {what} | {len(its)} | {missed[0]} | {missed[1]} |" in page()
+    for name in (name for name, each in found.items() if not all(each)):
+        assert f"`{name}`" in page()
 
 
 def page():
