@@ -20,28 +20,6 @@ from digit_vae.base.orphans import PR_SET_PDEATHSIG
 from digit_vae.config.loading import load_params
 from digit_vae.config.schema import Params, RunParams
 
-TESTS = Path(__file__).parent
-# `make test` gives a worker one file after the other: those that take longest come first, so that none of them is begun
-# when the other workers have nothing left to do.
-LONGEST = {
-    "test_faults.py",
-    "test_setup.py",
-    "registry/test_register.py",
-    "report/test_verdicts.py",
-    "site/test_explorer_in_browser.py",
-    "site/test_pages_in_browser.py",
-    "tracking/test_follower.py",
-    "tracking/test_sync.py",
-    "training/test_loop.py",
-    "training/test_run.py",
-    "verification/test_changes.py",
-    "verification/test_verify.py",
-}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    items.sort(key=lambda item: str(item.path.relative_to(TESTS)) not in LONGEST)
-
 
 @pytest.fixture(autouse=True)
 def process_as_it_was() -> Iterator[None]:
@@ -57,6 +35,8 @@ def process_as_it_was() -> Iterator[None]:
 @pytest.fixture
 def project(tmp_path, monkeypatch) -> Path:
     """A folder with the small params.yaml and nothing else; the working folder of the test."""
+    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):  # MLflow sets the first itself, and leaves it
+        monkeypatch.delenv(name, raising=False)
     shutil.copy(SMALL_PARAMS, tmp_path / "params.yaml")
     monkeypatch.chdir(tmp_path)
     return tmp_path
@@ -116,10 +96,8 @@ def mlflow_tables(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def mlflow_project(project, mlflow_tables, monkeypatch) -> Path:
+def mlflow_project(project, mlflow_tables) -> Path:
     """`project` with an empty MLflow store of its own."""
-    for name in ("MLFLOW_TRACKING_URI", "DVC_ROOT", "DVC_EXP_NAME"):
-        monkeypatch.delenv(name, raising=False)
     shutil.copy(mlflow_tables, project)
     return project
 
