@@ -47,7 +47,7 @@ def benchmarks_table(benchmarks: Mapping[str, Json], here: Json) -> Table:
     for each in benchmarks.values():
         machine, values = each["machine"], {key: Range(**value) for key, value in each["summary"].items()}
         like_paper = (each["params"]["epochs"], each["images"]) == (len(TABLE_1["CPU"]), PAPER_IMAGES)
-        # Without the first epoch: the paper's has the set-up in it, which here has a column of its own.
+        # Without the first epoch, in which the paper's set-up presumably is: here that has a column of its own.
         published = mean(epoch.seconds for epoch in TABLE_1[machine["device"].upper()][1:])
         rows.append(
             (
